@@ -1,0 +1,13 @@
+/* SipHash-1-3 with a key drawn once per process: names and labels come from outside, so no table
+ * may be steered into collisions. (Aumasson and Bernstein, "SipHash", 2012.) */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t hash_bytes(const void *p, size_t n);
+uint64_t hash_str(const char *s);
+
+/* FNV-1a, 64 bits: the same in every process, for values that several processes must agree on.
+ * Not for tables that outsiders can fill. */
+uint64_t hash_stable(const void *p, size_t n);

@@ -1,0 +1,81 @@
+#include "dns/chain.h"
+
+static size_t count_parts(const struct chain_part *parts, size_t n, char which)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += which == 'i' ? parts[i].in != NULL
+                 : which == 'o' ? parts[i].out != NULL
+                                : parts[i].after != NULL;
+    return count;
+}
+
+/* A step that ends the chain is followed by the hooks of plugins before it in plugin order. As `out`
+ * lists them innermost first, those are its last ones. */
+static uint16_t out_from(const struct chain_part *parts, size_t step, size_t n_out)
+{
+    return (uint16_t)(n_out - count_parts(parts, step, 'o'));
+}
+
+const struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
+                                const struct block *block, bool any_class)
+{
+    size_t n_in = count_parts(parts, n, 'i'), n_out = count_parts(parts, n, 'o');
+    size_t n_after = count_parts(parts, n, 'a');
+    struct chain_step *in = arena_zalloc(a, n_in * sizeof *in);
+    struct chain_hook *out = arena_zalloc(a, n_out * sizeof *out);
+    struct chain_hook *after = arena_zalloc(a, n_after * sizeof *after);
+    size_t i_in = 0, i_out = n_out, i_after = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct chain_part *p = &parts[i];
+        if (p->in)
+            in[i_in++] = (struct chain_step){ p->in, p->in_conf, p->plugin,
+                                              out_from(parts, i, n_out), (uint8_t)(i + 1) };
+        if (p->out)
+            out[--i_out] = (struct chain_hook){ p->out, p->out_conf, p->plugin };
+        if (p->after)
+            after[i_after++] = (struct chain_hook){ p->after, p->after_conf, p->plugin };
+    }
+    struct chain *c = arena_zalloc(a, sizeof *c);
+    *c = (struct chain){ .in = in, .out = out, .after = after, .n_in = (uint16_t)n_in,
+                         .n_out = (uint16_t)n_out, .n_after = (uint16_t)n_after,
+                         .any_class = any_class, .block = block };
+    return c;
+}
+
+static void run_out(const struct chain *c, struct query *q, uint16_t from)
+{
+    for (uint16_t i = from; i < c->n_out && !q->bare; i++)
+        c->out[i].run(q, c->out[i].conf);
+}
+
+/* Nobody was left to ask. A chain without any step is a block that only has keys: REFUSED. */
+static enum step chain_end(const struct chain *c, struct query *q)
+{
+    if (c->n_in == 0)
+        return query_fail(q, RCODE_REFUSED, NULL);
+    return query_fail(q, RCODE_SERVFAIL, "plugin/%s: no next plugin found",
+                      c->in[c->n_in - 1].plugin->name);
+}
+
+enum step chain_continue(const struct chain *c, struct query *q, enum step step)
+{
+    while (step == STEP_NEXT) {
+        if (++q->step >= c->n_in)
+            return chain_end(c, q);
+        step = c->in[q->step].run(q, c->in[q->step].conf);
+    }
+    if (step == STEP_DONE) {
+        q->answerer = c->in[q->step].id;
+        run_out(c, q, c->in[q->step].out_from);
+    }
+    return step;
+}
+
+enum step chain_run(const struct chain *c, struct query *q)
+{
+    q->step = 0;
+    if (c->n_in == 0)
+        return chain_end(c, q);
+    return chain_continue(c, q, c->in[0].run(q, c->in[0].conf));
+}

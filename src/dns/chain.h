@@ -1,0 +1,46 @@
+/* A server block compiled into flat arrays of steps; running a query is walking an index.
+ *
+ * `in` holds the steps in plugin order. A step that ends the chain at index i is followed by the `out`
+ * hooks of the plugins outside it: out[out_from[i]] to the end. */
+#pragma once
+
+#include "dns/plugin.h"
+
+struct chain_step {
+    step_fn *run;
+    void *conf;
+    const struct plugin *plugin;
+    uint16_t out_from;
+    uint8_t id; /* 1 + position in plugins[] */
+};
+
+struct chain_hook {
+    hook_fn *run;
+    void *conf;
+    const struct plugin *plugin;
+};
+
+struct chain {
+    const struct chain_step *in;
+    const struct chain_hook *out;   /* innermost first */
+    const struct chain_hook *after; /* in plugin order */
+    uint16_t n_in, n_out, n_after;
+    bool any_class;
+    const struct block *block;
+};
+
+/* What plugins registered: one part for each of plugins[], in that order. */
+struct chain_part {
+    const struct plugin *plugin;
+    step_fn *in;
+    hook_fn *out, *after;
+    void *in_conf, *out_conf, *after_conf;
+};
+
+const struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
+                                const struct block *block, bool any_class);
+
+/* Runs q from q->step on. STEP_DONE: q->reply is final; STEP_DROP; STEP_WAIT: the query is suspended. */
+enum step chain_run(const struct chain *c, struct query *q);
+/* Goes on after the step that waited, with what its resume function returned. */
+enum step chain_continue(const struct chain *c, struct query *q, enum step step);

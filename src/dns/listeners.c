@@ -1,0 +1,146 @@
+/* From server blocks to listeners: which zones are served at which address and port. */
+#include "dns/setup.h"
+
+#include "base/ip.h"
+
+#include <string.h>
+
+/* "dns://:53", "dns://127.0.0.1:53": the `server` label of metrics. */
+static const char *server_label(struct dns_server *s, const struct ip *ip, uint16_t port)
+{
+    char text[IP_TEXT_MAX];
+    ip_text(ip, text);
+    return arena_printf(&s->arena, ip->family == 6 ? "dns://[%s]:%u" : "dns://%s:%u", text, port);
+}
+
+static struct dns_listener *listener_of(struct dns_server *s, const struct ip *ip, uint16_t port)
+{
+    vec_each(l, &s->listeners)
+    {
+        if (l->port == port && ip_equal(&l->ip, ip))
+            return l;
+    }
+    vec_push(&s->listeners, (struct dns_listener){ .ip = *ip, .port = port });
+    return &s->listeners.items[s->listeners.n - 1];
+}
+
+static int add_route(struct dns_server *s, struct dns_listener *l, const struct key *key,
+                     const struct chain *chain, struct err *e)
+{
+    struct name zone;
+    if (name_from_text(key->zone, &zone) < 0)
+        return err_set(e, ERR_PARSE, "%s:%d - zone is not a valid domain name: %s",
+                       key->token->file, key->token->line, key->zone);
+    uint8_t *wire = arena_alloc(&s->arena, zone.len);
+    name_lower(wire, zone.wire, zone.len);
+    for (unsigned i = 0; i < l->n_routes; i++)
+        if (name_equal(l->routes[i].zone_wire, wire))
+            return err_set(e, ERR_INVALID,
+                           "%s:%d - cannot serve dns://%s:%u - it is already defined",
+                           key->token->file, key->token->line, key->zone, key->port);
+    l->routes = xrealloc(l->routes, (l->n_routes + 1) * sizeof *l->routes);
+    l->routes[l->n_routes++] = (struct route){ .server = server_label(s, &l->ip, l->port),
+                                               .zone = key->zone,
+                                               .zone_wire = wire,
+                                               .zone_len = zone.len,
+                                               .zone_labels = zone.n_labels,
+                                               .chain = chain,
+                                               .chain_block = chain->block };
+    if (chain->any_class)
+        l->any_class = true;
+    return 0;
+}
+
+static int check_scheme(const struct key *key, struct err *e)
+{
+    static const char *const names[] = { "dns", "tls", "quic", "grpc", "https", "https3" };
+    if (key->scheme == SCHEME_DNS)
+        return 0;
+    return err_set(e, ERR_UNSUPPORTED, "%s:%d - %s:// listeners are not supported; use dns://",
+                   key->token->file, key->token->line, names[key->scheme]);
+}
+
+static int add_key(struct dns_server *s, const struct block_setup *b, const struct key *key,
+                   struct err *e)
+{
+    static const struct ip wildcard = { 0 };
+    int ret = check_scheme(key, e);
+    if (ret < 0)
+        return ret;
+    if (b->binds.n == 0)
+        return add_route(s, listener_of(s, &wildcard, key->port), key, b->chain, e);
+    for (size_t i = 0; i < b->binds.n && ret == 0; i++)
+        ret = add_route(s, listener_of(s, &b->binds.items[i], key->port), key, b->chain, e);
+    return ret;
+}
+
+/* The same zone and port once bound and once not: both sockets would get its queries. */
+static int check_overlap(const struct dns_server *s, struct err *e)
+{
+    vec_each(any, &s->listeners)
+    {
+        vec_each(l, &s->listeners)
+        {
+            if (any->ip.family || !l->ip.family || l->port != any->port)
+                continue;
+            for (unsigned i = 0; i < any->n_routes; i++)
+                for (unsigned k = 0; k < l->n_routes; k++)
+                    if (name_equal(any->routes[i].zone_wire, l->routes[k].zone_wire))
+                        return err_set(e, ERR_INVALID,
+                                       "cannot serve dns://%s:%u - zone overlap listener capacity "
+                                       "with %s",
+                                       any->routes[i].zone, any->port, l->routes[k].server);
+        }
+    }
+    return 0;
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    return (int)((const struct route *)b)->zone_labels - (int)((const struct route *)a)->zone_labels;
+}
+
+/* Routes stop moving here: they get their ids and their listener's address. */
+static void settle(struct dns_server *s)
+{
+    unsigned n = 0;
+    vec_each(l, &s->listeners) n += l->n_routes;
+    s->routes = arena_zalloc(&s->arena, n * sizeof(struct route *));
+    vec_each(l, &s->listeners)
+    {
+        qsort(l->routes, l->n_routes, sizeof *l->routes, longest_first);
+        for (unsigned i = 0; i < l->n_routes; i++) {
+            struct route *r = &l->routes[i];
+            r->listener = l;
+            r->id = s->n_routes;
+            s->routes[s->n_routes++] = r;
+            ht_put(&l->index, r->zone_wire, r->zone_len, r);
+        }
+    }
+}
+
+int listeners_build(struct dns_server *s, struct err *e)
+{
+    for (size_t i = 0; i < s->corefile->n_blocks; i++) {
+        const struct block_setup *b = &s->blocks[i];
+        for (size_t k = 0; k < b->block->n_keys; k++) {
+            int ret = add_key(s, b, &b->block->keys[k], e);
+            if (ret < 0)
+                return ret;
+        }
+    }
+    int ret = check_overlap(s, e);
+    if (ret == 0)
+        settle(s);
+    return ret;
+}
+
+void listeners_done(struct dns_server *s)
+{
+    vec_each(l, &s->listeners)
+    {
+        ht_done(&l->index);
+        free(l->routes);
+    }
+    vec_done(&s->listeners);
+}

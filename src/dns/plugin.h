@@ -1,0 +1,112 @@
+/* All that a plugin needs; files in dns/plugins/ include this and the rooms below (base, wire, config).
+ *
+ * A plugin is one const struct plugin. Its setup() reads the directive's tokens once for each server
+ * block that names it and registers what it wants: steps on the way in, hooks on the way back, start and
+ * stop functions, readiness. The chain is then compiled into flat arrays in the fixed plugin order
+ * (plugins/registry.c), so a plugin that registers no step costs a query nothing. */
+#pragma once
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metric.h"
+#include "config/corefile.h"
+#include "dns/query.h"
+
+struct setup;
+struct store;
+
+struct plugin {
+    const char *name;
+    /* d stands before the directive's first token. Returns 0 or a negative code with e set
+     * (dispenser_err() and friends). */
+    int (*setup)(struct setup *s, struct dispenser *d, struct err *e);
+    bool repeatable; /* else a second use in a block is an error before setup() is called */
+};
+
+/* ---- what setup() may call ---- */
+
+const struct block *setup_block(const struct setup *s);
+/* Memory that lives as long as the chain. */
+struct arena *setup_arena(struct setup *s);
+/* The zones of the block's keys, as lower-case text with final dot. */
+struct zone_list setup_zones(struct setup *s);
+/* "plugin/NAME: ..." in front of errors is the chain's business. */
+
+/* A step on the way in. At most one a plugin and block. */
+void setup_in(struct setup *s, step_fn *fn, void *conf);
+/* On the way back, inner plugins first, before the reply is encoded: may change q->reply. Not called
+ * for bare replies, nor when a step further out ended the chain. */
+void setup_out(struct setup *s, hook_fn *fn, void *conf);
+/* After the reply was encoded (or dropped): for those who only look (log, errors, prometheus). Called
+ * for every query routed to the block, in plugin order. */
+void setup_after(struct setup *s, hook_fn *fn, void *conf);
+
+/* Called on the control thread when all set-ups of all blocks have passed and the listeners are known,
+ * before queries are served. */
+void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf);
+/* Called once the control thread has decided to end, while queries are still answered (lameduck). */
+void setup_lameduck(struct setup *s, void (*fn)(void *conf), void *conf);
+/* Called after the workers have ended, in reverse order. */
+void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf);
+/* Called on each worker's thread before it ends: close what the plugin opened on its loop. */
+void setup_worker_stop(struct setup *s, void (*fn)(struct worker *w, void *conf), void *conf);
+/* Asked by `ready`, on any thread. */
+void setup_ready(struct setup *s, bool (*fn)(void *conf), void *conf);
+/* Replaces the wildcard address by this one for the block's listeners. */
+void setup_bind(struct setup *s, const struct ip *ip);
+/* The addresses of this block's `bind` lines (set up earlier in plugin order); 0: the wildcard. */
+size_t setup_binds(const struct setup *s, const struct ip **ret_ips);
+/* Classes other than IN reach this block's chain. */
+void setup_any_class(struct setup *s);
+
+/* The control thread's loop; the number of workers (for per-worker state, by q->worker->index). */
+uv_loop_t *setup_loop(struct setup *s);
+unsigned setup_workers(const struct setup *s);
+/* The store behind a folder source (`manifests DIR...`), shared by all who name the same folders.
+ * range: service-cluster-ip-range, NULL for the default. Opened by the command through
+ * dns_options.open_source. */
+int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const char *range,
+                      struct store **ret, struct err *e);
+
+/* ---- where a query was routed to ---- */
+
+/* One zone of one listener. `server` and `zone` are label values of metrics. */
+struct route {
+    const char *server; /* "dns://:53", "dns://127.0.0.1:53" */
+    const char *zone;   /* "cluster.local.", "." */
+    const uint8_t *zone_wire; /* lower case */
+    uint8_t zone_len, zone_labels;
+    const struct chain *chain;
+    const struct block *chain_block; /* the server block that the chain was compiled from */
+    const struct dns_listener *listener;
+    unsigned id; /* 0 .. dns_routes() - 1 */
+};
+
+/* The server that is being set up; valid as a conf value for the functions below at any later time. */
+struct dns_server *setup_server(const struct setup *s);
+/* All routes of the configuration, by id; complete when start functions run. */
+const struct route *const *dns_server_routes(const struct dns_server *s, unsigned *ret_n);
+/* Are all plugins ready? Names of those that are not: comma-joined, sorted. until_ready: a plugin that
+ * was ready once is not asked again. Any thread. */
+bool dns_server_ready(const struct dns_server *s, bool until_ready, struct strbuf *ret_waiting);
+
+/* ---- zones ---- */
+
+/* Names for longest-suffix matching, built at set-up. */
+struct zone_set;
+struct zone_set *zone_set_new(struct arena *a, const struct zone_list *zones);
+/* The longest zone that covers the name (lower-case wire of the question); -1 when none does. */
+int zone_set_find(const struct zone_set *z, const struct question *q);
+unsigned zone_set_count(const struct zone_set *z);
+const uint8_t *zone_set_wire(const struct zone_set *z, int i);
+unsigned zone_set_labels(const struct zone_set *z, int i);
+
+/* "fallthrough [ZONES...]": reads the rest of the line. An empty list means all zones. */
+int zone_set_fallthrough(struct setup *s, struct dispenser *d, struct zone_set **ret, struct err *e);
+/* NULL set: nothing falls through. */
+bool zone_set_covers(const struct zone_set *z, const struct question *q);
+
+/* All in plugin order; ends with NULL. */
+extern const struct plugin *const plugins[];
+const struct plugin *plugin_find(const char *name);

@@ -1,0 +1,318 @@
+/* Options of `kubernetes`, and the start of an instance. */
+#include "dns/plugins/kubernetes.h"
+
+#include "base/str.h"
+#include "kube/selector.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <string.h>
+
+/* ---- options ---- */
+
+static int arg_list(struct kubernetes *k, struct dispenser *d, const char ***list, size_t *n,
+                    struct err *e)
+{
+    const char **args;
+    struct arena *a = setup_arena(k->setup);
+    size_t count = dispenser_rest(d, a, &args);
+    if (count == 0)
+        return dispenser_arg_err(d, e);
+    const char **all = arena_alloc(a, (*n + count) * sizeof *all);
+    if (*n)
+        memcpy(all, *list, *n * sizeof *all);
+    memcpy(all + *n, args, count * sizeof *all);
+    *list = all;
+    *n += count;
+    return 0;
+}
+
+static int opt_manifests(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    return arg_list(k, d, &k->dirs, &k->n_dirs, e);
+}
+
+static int opt_range(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    k->range = dispenser_val(d);
+    return 0;
+}
+
+static int opt_namespaces(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    const char **list = (const char **)(uintptr_t)k->options.namespaces;
+    int ret = arg_list(k, d, &list, &k->options.n_namespaces, e);
+    k->options.namespaces = list;
+    return ret;
+}
+
+static int selector_arg(struct kubernetes *k, struct dispenser *d, const struct selector **ret,
+                        struct err *e)
+{
+    const char **args;
+    struct arena *a = setup_arena(k->setup);
+    size_t n = dispenser_rest(d, a, &args);
+    char *text = arena_strdup(a, "");
+    if (n == 0)
+        return dispenser_arg_err(d, e);
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(a, "%s%s%s", text, i ? " " : "", args[i]);
+    int code = selector_parse(text, a, ret, e);
+    return code < 0 ? dispenser_err(d, e, "%s", e->text) : 0;
+}
+
+static int opt_labels(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    return selector_arg(k, d, &k->options.labels, e);
+}
+
+static int opt_namespace_labels(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    return selector_arg(k, d, &k->options.namespace_labels, e);
+}
+
+static int opt_pods(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    static const char *const modes[] = { "disabled", "insecure", "verified" };
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
+        if (strcmp(dispenser_val(d), modes[i]) == 0) {
+            k->options.pods = (enum snapshot_pods)i;
+            return 0;
+        }
+    return dispenser_err(d, e,
+                         "wrong value for pods: %s,  must be one of: disabled, verified, insecure",
+                         dispenser_val(d));
+}
+
+static int opt_ttl(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    long ttl;
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    int code = str_to_long(dispenser_val(d), -1000000000L, 1000000000L, &ttl);
+    if (code == ERR_PARSE)
+        return dispenser_err(d, e, "ttl is not a number: %s", dispenser_val(d));
+    if (code < 0 || ttl < 0 || ttl > KUBERNETES_TTL_MAX)
+        return dispenser_err(d, e, "ttl must be in range [0, %d]: %s", KUBERNETES_TTL_MAX,
+                             dispenser_val(d));
+    k->ttl = (uint32_t)ttl;
+    return 0;
+}
+
+static int opt_ignore(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    while (dispenser_next_arg(d)) {
+        if (strcmp(dispenser_val(d), "empty_service") != 0)
+            return dispenser_err(d, e, "unable to parse ignore value: '%s'", dispenser_val(d));
+        k->options.ignore_empty = true;
+    }
+    return 0;
+}
+
+static int no_args(struct dispenser *d, struct err *e)
+{
+    return dispenser_next_arg(d) ? dispenser_arg_err(d, e) : 0;
+}
+
+static int opt_endpoint_pod_names(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    k->options.endpoint_pod_names = true;
+    return no_args(d, e);
+}
+
+static int opt_noendpoints(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    k->options.endpoints = false;
+    return no_args(d, e);
+}
+
+static int opt_zonal(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    k->zonal = true;
+    return no_args(d, e);
+}
+
+static int opt_fallthrough(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    return zone_set_fallthrough(k->setup, d, &k->fallthrough, e);
+}
+
+/* A folder is read before the first query; there is nothing to wait for. The value is still checked. */
+static int opt_startup_timeout(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    long long ns;
+    (void)k;
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    if (str_to_duration(dispenser_val(d), &ns) < 0)
+        return dispenser_err(d, e, "startup_timeout is not a duration: %s", dispenser_val(d));
+    if (ns <= 0)
+        return dispenser_err(d, e, "startup_timeout must be positive: %s", dispenser_val(d));
+    return 0;
+}
+
+static int opt_api_server(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    (void)k;
+    return dispenser_err(d, e,
+                         "'%s': an API server is not supported as a source yet; use "
+                         "'manifests DIR'",
+                         dispenser_val(d));
+}
+
+static int opt_multicluster(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    (void)k;
+    return dispenser_err(d, e, "'multicluster' is not supported: ServiceImports are not read");
+}
+
+static const struct {
+    const char *name;
+    int (*read)(struct kubernetes *k, struct dispenser *d, struct err *e);
+} options[] = {
+    { "manifests", opt_manifests },
+    { "service_cluster_ip_range", opt_range },
+    { "namespaces", opt_namespaces },
+    { "namespace_labels", opt_namespace_labels },
+    { "labels", opt_labels },
+    { "pods", opt_pods },
+    { "endpoint_pod_names", opt_endpoint_pod_names },
+    { "ttl", opt_ttl },
+    { "noendpoints", opt_noendpoints },
+    { "fallthrough", opt_fallthrough },
+    { "ignore", opt_ignore },
+    { "zonal", opt_zonal },
+    { "startup_timeout", opt_startup_timeout },
+    { "endpoint", opt_api_server },
+    { "tls", opt_api_server },
+    { "kubeconfig", opt_api_server },
+    { "apiserver_qps", opt_api_server },
+    { "apiserver_burst", opt_api_server },
+    { "apiserver_max_inflight", opt_api_server },
+    { "multicluster", opt_multicluster },
+};
+
+static int read_option(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        if (strcmp(options[i].name, dispenser_val(d)) == 0)
+            return options[i].read(k, d, e);
+    return dispenser_unknown(d, e);
+}
+
+/* ---- zones ---- */
+
+static bool is_reverse(const uint8_t *zone)
+{
+    static const uint8_t v4[] = "\007in-addr\004arpa", v6[] = "\003ip6\004arpa";
+    return name_is_below(zone, v4) || name_is_below(zone, v6);
+}
+
+static int read_zones(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    struct arena *a = setup_arena(k->setup);
+    struct zone_list zones = { 0 };
+    while (dispenser_next_arg(d)) {
+        int code = zone_expand(dispenser_val(d), a, &zones, e);
+        if (code < 0)
+            return dispenser_err(d, e, "%s", e->text);
+    }
+    if (zones.n == 0)
+        zones = setup_zones(k->setup);
+    k->zones = zone_set_new(a, &zones);
+    k->primary = -1;
+    for (int i = (int)zones.n - 1; i >= 0; i--)
+        if (!is_reverse(zone_set_wire(k->zones, i)))
+            k->primary = i;
+    return k->primary < 0 ? dispenser_err(d, e, "non-reverse zone name must be used") : 0;
+}
+
+static int check(const struct kubernetes *k, const struct dispenser *d, struct err *e)
+{
+    if (k->options.n_namespaces && k->options.namespace_labels)
+        return dispenser_err(d, e, "namespaces and namespace_labels cannot both be set");
+    if (k->zonal && !k->options.endpoints)
+        return dispenser_err(d, e, "zonal and noendpoints cannot both be set");
+    if (k->n_dirs == 0)
+        return dispenser_err(d, e,
+                             "no source of objects: an API server is not supported yet; add "
+                             "'manifests DIR'");
+    return 0;
+}
+
+/* ---- our own addresses ---- */
+
+static void add_local(struct kubernetes *k, const struct ip *ip)
+{
+    static const uint8_t zero[16];
+    bool link_local = ip->family == 6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+    if (!ip->family || ip_is_loopback(ip) || link_local || !memcmp(ip->bytes, zero, ip_len(ip)))
+        return;
+    k->local = xrealloc(k->local, (k->n_local + 1) * sizeof *k->local);
+    k->local[k->n_local++] = *ip;
+}
+
+/* The addresses that the block is bound to, or all of the host's. */
+static void find_local(struct kubernetes *k)
+{
+    const struct ip *binds;
+    size_t n = setup_binds(k->setup, &binds);
+    struct ifaddrs *all = NULL;
+    for (size_t i = 0; i < n; i++)
+        add_local(k, &binds[i]);
+    if (n || getifaddrs(&all) < 0)
+        return;
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+        if (!i->ifa_addr)
+            continue;
+        struct ip ip = ip_of_sockaddr(i->ifa_addr);
+        add_local(k, &ip);
+    }
+    freeifaddrs(all);
+}
+
+/* ---- life ---- */
+
+static void kubernetes_stop(void *conf)
+{
+    struct kubernetes *k = conf;
+    snapshot_free(k->snapshot);
+    free(k->local);
+}
+
+static bool kubernetes_ready(void *conf)
+{
+    const struct kubernetes *k = conf;
+    return snapshot_synced(k->snapshot);
+}
+
+static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
+{
+    struct kubernetes *k = arena_zalloc(setup_arena(s), sizeof *k);
+    k->setup = s;
+    k->ttl = KUBERNETES_TTL_DEFAULT;
+    k->options.endpoints = true;
+    dispenser_next_directive(d);
+    int ret = read_zones(k, d, e);
+    while (ret == 0 && dispenser_next_block(d))
+        ret = read_option(k, d, e);
+    if (ret == 0)
+        ret = check(k, d, e);
+    if (ret == 0)
+        ret = setup_source_dirs(s, k->dirs, k->n_dirs, k->range, &k->store, e);
+    if (ret < 0)
+        return ret;
+    find_local(k);
+    k->snapshot = snapshot_new(k->store, &k->options);
+    setup_in(s, kubernetes_in, k);
+    setup_ready(s, kubernetes_ready, k);
+    setup_stop(s, kubernetes_stop, k);
+    k->setup = NULL;
+    return 0;
+}
+
+const struct plugin plugin_kubernetes = { .name = "kubernetes", .setup = kubernetes_setup };

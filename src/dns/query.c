@@ -1,0 +1,168 @@
+#include "dns/query.h"
+
+#include "dns/chain.h"
+#include "dns/serve.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define ARENA_CHUNK 4096 /* bytes; answers of ordinary size never need a second chunk */
+
+/* ---- the pool ---- */
+
+struct query *query_get(struct query_pool *p)
+{
+    struct query *q = p->free;
+    if (q) {
+        p->free = q->next;
+        return q;
+    }
+    q = malloc(sizeof *q);
+    if (!q)
+        return NULL;
+    memset(q, 0, offsetof(struct query, inline_packet));
+    arena_init(&q->arena, ARENA_CHUNK);
+    q->packet = q->inline_packet;
+    p->made++;
+    return q;
+}
+
+void query_put(struct query_pool *p, struct query *q)
+{
+    if (q->packet != q->inline_packet) {
+        free(q->packet);
+        q->packet = q->inline_packet;
+    }
+    arena_reset(&q->arena);
+    q->next = p->free;
+    p->free = q;
+}
+
+void query_pool_done(struct query_pool *p)
+{
+    while (p->free) {
+        struct query *q = p->free;
+        p->free = q->next;
+        arena_done(&q->arena);
+        free(q);
+    }
+}
+
+/* ---- for plugins ---- */
+
+enum step query_fail(struct query *q, enum rcode rcode, const char *fmt, ...)
+{
+    q->reply.rcode = rcode;
+    q->reply.flags &= (uint16_t)~(FLAG_AA | FLAG_RA | FLAG_AD);
+    for (int s = 0; s < SECTION_COUNT; s++)
+        q->reply.section[s].n = 0;
+    q->bare = true;
+    if (fmt) {
+        char text[512];
+        va_list ap;
+        va_start(ap, fmt);
+        (void)vsnprintf(text, sizeof text, fmt, ap);
+        va_end(ap);
+        q->error = arena_strdup(&q->arena, text);
+    }
+    return STEP_DONE;
+}
+
+static size_t rdata_bytes(const struct rrset *rr)
+{
+    if (rr->rdlen)
+        return (size_t)rr->rdlen * rr->count;
+    size_t n = 0;
+    for (uint16_t i = 0; i < rr->count; i++)
+        n += 2u + get_u16(rr->rdata + n);
+    return n;
+}
+
+struct rrset rrset_dup(struct arena *a, const struct rrset *rr)
+{
+    struct rrset copy = *rr;
+    if (rr->owner)
+        copy.owner = arena_memdup(a, rr->owner, name_wire_len(rr->owner));
+    copy.rdata = arena_memdup(a, rr->rdata, rdata_bytes(rr));
+    return copy;
+}
+
+/* What the reply holds so far may lie in a snapshot that is gone when the query goes on. */
+static void keep_reply(struct query *q)
+{
+    for (int s = 0; s < SECTION_COUNT; s++)
+        for (uint16_t i = 0; i < q->reply.section[s].n; i++)
+            q->reply.section[s].items[i] =
+                rrset_dup(&q->arena, &q->reply.section[s].items[i]);
+}
+
+enum step query_wait(struct query *q, resume_fn *resume, void *conf)
+{
+    if (!serve_may_wait(q))
+        return query_fail(q, RCODE_SERVFAIL, "too many waiting queries");
+    keep_reply(q);
+    q->resume = resume;
+    q->resume_conf = conf;
+    q->waiting = true;
+    return STEP_WAIT;
+}
+
+void query_resume(struct query *q, void *data)
+{
+    serve_waits_no_more(q);
+    q->waiting = false;
+    enum step step = q->resume(q, q->resume_conf, data);
+    step = chain_continue(q->route->chain, q, step);
+    if (step != STEP_WAIT)
+        serve_finish_waiting(q, step);
+}
+
+/* The question of an internal look-up, in the sub-query's own memory. */
+static void set_question(struct query *sub, const uint8_t *name, uint16_t type)
+{
+    struct question *question = &sub->msg.q;
+    name_from_wire(name, &question->name);
+    name_lower(question->lower, question->name.wire, question->name.len);
+    question->type = type;
+    question->class = CLASS_IN;
+}
+
+static struct query *sub_query(struct query *q, const uint8_t *name, uint16_t type)
+{
+    struct query *sub = serve_query_get(q);
+    if (!sub)
+        return NULL;
+    sub->worker = q->worker;
+    sub->socket = q->socket;
+    sub->conn = NULL;
+    sub->transport = q->transport;
+    sub->peer = q->peer;
+    sub->local = q->local;
+    sub->start_ns = q->start_ns;
+    sub->depth = (uint8_t)(q->depth + 1);
+    sub->msg.id = q->msg.id;
+    sub->msg.flags = q->msg.flags;
+    sub->msg.edns = q->msg.edns;
+    sub->msg.raw = NULL;
+    sub->msg.raw_len = 0;
+    sub->msg.authority_off = 0;
+    set_question(sub, name, type);
+    return sub;
+}
+
+enum step query_lookup(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
+                       void *conf)
+{
+    struct query *sub = q->depth < QUERY_DEPTH ? sub_query(q, name, type) : NULL;
+    if (!sub)
+        return query_fail(q, RCODE_SERVFAIL, q->depth < QUERY_DEPTH ? "too many waiting queries"
+                                                                    : "look-ups nest too deep");
+    if (serve_dispatch(sub) == STEP_WAIT) {
+        enum step step = query_wait(q, resume, conf);
+        sub->parent = step == STEP_WAIT ? q : NULL; /* over the limit: the sub ends unheard */
+        return step;
+    }
+    enum step step = resume(q, conf, sub);
+    serve_query_put(sub);
+    return step;
+}

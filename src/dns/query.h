@@ -1,0 +1,101 @@
+/* One query on its way through a chain. What a plugin may look at and change is here, all of it.
+ *
+ * A query owns the buffer that its packet was received into, so it can wait for an upstream without a
+ * copy: its place in the receive batch simply takes another query from the worker's pool. While it runs,
+ * `reply` may point into a published snapshot; when it is suspended the chain copies what the reply
+ * points to, so nothing of a snapshot outlives the batch. Plugins keep no snapshot pointers elsewhere. */
+#pragma once
+
+#include "base/arena.h"
+#include "loop/worker.h"
+#include "net/udp.h"
+#include "wire/msg.h"
+
+#define QUERY_PACKET 4096 /* bytes of a UDP query that are received; longer TCP messages are allocated */
+#define QUERY_DEPTH  8    /* nested internal look-ups (CNAME chasing) */
+#define QUERY_SCRATCH 64  /* bytes that a plugin may keep in a waiting query */
+
+enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_COUNT };
+
+enum step {
+    STEP_NEXT, /* not mine: ask the next plugin */
+    STEP_DONE, /* the reply is complete */
+    STEP_DROP, /* no reply at all */
+    STEP_WAIT, /* I will call query_resume() later, on this worker's thread */
+};
+
+struct route;
+struct tcp_conn;
+struct dns_socket;
+struct query;
+
+typedef enum step step_fn(struct query *q, void *conf);
+typedef void hook_fn(struct query *q, void *conf);
+/* How a waiting query goes on; `data` is what query_resume() was given. */
+typedef enum step resume_fn(struct query *q, void *conf, void *data);
+
+struct query {
+    struct query_msg msg;   /* the parsed question; q->msg.q.lower is the name for look-ups */
+    struct reply reply;     /* starts as: QR, RD and CD copied, EDNS echoed, NOERROR, empty */
+    const struct route *route; /* listener, server block and zone that this query was routed to */
+    struct worker *worker;
+    struct arena arena;     /* lives until the reply is sent */
+    enum transport transport;
+    bool bare;              /* written by the server itself: rcode and question only; no `out` hooks */
+    const char *error;      /* why it failed, for `errors`; arena or static; NULL: nothing to say */
+    uint8_t answerer;       /* 1 + position in plugins[] of the one that ended the chain; 0: the server */
+    int64_t start_ns;       /* monotonic; when the batch was received */
+    int64_t end_ns;         /* when its replies were ready; set before the `after` hooks */
+    size_t reply_len;       /* bytes sent; set before the `after` hooks */
+    bool dropped;
+
+    /* --- the server's own --- */
+    uint16_t step;          /* index into the chain's way in */
+    uint8_t depth;          /* of internal look-ups */
+    bool waiting;
+    resume_fn *resume;
+    void *resume_conf;
+    struct query *parent;   /* an internal look-up of that query */
+    struct query *next;     /* in the pool */
+    struct tcp_conn *conn;
+    struct dns_socket *socket;
+    struct sockaddr_storage peer;
+    struct udp_local local;
+    _Alignas(16) uint8_t scratch[QUERY_SCRATCH];
+    uint8_t *packet;        /* inline_packet, or malloc'ed for long TCP messages */
+    uint8_t inline_packet[QUERY_PACKET];
+};
+
+/* The client's address; IPv4-mapped addresses are IPv4. */
+static inline struct ip query_client(const struct query *q)
+{
+    return ip_of_sockaddr((const struct sockaddr *)&q->peer);
+}
+
+/* Appends an RRset to a section of the reply. */
+static inline void query_add(struct query *q, enum section s, struct rrset rr)
+{
+    rrset_list_add(&q->reply.section[s], &q->arena, rr);
+}
+
+/* Ends with a bare rcode (no AA, empty sections) and a text for `errors` (printf into the arena, or
+ * NULL). Returns STEP_DONE. */
+enum step query_fail(struct query *q, enum rcode rcode, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A plugin's asynchronous work is ready: goes on with the query. Worker's thread, between
+ * worker_enter() and worker_leave(). `resume` of query_wait() is called with data. */
+void query_resume(struct query *q, void *data);
+
+/* Suspends: `return query_wait(q, fn, conf);`. The limit on waiting queries turns this into a SERVFAIL. */
+enum step query_wait(struct query *q, resume_fn *resume, void *conf);
+
+/* An internal look-up that re-enters the listener from the top (block routing, all plugins), class IN,
+ * keeping the client's EDNS. name is plain wire and is copied. When it is done, resume(q, conf, sub) is
+ * called with the finished sub-query (its reply is valid during that call only; rrset_dup() what is to
+ * be kept) - at once when nothing had to wait. `return query_lookup(...)`. */
+enum step query_lookup(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
+                       void *conf);
+
+/* A copy of an RRset, bytes and all, in an arena. */
+struct rrset rrset_dup(struct arena *a, const struct rrset *rr);

@@ -1,0 +1,436 @@
+#include "dns/serve.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/listen.h"
+
+#include <string.h>
+
+struct dns_socket {
+    uv_poll_t poll;
+    int fd;
+    bool wildcard;
+    struct dns_worker *w;
+    const struct dns_listener *listener;
+    struct tcp_server *tcp;
+    struct tcp_handler tcp_handler;
+    struct query *slots[UDP_BATCH];
+    struct udp_in in;
+    struct udp_out out;
+    size_t out_pos;
+    uint8_t *out_bytes; /* SERVE_OUT_BYTES and room for one more reply */
+};
+
+static metric m_malformed, m_unsent, m_waiting_refused;
+
+void serve_metrics_init(void)
+{
+    m_malformed = metric_counter("signpost_dns_malformed_total",
+                                 "Messages answered or dropped before any plugin saw them.", "");
+    m_unsent = metric_counter("signpost_dns_replies_unsent_total",
+                              "Replies that the kernel would not send.", "");
+    m_waiting_refused = metric_counter("signpost_dns_waiting_refused_total",
+                                       "Queries refused because too many were waiting.", "");
+}
+
+static struct dns_worker *worker_of(const struct query *q)
+{
+    return container_of(q->worker, struct dns_worker, worker);
+}
+
+bool serve_may_wait(struct query *q)
+{
+    struct dns_worker *w = worker_of(q);
+    if (w->waiting < SERVE_WAITING_MAX) {
+        w->waiting++;
+        return true;
+    }
+    metric_add(m_waiting_refused, 1);
+    return false;
+}
+
+void serve_waits_no_more(struct query *q)
+{
+    worker_of(q)->waiting--;
+}
+
+struct query *serve_query_get(struct query *like)
+{
+    return query_get(&worker_of(like)->pool);
+}
+
+void serve_query_put(struct query *q)
+{
+    query_put(&worker_of(q)->pool, q);
+}
+
+/* ---- the reply ---- */
+
+/* Options that the reference echoes; everything else of the client's OPT stays out of the reply. */
+static bool edns_is_echoed(uint16_t code)
+{
+    return code == EDNS_NSID || code == EDNS_EXPIRE || code == EDNS_COOKIE ||
+           code == EDNS_KEEPALIVE || code == EDNS_PADDING;
+}
+
+static void echo_options(struct query *q)
+{
+    struct cursor c = cursor_of(q->msg.edns.options, q->msg.edns.options_len);
+    uint8_t *out = arena_alloc(&q->arena, q->msg.edns.options_len);
+    struct wbuf w = wbuf_of(out, q->msg.edns.options_len);
+    while (cursor_left(&c) && !c.bad) {
+        uint16_t code = cursor_u16(&c), len = cursor_u16(&c);
+        const uint8_t *data = cursor_take(&c, len);
+        if (!data || !edns_is_echoed(code))
+            continue;
+        wbuf_u16(&w, code);
+        wbuf_u16(&w, len);
+        wbuf_put(&w, data, len);
+    }
+    q->reply.edns.options = out;
+    q->reply.edns.options_len = (uint16_t)w.pos;
+}
+
+static void reply_begin(struct query *q)
+{
+    uint16_t flags = FLAG_QR | (q->msg.flags & 0x7800);
+    if (flags_opcode(q->msg.flags) == OPCODE_QUERY)
+        flags |= q->msg.flags & (FLAG_RD | FLAG_CD);
+    q->reply = (struct reply){ .id = q->msg.id, .flags = flags, .q = &q->msg.q };
+    if (q->msg.edns.present) {
+        q->reply.edns = q->msg.edns;
+        q->reply.edns.version = 0;
+        q->reply.edns.options = NULL;
+        q->reply.edns.options_len = 0;
+        if (q->msg.edns.options_len)
+            echo_options(q);
+    }
+    q->bare = false;
+    q->error = NULL;
+    q->answerer = 0;
+    q->dropped = false;
+    q->waiting = false;
+    q->route = NULL;
+}
+
+static size_t reply_limit(const struct query *q)
+{
+    if (q->transport != TRANSPORT_UDP)
+        return MSG_MAX;
+    if (!q->msg.edns.present)
+        return MSG_UDP_MIN;
+    return MAX(q->msg.edns.udp_size, MSG_UDP_MIN);
+}
+
+/* ---- one query ---- */
+
+enum step serve_dispatch(struct query *q)
+{
+    reply_begin(q);
+    if (q->msg.edns.present && q->msg.edns.version > 0) {
+        q->reply.edns.udp_size = 0;
+        return query_fail(q, RCODE_BADVERS, NULL);
+    }
+    const struct dns_listener *l = q->socket->listener;
+    if (q->msg.q.class != CLASS_IN && !l->any_class)
+        return query_fail(q, RCODE_REFUSED, NULL);
+    q->route = listener_route(l, &q->msg.q);
+    if (!q->route)
+        return query_fail(q, RCODE_REFUSED, NULL);
+    return chain_run(q->route->chain, q);
+}
+
+/* Replies to what cannot be a query: the header alone. Returns false when silence is right. */
+static bool reply_malformed(struct query *q, enum query_form form)
+{
+    static const enum rcode rcodes[] = { [QUERY_NOTIMP] = RCODE_NOTIMP,
+                                         [QUERY_FORMERR] = RCODE_FORMERR,
+                                         [QUERY_EMPTY] = RCODE_SERVFAIL };
+    metric_add(m_malformed, 1);
+    if (form == QUERY_DROP)
+        return false;
+    uint16_t opcode = form == QUERY_NOTIMP ? q->msg.flags & 0x7800 : 0;
+    q->reply = (struct reply){ .id = q->msg.id, .rcode = rcodes[form],
+                               .flags = FLAG_QR | opcode | (q->msg.flags & FLAG_RD) };
+    q->route = NULL;
+    q->msg.edns.present = false;
+    return true;
+}
+
+static void run_after(struct query *q)
+{
+    if (!q->route)
+        return;
+    const struct chain *c = q->route->chain;
+    for (uint16_t i = 0; i < c->n_after; i++)
+        c->after[i].run(q, c->after[i].conf);
+}
+
+/* ---- UDP ---- */
+
+static void socket_flush(struct dns_socket *s)
+{
+    if (s->out.n) {
+        unsigned unsent = udp_flush(s->fd, &s->out);
+        if (unsent)
+            metric_add(m_unsent, unsent);
+    }
+    s->out_pos = 0;
+}
+
+static void udp_reply(struct dns_socket *s, struct query *q)
+{
+    if (s->out_pos > SERVE_OUT_BYTES || s->out.n == UDP_BATCH)
+        socket_flush(s);
+    uint8_t *out = s->out_bytes + s->out_pos;
+    q->reply_len = msg_encode(&q->reply, out, reply_limit(q));
+    udp_out_add(&s->out, out, q->reply_len, &q->peer, s->wildcard ? &q->local : NULL);
+    s->out_pos += (q->reply_len + 15) & ~(size_t)15;
+}
+
+/* Handles the datagram in place i. False: the query waits and has left its place. */
+static bool udp_query(struct dns_socket *s, unsigned i, int64_t now)
+{
+    struct query *q = s->slots[i];
+    arena_reset(&q->arena);
+    q->start_ns = now;
+    enum query_form form = msg_parse_query(q->packet, udp_in_len(&s->in, i), &q->msg);
+    if (form != QUERY_OK) {
+        q->dropped = !reply_malformed(q, form);
+        if (!q->dropped)
+            udp_reply(s, q);
+        return true;
+    }
+    enum step step = serve_dispatch(q);
+    if (step == STEP_WAIT)
+        return false;
+    q->dropped = step == STEP_DROP;
+    if (!q->dropped)
+        udp_reply(s, q);
+    return true;
+}
+
+/* Gives place i a query to receive into. */
+static bool socket_place(struct dns_socket *s, unsigned i)
+{
+    struct query *q = s->slots[i] = query_get(&s->w->pool);
+    if (!q)
+        return false;
+    q->worker = &s->w->worker;
+    q->socket = s;
+    q->conn = NULL;
+    q->parent = NULL;
+    q->depth = 0;
+    q->transport = TRANSPORT_UDP;
+    udp_in_place(&s->in, i, q->packet, QUERY_PACKET, &q->peer, s->wildcard ? &q->local : NULL);
+    return true;
+}
+
+/* The places that can be received into: all of them unless memory has run out. */
+static unsigned socket_places(struct dns_socket *s)
+{
+    unsigned n = 0;
+    while (n < UDP_BATCH && (s->slots[n] || socket_place(s, n)))
+        n++;
+    return n;
+}
+
+static void udp_batch(struct dns_socket *s, unsigned n)
+{
+    int64_t now = clock_ns();
+    bool here[UDP_BATCH];
+    for (unsigned i = 0; i < n; i++) {
+        here[i] = udp_query(s, i, now);
+        if (!here[i])
+            s->slots[i] = NULL;
+    }
+    now = clock_ns();
+    for (unsigned i = 0; i < n; i++) {
+        if (!here[i])
+            continue;
+        s->slots[i]->end_ns = now;
+        run_after(s->slots[i]);
+    }
+    socket_flush(s);
+}
+
+static void udp_readable(uv_poll_t *poll, int status, int events)
+{
+    struct dns_socket *s = poll->data;
+    (void)status, (void)events;
+    worker_enter(&s->w->worker);
+    for (int round = 0; round < SERVE_ROUNDS; round++) {
+        unsigned places = socket_places(s);
+        int n = places ? udp_receive(s->fd, &s->in, places) : 0;
+        if (n > 0)
+            udp_batch(s, (unsigned)n);
+        if (n < UDP_BATCH)
+            break;
+        rcu_quiescent();
+    }
+    worker_leave(&s->w->worker);
+}
+
+/* ---- TCP ---- */
+
+static void tcp_finish(struct query *q, bool reply)
+{
+    q->dropped = !reply;
+    uint8_t *out = worker_of(q)->tcp_out;
+    if (reply)
+        q->reply_len = msg_encode(&q->reply, out, MSG_MAX);
+    q->end_ns = clock_ns();
+    run_after(q);
+    if (reply)
+        tcp_reply(q->conn, out, q->reply_len);
+    else
+        tcp_no_reply(q->conn);
+    serve_query_put(q);
+}
+
+static struct query *tcp_query(struct dns_socket *s, struct tcp_conn *c, const uint8_t *data,
+                               size_t len)
+{
+    struct query *q = query_get(&s->w->pool);
+    if (!q)
+        return NULL;
+    if (len > QUERY_PACKET) {
+        uint8_t *packet = malloc(len);
+        if (!packet) {
+            query_put(&s->w->pool, q);
+            return NULL;
+        }
+        q->packet = packet;
+    }
+    memcpy(q->packet, data, len);
+    arena_reset(&q->arena);
+    q->worker = &s->w->worker;
+    q->socket = s;
+    q->conn = c;
+    q->parent = NULL;
+    q->depth = 0;
+    q->transport = TRANSPORT_TCP;
+    const struct sockaddr *peer = tcp_peer(c);
+    memcpy(&q->peer, peer,
+           peer->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+    q->start_ns = clock_ns();
+    return q;
+}
+
+static void tcp_message(void *ctx, struct tcp_conn *c, const uint8_t *data, size_t len)
+{
+    struct query *q = tcp_query(ctx, c, data, len);
+    if (!q) {
+        tcp_no_reply(c);
+        return;
+    }
+    enum query_form form = msg_parse_query(q->packet, len, &q->msg);
+    if (form != QUERY_OK) {
+        tcp_finish(q, reply_malformed(q, form));
+        return;
+    }
+    enum step step = serve_dispatch(q);
+    if (step != STEP_WAIT)
+        tcp_finish(q, step == STEP_DONE);
+}
+
+static void tcp_enter(void *ctx)
+{
+    struct dns_socket *s = ctx;
+    worker_enter(&s->w->worker);
+}
+
+static void tcp_leave(void *ctx)
+{
+    struct dns_socket *s = ctx;
+    worker_leave(&s->w->worker);
+}
+
+/* ---- queries that waited ---- */
+
+static void finish_sub_query(struct query *sub)
+{
+    struct query *parent = sub->parent;
+    if (parent)
+        query_resume(parent, sub);
+    serve_query_put(sub);
+}
+
+void serve_finish_waiting(struct query *q, enum step step)
+{
+    if (q->depth > 0) {
+        finish_sub_query(q);
+        return;
+    }
+    if (q->conn) {
+        tcp_finish(q, step == STEP_DONE);
+        return;
+    }
+    q->dropped = step == STEP_DROP;
+    if (!q->dropped)
+        udp_reply(q->socket, q);
+    q->end_ns = clock_ns();
+    run_after(q);
+    socket_flush(q->socket);
+    serve_query_put(q);
+}
+
+/* ---- opening and closing ---- */
+
+static void socket_closed(uv_handle_t *h)
+{
+    struct dns_socket *s = h->data;
+    close(s->fd);
+    s->fd = -1;
+}
+
+int serve_open(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
+               struct err *e)
+{
+    struct dns_socket *s = xcalloc(1, sizeof *s);
+    static const uint8_t zero[16];
+    s->fd = udp_fd;
+    s->w = w;
+    s->listener = l;
+    s->wildcard = memcmp(l->ip.bytes, zero, sizeof zero) == 0;
+    s->tcp_handler = (struct tcp_handler){ .ctx = s, .message = tcp_message, .enter = tcp_enter,
+                                           .leave = tcp_leave };
+    if (!w->tcp_out)
+        w->tcp_out = xmalloc(MSG_MAX);
+    s->out_bytes = xmalloc(SERVE_OUT_BYTES + MSG_MAX + 16);
+    w->sockets = xrealloc(w->sockets, (w->n_sockets + 1) * sizeof(struct dns_socket *));
+    w->sockets[w->n_sockets++] = s;
+    udp_in_init(&s->in);
+    s->poll.data = s;
+    int ret = uv_poll_init(&w->worker.loop, &s->poll, udp_fd);
+    if (ret == 0)
+        ret = uv_poll_start(&s->poll, UV_READABLE, udp_readable);
+    if (ret < 0)
+        return err_set(e, ret, "serve: %s", uv_strerror(ret));
+    return tcp_server_open(&w->worker.loop, tcp_fd, &s->tcp_handler, &s->tcp, e);
+}
+
+void serve_close(struct dns_worker *w)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++) {
+        struct dns_socket *s = w->sockets[i];
+        if (s->tcp)
+            tcp_server_close(s->tcp);
+        if (!uv_is_closing((uv_handle_t *)&s->poll))
+            uv_close((uv_handle_t *)&s->poll, socket_closed);
+    }
+}
+
+void serve_free(struct dns_worker *w)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++) {
+        for (unsigned k = 0; k < UDP_BATCH; k++)
+            if (w->sockets[i]->slots[k])
+                query_put(&w->pool, w->sockets[i]->slots[k]);
+        free(w->sockets[i]->out_bytes);
+        free(w->sockets[i]);
+    }
+    free(w->sockets);
+    free(w->tcp_out);
+    query_pool_done(&w->pool);
+}

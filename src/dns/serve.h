@@ -1,0 +1,66 @@
+/* The serving side of the DNS server: a worker's sockets, its pool of queries, and the way of a packet
+ * from receive to send. Private to the room; plugins see dns/plugin.h. */
+#pragma once
+
+#include "base/ht.h"
+#include "dns/chain.h"
+#include "loop/worker.h"
+#include "net/tcp.h"
+
+#define SERVE_WAITING_MAX 16384      /* suspended queries a worker; more are answered SERVFAIL */
+#define SERVE_OUT_BYTES   (256 << 10) /* replies of a batch; full: what is there is sent first */
+#define ROUTES_SCANNED    8          /* zones of a listener up to which a scan beats a table */
+#define SERVE_ROUNDS      4          /* receive batches in a row before other events get their turn */
+
+struct query_pool {
+    struct query *free;
+    size_t made;
+};
+
+struct query *query_get(struct query_pool *p); /* NULL: out of memory */
+void query_put(struct query_pool *p, struct query *q);
+void query_pool_done(struct query_pool *p);
+
+/* One address, port and scheme with the zones that are served there. */
+struct dns_listener {
+    struct ip ip; /* family 0: wildcard */
+    uint16_t port;
+    struct route *routes; /* by descending number of labels, "." last */
+    unsigned n_routes;
+    struct ht index; /* zone wire -> route, when there are more than ROUTES_SCANNED */
+    bool any_class; /* some chain takes classes other than IN */
+};
+
+/* The route for a question, or NULL: longest zone; DS goes to the parent's side of a cut. */
+const struct route *listener_route(const struct dns_listener *l, const struct question *q);
+
+/* What a worker has opened; one for each worker and listener. */
+struct dns_socket;
+
+struct dns_worker {
+    struct worker worker; /* first: a worker is a dns_worker */
+    struct query_pool pool;
+    size_t waiting;
+    struct dns_socket **sockets;
+    unsigned n_sockets;
+    uint8_t *tcp_out; /* MSG_MAX bytes */
+};
+
+/* On the worker's thread: opens udp_fd and tcp_fd (both taken over) for a listener. */
+int serve_open(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
+               struct err *e);
+void serve_close(struct dns_worker *w); /* on the worker's thread */
+void serve_free(struct dns_worker *w);  /* after the thread has ended */
+
+/* Starts the reply, routes the query and runs its chain. */
+enum step serve_dispatch(struct query *q);
+/* A query that waited is done: replies, or hands over to the look-up's parent. */
+void serve_finish_waiting(struct query *q, enum step step);
+/* Counts the query among the waiting; false: there are too many. */
+bool serve_may_wait(struct query *q);
+void serve_waits_no_more(struct query *q);
+struct query *serve_query_get(struct query *like);
+void serve_query_put(struct query *q);
+
+/* Counters of what never reaches a chain ("dropped" in the originals' metrics). */
+void serve_metrics_init(void);

@@ -1,0 +1,259 @@
+#include "dns/server.h"
+
+#include "base/mem.h"
+#include "dns/setup.h"
+#include "net/listen.h"
+
+#include <sched.h>
+#include <string.h>
+
+static size_t count_plugins(void)
+{
+    size_t n = 0;
+    while (plugins[n])
+        n++;
+    return n;
+}
+
+const struct plugin *plugin_find(const char *name)
+{
+    for (size_t i = 0; plugins[i]; i++)
+        if (strcmp(plugins[i]->name, name) == 0)
+            return plugins[i];
+    return NULL;
+}
+
+/* ---- set-up ---- */
+
+static const struct directive *block_directive(const struct block *b, const char *name)
+{
+    for (size_t i = 0; i < b->n_directives; i++)
+        if (strcmp(b->directives[i].name, name) == 0)
+            return &b->directives[i];
+    return NULL;
+}
+
+static int check_repeats(const struct plugin *p, const struct directive *directive, struct err *e)
+{
+    struct dispenser d = dispenser_of(directive);
+    if (p->repeatable || !dispenser_next_directive(&d) || !dispenser_next_directive(&d))
+        return 0;
+    return dispenser_err(&d, e, "this plugin can only be used once per Server Block");
+}
+
+static int set_up_plugin(struct dns_server *s, struct block_setup *b, size_t i,
+                         const struct directive *directive, struct err *e)
+{
+    const struct plugin *p = plugins[i];
+    struct setup setup = { .server = s, .block = b, .part = &b->parts[i], .plugin = p };
+    struct dispenser d = dispenser_of(directive);
+    b->parts[i].plugin = p;
+    int ret = check_repeats(p, directive, e);
+    if (ret == 0)
+        ret = p->setup(&setup, &d, e);
+    return ret < 0 ? err_wrap(e, "plugin/%s", p->name) : 0;
+}
+
+/* Plugin by plugin over all blocks, as the reference does: what a plugin shares between blocks is
+ * complete before the next one is looked at. */
+static int set_up_plugins(struct dns_server *s, struct err *e)
+{
+    for (size_t i = 0; plugins[i]; i++) {
+        for (size_t k = 0; k < s->corefile->n_blocks; k++) {
+            struct block_setup *b = &s->blocks[k];
+            const struct directive *d = block_directive(b->block, plugins[i]->name);
+            int ret = d ? set_up_plugin(s, b, i, d, e) : 0;
+            if (ret < 0)
+                return ret;
+        }
+    }
+    return 0;
+}
+
+static void build_chains(struct dns_server *s)
+{
+    for (size_t k = 0; k < s->corefile->n_blocks; k++) {
+        struct block_setup *b = &s->blocks[k];
+        b->chain = chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
+    }
+}
+
+static unsigned usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return 1;
+    int n = CPU_COUNT(&set);
+    return n < 1 ? 1 : MIN((unsigned)n, (unsigned)WORKERS_MAX);
+}
+
+int dns_server_new(const struct corefile *c, const struct dns_options *options,
+                   struct dns_server **ret, struct err *e)
+{
+    struct dns_server *s = xcalloc(1, sizeof *s);
+    s->options = *options;
+    s->corefile = c;
+    if (!s->options.workers)
+        s->options.workers = usable_cores();
+    arena_init(&s->arena, 16384);
+    serve_metrics_init();
+    s->blocks = arena_zalloc(&s->arena, c->n_blocks * sizeof *s->blocks);
+    for (size_t i = 0; i < c->n_blocks; i++) {
+        s->blocks[i].block = &c->blocks[i];
+        s->blocks[i].parts =
+            arena_zalloc(&s->arena, count_plugins() * sizeof *s->blocks[i].parts);
+    }
+    int code = set_up_plugins(s, e);
+    if (code == 0) {
+        build_chains(s);
+        code = listeners_build(s, e);
+    }
+    if (code < 0) {
+        dns_server_free(s);
+        return code;
+    }
+    *ret = s;
+    return 0;
+}
+
+/* ---- start ---- */
+
+struct open_call {
+    struct dns_worker *w;
+    const struct dns_listener *l;
+    int udp_fd, tcp_fd, ret;
+    struct err *e;
+};
+
+static void open_on_worker(struct worker *w, void *arg)
+{
+    struct open_call *c = arg;
+    (void)w;
+    c->ret = serve_open(c->w, c->l, c->udp_fd, c->tcp_fd, c->e);
+}
+
+static int open_listener(struct dns_worker *w, const struct dns_listener *l, struct err *e)
+{
+    struct open_call c = { .w = w, .l = l, .e = e };
+    c.udp_fd = listen_udp(&l->ip, l->port, e);
+    if (c.udp_fd < 0)
+        return c.udp_fd;
+    c.tcp_fd = listen_tcp(&l->ip, l->port, e);
+    if (c.tcp_fd < 0) {
+        close(c.udp_fd);
+        return c.tcp_fd;
+    }
+    worker_call_wait(&w->worker, open_on_worker, &c);
+    return c.ret;
+}
+
+static int start_worker(struct dns_server *s, unsigned i, struct err *e)
+{
+    struct dns_worker *w = &s->workers[i];
+    int ret = worker_start(&w->worker, i, e);
+    if (ret < 0)
+        return ret;
+    s->n_workers = i + 1;
+    vec_each(l, &s->listeners)
+    {
+        ret = open_listener(w, l, e);
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
+int dns_server_start(struct dns_server *s, struct err *e)
+{
+    vec_each(c, &s->starts)
+    {
+        int ret = c->fn(c->conf, e);
+        if (ret < 0)
+            return err_wrap(e, "plugin/%s", c->plugin->name);
+    }
+    s->workers = xcalloc(s->options.workers, sizeof *s->workers);
+    for (unsigned i = 0; i < s->options.workers; i++) {
+        int ret = start_worker(s, i, e);
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
+/* ---- end ---- */
+
+static void close_on_worker(struct worker *w, void *arg)
+{
+    struct dns_server *s = arg;
+    serve_close(container_of(w, struct dns_worker, worker));
+    vec_each(c, &s->worker_stops) c->fn(w, c->conf);
+}
+
+void dns_server_free(struct dns_server *s)
+{
+    if (!s)
+        return;
+    if (s->n_workers)
+        vec_each(c, &s->lameducks) c->fn(c->conf);
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        worker_call_wait(&s->workers[i].worker, close_on_worker, s);
+        worker_stop(&s->workers[i].worker);
+        serve_free(&s->workers[i]);
+    }
+    for (size_t i = s->stops.n; i-- > 0;)
+        s->stops.items[i].fn(s->stops.items[i].conf);
+    rcu_barrier_all();
+    listeners_done(s);
+    for (size_t i = 0; s->blocks && i < s->corefile->n_blocks; i++)
+        vec_done(&s->blocks[i].binds);
+    vec_done(&s->starts);
+    vec_done(&s->stops);
+    vec_done(&s->lameducks);
+    vec_done(&s->worker_stops);
+    vec_done(&s->readies);
+    free(s->workers);
+    arena_done(&s->arena);
+    free(s);
+}
+
+/* ---- for people ---- */
+
+void dns_server_print(const struct dns_server *s, struct strbuf *out)
+{
+    char text[IP_TEXT_MAX];
+    vec_each(l, &s->listeners)
+    {
+        for (unsigned i = l->n_routes; i-- > 0;) {
+            strbuf_printf(out, "%s:%u", l->routes[i].zone, l->port);
+            if (l->ip.family)
+                strbuf_printf(out, " on %s", ip_text(&l->ip, text));
+            strbuf_putc(out, '\n');
+        }
+    }
+}
+
+static void explain_chain(const struct chain *c, struct strbuf *out)
+{
+    strbuf_puts(out, "  in:   ");
+    for (uint16_t i = 0; i < c->n_in; i++)
+        strbuf_printf(out, "%s%s", i ? " -> " : "", c->in[i].plugin->name);
+    strbuf_puts(out, c->n_in ? "\n" : "(nothing: every query is REFUSED)\n");
+    if (c->n_out)
+        strbuf_puts(out, "  out:  ");
+    for (uint16_t i = 0; i < c->n_out; i++)
+        strbuf_printf(out, "%s%s%s", i ? " -> " : "", c->out[i].plugin->name,
+                      i + 1 == c->n_out ? "\n" : "");
+    if (c->n_after)
+        strbuf_puts(out, "  then: ");
+    for (uint16_t i = 0; i < c->n_after; i++)
+        strbuf_printf(out, "%s%s%s", i ? ", " : "", c->after[i].plugin->name,
+                      i + 1 == c->n_after ? "\n" : "");
+}
+
+void dns_server_explain(const struct dns_server *s, struct strbuf *out)
+{
+    for (unsigned i = 0; i < s->n_routes; i++) {
+        strbuf_printf(out, "%s at %s\n", s->routes[i]->zone, s->routes[i]->server);
+        explain_chain(s->routes[i]->chain, out);
+    }
+}

@@ -1,0 +1,143 @@
+#include "dns/setup.h"
+
+#include <string.h>
+
+const struct block *setup_block(const struct setup *s)
+{
+    return s->block->block;
+}
+
+struct arena *setup_arena(struct setup *s)
+{
+    return &s->server->arena;
+}
+
+struct zone_list setup_zones(struct setup *s)
+{
+    const struct block *b = s->block->block;
+    struct zone_list zones = { .n = b->n_keys, .capacity = b->n_keys };
+    zones.items = arena_alloc(&s->server->arena, (b->n_keys + 1) * sizeof(char *));
+    for (size_t i = 0; i < b->n_keys; i++)
+        zones.items[i] = b->keys[i].zone;
+    return zones;
+}
+
+void setup_in(struct setup *s, step_fn *fn, void *conf)
+{
+    s->part->in = fn;
+    s->part->in_conf = conf;
+}
+
+void setup_out(struct setup *s, hook_fn *fn, void *conf)
+{
+    s->part->out = fn;
+    s->part->out_conf = conf;
+}
+
+void setup_after(struct setup *s, hook_fn *fn, void *conf)
+{
+    s->part->after = fn;
+    s->part->after_conf = conf;
+}
+
+void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf)
+{
+    vec_push(&s->server->starts, (struct start_call){ fn, conf, s->plugin });
+}
+
+void setup_lameduck(struct setup *s, void (*fn)(void *conf), void *conf)
+{
+    vec_push(&s->server->lameducks, (struct call){ fn, conf });
+}
+
+void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf)
+{
+    vec_push(&s->server->stops, (struct call){ fn, conf });
+}
+
+void setup_worker_stop(struct setup *s, void (*fn)(struct worker *w, void *conf), void *conf)
+{
+    vec_push(&s->server->worker_stops, (struct worker_call_entry){ fn, conf });
+}
+
+void setup_ready(struct setup *s, bool (*fn)(void *conf), void *conf)
+{
+    struct ready_entry *r = arena_zalloc(&s->server->arena, sizeof *r);
+    r->fn = fn;
+    r->conf = conf;
+    r->plugin = s->plugin->name;
+    vec_push(&s->server->readies, r);
+}
+
+void setup_bind(struct setup *s, const struct ip *ip)
+{
+    vec_push(&s->block->binds, *ip);
+}
+
+size_t setup_binds(const struct setup *s, const struct ip **ret_ips)
+{
+    *ret_ips = s->block->binds.items;
+    return s->block->binds.n;
+}
+
+void setup_any_class(struct setup *s)
+{
+    s->block->any_class = true;
+}
+
+uv_loop_t *setup_loop(struct setup *s)
+{
+    return s->server->options.loop;
+}
+
+unsigned setup_workers(const struct setup *s)
+{
+    return s->server->options.workers;
+}
+
+int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const char *range,
+                      struct store **ret, struct err *e)
+{
+    const struct dns_options *o = &s->server->options;
+    if (!o->open_source)
+        return err_set(e, ERR_UNSUPPORTED, "no source of objects is available here");
+    return o->open_source(o->ctx, dirs, n, range, ret, e);
+}
+
+struct dns_server *setup_server(const struct setup *s)
+{
+    return s->server;
+}
+
+const struct route *const *dns_server_routes(const struct dns_server *s, unsigned *ret_n)
+{
+    *ret_n = s->n_routes;
+    return s->routes;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool dns_server_ready(const struct dns_server *s, bool until_ready, struct strbuf *ret_waiting)
+{
+    VEC(const char *) names = { 0 };
+    vec_each(r, &s->readies)
+    {
+        if (until_ready && atomic_load(&(*r)->was_ready))
+            continue;
+        if ((*r)->fn((*r)->conf))
+            atomic_store(&(*r)->was_ready, true);
+        else
+            vec_push(&names, (*r)->plugin);
+    }
+    if (names.n)
+        qsort(names.items, names.n, sizeof *names.items, by_name);
+    for (size_t i = 0; i < names.n; i++)
+        if (i == 0 || strcmp(names.items[i], names.items[i - 1]) != 0)
+            strbuf_printf(ret_waiting, "%s%s", i ? "," : "", names.items[i]);
+    bool ready = names.n == 0;
+    vec_done(&names);
+    return ready;
+}

@@ -1,0 +1,240 @@
+/* One Service's block of a snapshot, from the store's objects. */
+#include "dns/snapshot_build.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "kube/selector.h"
+#include "kube/service.h"
+#include "kube/slice.h"
+
+#include <string.h>
+
+/* The block while it grows; compact() makes it one allocation. */
+struct draft {
+    const struct snapshot *snapshot;
+    const struct service *service; /* NULL: orphan slices */
+    VEC(struct snap_port) ports;
+    VEC(struct snap_group) groups;
+    VEC(struct snap_endpoint) endpoints;
+    VEC(uint8_t) pool;
+};
+
+size_t snap_label_of(const char *text, uint8_t out[64])
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > NAME_MAX_LABEL)
+        return 0;
+    out[0] = (uint8_t)n;
+    name_lower(out + 1, (const uint8_t *)text, n);
+    return n + 1;
+}
+
+size_t snap_key(const char *name, const char *ns, uint8_t out[128])
+{
+    size_t n = snap_label_of(name, out);
+    size_t m = n ? snap_label_of(ns, out + n) : 0;
+    return m ? n + m : 0;
+}
+
+/* Length-prefixed, lower case, at most 255 bytes; "" is pool offset 0. */
+static uint32_t pool_add(struct draft *d, const char *text)
+{
+    size_t n = strnlen(text, 255), at = d->pool.n;
+    if (n == 0)
+        return 0;
+    vec_reserve(&d->pool, at + 1 + n);
+    d->pool.items[at] = (uint8_t)n;
+    name_lower(d->pool.items + at + 1, (const uint8_t *)text, n);
+    d->pool.n += 1 + n;
+    return (uint32_t)at;
+}
+
+static void add_port(struct draft *d, const char *name, const char *protocol, int32_t number)
+{
+    vec_push(&d->ports, (struct snap_port){ .number = number,
+                                            .name = (uint16_t)pool_add(d, name),
+                                            .protocol = (uint16_t)pool_add(d, protocol) });
+}
+
+static void add_service_ports(struct draft *d)
+{
+    for (uint16_t i = 0; i < d->service->n_ports; i++) {
+        const struct service_port *p = &d->service->ports[i];
+        add_port(d, p->name, protocol_text(p->protocol), p->port);
+    }
+    if (d->service->n_ports == 0)
+        add_port(d, "", "", -1);
+}
+
+static uint16_t add_group(struct draft *d, const struct slice *slice)
+{
+    struct snap_group g = { .first = (uint16_t)d->ports.n, .n = slice->n_ports };
+    for (uint16_t i = 0; i < slice->n_ports; i++)
+        add_port(d, slice->ports[i].name, protocol_text(slice->ports[i].protocol),
+                 slice->ports[i].port);
+    if (slice->n_ports == 0) {
+        add_port(d, "", "", -1);
+        g.n = 1;
+    }
+    vec_push(&d->groups, g);
+    return (uint16_t)(d->groups.n - 1);
+}
+
+/* The name that the endpoint goes by: hostname, pod name if wanted, or its dashed address (0). */
+static uint32_t endpoint_label(struct draft *d, const struct slice *slice, const struct endpoint *e)
+{
+    uint8_t label[64];
+    if (e->hostname && snap_label_of(slice_str(slice, e->hostname), label))
+        return pool_add(d, slice_str(slice, e->hostname));
+    if (d->snapshot->options.endpoint_pod_names && e->pod &&
+        snap_label_of(slice_str(slice, e->pod), label))
+        return pool_add(d, slice_str(slice, e->pod));
+    return 0;
+}
+
+static void add_slice(void *ctx, const struct object *o)
+{
+    struct draft *d = ctx;
+    const struct slice *slice = slice_of(o);
+    if (!slice->family || !selector_match(d->snapshot->options.labels, &o->meta))
+        return;
+    uint16_t group = add_group(d, slice);
+    for (uint32_t i = 0; i < slice->n_endpoints; i++) {
+        const struct endpoint *e = &slice->endpoints[i];
+        if (!(e->conditions & ENDPOINT_READY))
+            continue;
+        vec_push(&d->endpoints,
+                 (struct snap_endpoint){ .ip = e->ip, .group = group,
+                                         .label = endpoint_label(d, slice, e),
+                                         .zone = pool_add(d, slice_str(slice, e->zone)) });
+    }
+}
+
+static int by_address(const void *a, const void *b)
+{
+    return ip_compare(&((const struct snap_endpoint *)a)->ip,
+                      &((const struct snap_endpoint *)b)->ip);
+}
+
+static uint8_t kind_of(const struct service *s)
+{
+    if (!s)
+        return SNAP_ORPHAN;
+    if (s->type == SERVICE_EXTERNAL_NAME)
+        return SNAP_EXTERNAL;
+    return s->headless ? SNAP_HEADLESS : SNAP_CLUSTER_IP;
+}
+
+/* The wire form of an externalName; nothing for address literals, which cannot be a CNAME's target. */
+static uint8_t external_wire(const struct service *s, struct name *ret_name)
+{
+    struct ip ip;
+    if (!s || s->type != SERVICE_EXTERNAL_NAME || !s->external_name ||
+        ip_parse(s->external_name, &ip) == 0 || name_from_text(s->external_name, ret_name) < 0)
+        return 0;
+    return ret_name->len;
+}
+
+static uint32_t put_addresses(uint8_t *out, const struct snap_service *b, const struct draft *d,
+                              uint8_t family)
+{
+    uint32_t n = 0;
+    size_t len = family == 4 ? 4 : 16;
+    if (b->kind == SNAP_CLUSTER_IP) {
+        for (uint8_t i = 0; i < d->service->n_cluster_ips; i++)
+            if (d->service->cluster_ips[i].family == family)
+                memcpy(out + len * n++, d->service->cluster_ips[i].bytes, len);
+        return n;
+    }
+    for (size_t i = 0; b->kind == SNAP_HEADLESS && i < d->endpoints.n; i++) {
+        const struct snap_endpoint *e = &d->endpoints.items[i];
+        if (e->ip.family == family && (i == 0 || !ip_equal(&e->ip, &e[-1].ip)))
+            memcpy(out + len * n++, e->ip.bytes, len);
+    }
+    return n;
+}
+
+/* Upper bound of what put_addresses() writes. */
+static size_t addresses_max(uint8_t kind, const struct draft *d)
+{
+    return kind == SNAP_CLUSTER_IP ? (size_t)d->service->n_cluster_ips * 16
+           : kind == SNAP_HEADLESS ? d->endpoints.n * 16
+                                   : 0;
+}
+
+static size_t align8(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+static void *carve(uint8_t **at, const void *from, size_t n)
+{
+    uint8_t *p = *at;
+    if (n)
+        memcpy(p, from, n);
+    *at += align8(n);
+    return p;
+}
+
+static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t key_len)
+{
+    struct name external;
+    uint8_t external_len = external_wire(d->service, &external);
+    uint8_t kind = kind_of(d->service);
+    size_t ports = d->ports.n * sizeof(struct snap_port);
+    size_t groups = d->groups.n * sizeof(struct snap_group);
+    size_t endpoints = d->endpoints.n * sizeof(struct snap_endpoint);
+    struct snap_service *b =
+        xcalloc(1, align8(sizeof *b) + align8(endpoints) + align8(ports) + align8(groups) +
+                       align8(d->pool.n) + align8(key_len) + align8(external_len) +
+                       addresses_max(kind, d) + 16);
+    uint8_t *at = (uint8_t *)b + align8(sizeof *b);
+    b->entry.hash = hash_bytes(key, key_len);
+    b->kind = kind;
+    b->key_len = (uint8_t)key_len;
+    b->endpoints = carve(&at, d->endpoints.items, endpoints);
+    b->ports = carve(&at, d->ports.items, ports);
+    b->groups = carve(&at, d->groups.items, groups);
+    b->pool = carve(&at, d->pool.items, d->pool.n);
+    b->key = carve(&at, key, key_len);
+    b->external = external_len ? carve(&at, external.wire, external_len) : NULL;
+    b->n_endpoints = (uint32_t)d->endpoints.n;
+    b->n_groups = (uint16_t)d->groups.n;
+    b->n_a = put_addresses(at, b, d, 4);
+    b->a = at;
+    at += 4 * (size_t)b->n_a;
+    b->n_aaaa = put_addresses(at, b, d, 6);
+    b->aaaa = at;
+    return b;
+}
+
+struct snap_service *snap_service_build(const struct snapshot *s, const char *ns, const char *name)
+{
+    uint8_t key[128];
+    size_t key_len = snap_key(name, ns, key);
+    const struct object *o = store_get(s->store, KIND_SERVICE, ns, name);
+    if (o && !selector_match(s->options.labels, &o->meta))
+        o = NULL;
+    struct draft d = { .snapshot = s, .service = o ? service_of(o) : NULL };
+    vec_push(&d.pool, 0); /* offset 0: the empty text */
+    if (d.service)
+        add_service_ports(&d);
+    uint16_t n_service_ports = (uint16_t)d.ports.n;
+    if (s->options.endpoints)
+        store_each_slice_of(s->store, ns, name, add_slice, &d);
+    if (d.endpoints.n)
+        qsort(d.endpoints.items, d.endpoints.n, sizeof *d.endpoints.items, by_address);
+    struct snap_service *b = NULL;
+    if (key_len && (d.service || d.endpoints.n)) {
+        b = compact(&d, key, key_len);
+        b->n_ports = n_service_ports;
+        b->hidden_empty =
+            s->options.ignore_empty && b->kind == SNAP_CLUSTER_IP && !b->n_endpoints;
+    }
+    vec_done(&d.ports);
+    vec_done(&d.groups);
+    vec_done(&d.endpoints);
+    vec_done(&d.pool);
+    return b;
+}

@@ -1,0 +1,96 @@
+#include "dns/snapshot.h"
+
+#include "base/hash.h"
+#include "dns/snapshot_build.h"
+
+#include <string.h>
+
+const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key, size_t len)
+{
+    return (const struct snap_service *)table_find(&s->services, hash_bytes(key, len), key, len);
+}
+
+bool snapshot_namespace(const struct snapshot *s, const uint8_t *label)
+{
+    size_t len = 1u + label[0];
+    return table_find(&s->namespaces, hash_bytes(label, len), label, len) != NULL;
+}
+
+const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip)
+{
+    return (const struct snap_address *)table_find(&s->addresses, hash_bytes(ip->bytes, ip_len(ip)),
+                                                   ip, sizeof *ip);
+}
+
+size_t snap_pod_key(const uint8_t *ns_label, const struct ip *ip, uint8_t out[96])
+{
+    size_t n = 1u + ns_label[0];
+    memcpy(out, ns_label, n);
+    memcpy(out + n, ip->bytes, ip_len(ip));
+    return n + ip_len(ip);
+}
+
+bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struct ip *ip)
+{
+    uint8_t key[96];
+    size_t len = snap_pod_key(ns_label, ip, key);
+    return table_find(&s->pods, hash_bytes(key, len), key, len) != NULL;
+}
+
+bool snapshot_synced(const struct snapshot *s)
+{
+    return atomic_load_explicit(&s->synced, memory_order_relaxed);
+}
+
+uint32_t snapshot_serial(const struct snapshot *s)
+{
+    return atomic_load_explicit(&s->serial, memory_order_relaxed);
+}
+
+const struct snap_owner *snap_owner_next(const struct snap_address *a, const struct snap_owner *o)
+{
+    const uint8_t *p = o ? o->name + o->name_len : a->owners;
+    return p < a->owners + a->bytes ? (const struct snap_owner *)p : NULL;
+}
+
+void snap_dashed_label(const struct ip *ip, uint8_t out[64])
+{
+    char text[IP_TEXT_MAX + 1];
+    ip_text(ip, text);
+    size_t n = strlen(text);
+    if (n && text[n - 1] == ':') /* "fd00:1::" would end in a dash, which no host name may */
+        text[n++] = '0';
+    for (size_t i = 0; i < n; i++)
+        out[1 + i] = (uint8_t)(text[i] == '.' || text[i] == ':' ? '-' : text[i]);
+    out[0] = (uint8_t)n;
+}
+
+bool snap_dashed_ip(const uint8_t *label, struct ip *ret_ip)
+{
+    char text[NAME_MAX_LABEL + 1];
+    unsigned dashes = 0;
+    bool doubled = false;
+    for (unsigned i = 0; i < label[0]; i++) {
+        char c = (char)label[1 + i];
+        if (c == '.' || c == ':' || c == 0)
+            return false;
+        dashes += c == '-';
+        doubled |= c == '-' && i && label[i] == '-';
+        text[i] = c;
+    }
+    text[label[0]] = 0;
+    char separator = dashes == 3 && !doubled ? '.' : ':';
+    for (char *p = text; *p; p++)
+        if (*p == '-')
+            *p = separator;
+    return ip_parse(text, ret_ip) == 0;
+}
+
+const uint8_t *snap_endpoint_label(const struct snap_service *s, const struct snap_endpoint *e,
+                                   uint8_t buf[64])
+{
+    if (e->label)
+        return s->pool + e->label;
+    snap_dashed_label(&e->ip, buf);
+    return buf;
+}

@@ -1,0 +1,119 @@
+/* The picture of a cluster that queries look at: Services with their addresses ready for the wire,
+ * namespaces, pods, and who owns an address.
+ *
+ * One snapshot belongs to one `kubernetes` plugin instance and reflects its options. The control thread
+ * builds it from the store and follows the store's changes; workers read it without locks. Each Service is
+ * one immutable block; a change of a Service or of one of its slices replaces that block and the reverse
+ * entries of the addresses that came or went, nothing else (docs/decisions). Pointers that a reader
+ * gets are valid until its batch ends. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/ip.h"
+#include "dns/table.h"
+#include "wire/rr.h"
+
+struct store;
+struct selector;
+
+enum snapshot_pods { PODS_DISABLED, PODS_INSECURE, PODS_VERIFIED };
+
+struct snapshot_options {
+    const char *const *namespaces; /* exposed ones; n_namespaces 0: all */
+    size_t n_namespaces;
+    const struct selector *namespace_labels; /* NULL: all */
+    const struct selector *labels;           /* of Services, slices, pods; NULL: all */
+    enum snapshot_pods pods;
+    bool endpoints;          /* false: `noendpoints` */
+    bool endpoint_pod_names;
+    bool ignore_empty;       /* ClusterIP Services without a ready endpoint do not exist */
+};
+
+enum snap_kind {
+    SNAP_ORPHAN,   /* slices without a Service: reverse names only */
+    SNAP_CLUSTER_IP,
+    SNAP_HEADLESS,
+    SNAP_EXTERNAL,
+};
+
+/* A port; number -1: none (the Service or slice lists no ports). */
+struct snap_port {
+    int32_t number;
+    uint16_t name; /* offset of a length-prefixed, lower-case text in the pool */
+    uint16_t protocol; /* the same: "tcp" */
+};
+
+struct snap_group { /* the ports that a slice's endpoints share */
+    uint16_t first, n;
+};
+
+struct snap_endpoint {
+    struct ip ip;
+    uint16_t group;
+    uint32_t label; /* pool offset of the endpoint's name as a wire label; 0: dashed address */
+    uint32_t zone;  /* pool offset, length-prefixed; 0: none */
+};
+
+struct snap_service {
+    struct table_entry entry;
+    _Atomic bool visible; /* its namespace exists and is exposed */
+    bool hidden_empty;    /* `ignore empty_service` applies */
+    uint8_t kind;
+    uint8_t key_len;
+    uint16_t n_ports;     /* of the Service: ports[0..n_ports) */
+    uint16_t n_groups;
+    uint32_t n_a, n_aaaa; /* addresses of the Service's own name, without duplicates */
+    uint32_t n_endpoints;
+    const uint8_t *key;   /* wire labels "service namespace", lower case, no root label */
+    const uint8_t *a, *aaaa;
+    const struct snap_port *ports; /* the Service's, then those of the groups */
+    const struct snap_group *groups;
+    const struct snap_endpoint *endpoints; /* ready ones, sorted by address */
+    const uint8_t *pool;
+    const uint8_t *external; /* plain wire; NULL: none, or an address literal */
+};
+
+/* Who owns an address, for PTR. Names are relative to the primary zone: labels without root. */
+struct snap_owner {
+    uint8_t key_len;  /* of the Service's labels at the end of name */
+    uint8_t name_len;
+    bool cluster_ip;
+    uint8_t name[]; /* [endpoint] service namespace "svc" */
+};
+
+struct snap_address {
+    struct table_entry entry;
+    struct ip ip;
+    uint16_t n_owners;
+    uint16_t bytes;       /* of owners */
+    uint8_t owners[];     /* struct snap_owner, packed */
+};
+
+struct snapshot;
+
+struct snapshot *snapshot_new(struct store *store, const struct snapshot_options *options);
+/* Control thread; after the workers have ended. */
+void snapshot_free(struct snapshot *s);
+
+/* ---- readers ---- */
+
+/* key: the wire labels "service namespace" of the lower-cased question. NULL when there is none. */
+const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key, size_t len);
+/* label: one wire label (length and lower-case text). Exists and is exposed? */
+bool snapshot_namespace(const struct snapshot *s, const uint8_t *label);
+const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip);
+/* Is there a pod with this podIP in the namespace (wire label)? (pods verified) */
+bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struct ip *ip);
+bool snapshot_synced(const struct snapshot *s);
+uint32_t snapshot_serial(const struct snapshot *s); /* Unix seconds of the last change; 0: none yet */
+
+/* Steps through the packed owners: NULL starts, NULL ends. */
+const struct snap_owner *snap_owner_next(const struct snap_address *a, const struct snap_owner *o);
+
+/* The dashed form of an address as a wire label ("\x08" "10-1-0-2"); out needs 64 bytes. */
+void snap_dashed_label(const struct ip *ip, uint8_t out[64]);
+/* And back: text of a label, dots for dashes or colons for dashes; false when it is no address. */
+bool snap_dashed_ip(const uint8_t *label, struct ip *ret_ip);
+/* The endpoint's name as a wire label; derived ones are written to buf (64 bytes). */
+const uint8_t *snap_endpoint_label(const struct snap_service *s, const struct snap_endpoint *e,
+                                   uint8_t buf[64]);

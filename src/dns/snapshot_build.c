@@ -1,0 +1,247 @@
+#include "dns/snapshot_build.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "kube/pod.h"
+#include "kube/selector.h"
+#include "kube/service.h"
+#include "kube/slice.h"
+
+#include <string.h>
+
+static bool service_equal(const struct table_entry *e, const void *key, size_t len)
+{
+    const struct snap_service *s = (const struct snap_service *)e;
+    return s->key_len == len && memcmp(s->key, key, len) == 0;
+}
+
+static bool label_equal(const struct table_entry *e, const void *key, size_t len)
+{
+    const struct snap_label *l = (const struct snap_label *)e;
+    return l->len == len && memcmp(l->key, key, len) == 0;
+}
+
+static bool address_equal(const struct table_entry *e, const void *key, size_t len)
+{
+    (void)len;
+    return ip_equal(&((const struct snap_address *)e)->ip, key);
+}
+
+static void label_put(struct table *t, const uint8_t *key, size_t len)
+{
+    uint64_t hash = hash_bytes(key, len);
+    struct snap_label *l = (struct snap_label *)table_find(t, hash, key, len);
+    if (l) {
+        l->refs++;
+        return;
+    }
+    l = xmalloc(sizeof *l + len);
+    l->entry.hash = hash;
+    l->refs = 1;
+    l->len = (uint8_t)len;
+    memcpy(l->key, key, len);
+    (void)table_put(t, &l->entry, key, len);
+}
+
+static void label_del(struct table *t, const uint8_t *key, size_t len)
+{
+    uint64_t hash = hash_bytes(key, len);
+    struct snap_label *l = (struct snap_label *)table_find(t, hash, key, len);
+    if (!l || --l->refs)
+        return;
+    (void)table_del(t, hash, key, len);
+    rcu_retire(l, free);
+}
+
+/* ---- namespaces ---- */
+
+static bool exposed(const struct snapshot *s, const char *ns)
+{
+    for (size_t i = 0; i < s->options.n_namespaces; i++)
+        if (strcmp(s->options.namespaces[i], ns) == 0)
+            return true;
+    return s->options.n_namespaces == 0;
+}
+
+static bool namespace_counts(const struct snapshot *s, const char *ns)
+{
+    const struct object *o = store_get(s->store, KIND_NAMESPACE, "", ns);
+    return o && exposed(s, ns) && selector_match(s->options.namespace_labels, &o->meta);
+}
+
+static void update_service(struct snapshot *s, const char *ns, const char *name)
+{
+    uint8_t key[128];
+    size_t len = snap_key(name, ns, key);
+    if (!len)
+        return;
+    /* Names of namespaces that are not exposed do not even answer in reverse. */
+    struct snap_service *b = exposed(s, ns) ? snap_service_build(s, ns, name) : NULL;
+    const struct snap_service *before = snapshot_service(s, key, len);
+    snap_addresses_update(s, before, b);
+    struct table_entry *old;
+    if (b) {
+        b->visible = b->kind != SNAP_ORPHAN && namespace_counts(s, ns);
+        old = table_put(&s->services, &b->entry, key, len);
+    } else {
+        old = table_del(&s->services, hash_bytes(key, len), key, len);
+    }
+    if (old)
+        rcu_retire(old, free);
+}
+
+static void update_service_of(void *ctx, const struct object *o)
+{
+    update_service(ctx, o->meta.namespace, o->meta.name);
+}
+
+static void update_namespace(struct snapshot *s, const char *ns)
+{
+    uint8_t label[64];
+    size_t len = snap_label_of(ns, label);
+    if (!len)
+        return;
+    bool was = snapshot_namespace(s, label), is = namespace_counts(s, ns);
+    if (was == is)
+        return;
+    if (is)
+        label_put(&s->namespaces, label, len);
+    else
+        label_del(&s->namespaces, label, len);
+    store_each(s->store, KIND_SERVICE, ns, update_service_of, s);
+}
+
+/* ---- pods (verified) ---- */
+
+static size_t pod_key(const struct snapshot *s, const struct object *o, uint8_t key[96])
+{
+    uint8_t label[64];
+    const struct pod *p = o ? pod_of(o) : NULL;
+    if (!p || s->options.pods != PODS_VERIFIED || p->n_ips == 0 || p->phase == POD_SUCCEEDED ||
+        p->phase == POD_FAILED || p->phase == POD_UNKNOWN ||
+        !selector_match(s->options.labels, &o->meta) || !snap_label_of(o->meta.namespace, label))
+        return 0;
+    return snap_pod_key(label, &p->ips[0], key);
+}
+
+static void update_pod(struct snapshot *s, const struct object *old, const struct object *new)
+{
+    uint8_t key[96];
+    size_t len = pod_key(s, old, key);
+    if (len)
+        label_del(&s->pods, key, len);
+    len = pod_key(s, new, key);
+    if (len)
+        label_put(&s->pods, key, len);
+}
+
+static void add_pod(void *ctx, const struct object *o)
+{
+    update_pod(ctx, NULL, o);
+}
+
+/* ---- following the store ---- */
+
+static void update_slice(struct snapshot *s, const struct object *o)
+{
+    if (o && *slice_of(o)->service)
+        update_service(s, o->meta.namespace, slice_of(o)->service);
+}
+
+static void slice_changed(struct snapshot *s, const struct change *c)
+{
+    if (!s->options.endpoints)
+        return;
+    update_slice(s, c->new);
+    bool moved = !c->new || !c->old ||
+                 strcmp(slice_of(c->old)->service, slice_of(c->new)->service) != 0;
+    if (moved)
+        update_slice(s, c->old);
+}
+
+static void store_changed(void *ctx, const struct change *c)
+{
+    struct snapshot *s = ctx;
+    const struct object *o = c->new ? c->new : c->old;
+    switch (c->kind) {
+    case KIND_SERVICE:
+        update_service(s, o->meta.namespace, o->meta.name);
+        break;
+    case KIND_SLICE:
+        slice_changed(s, c);
+        break;
+    case KIND_NAMESPACE:
+        update_namespace(s, o->meta.name);
+        break;
+    case KIND_POD:
+        if (s->options.pods != PODS_VERIFIED)
+            return;
+        update_pod(s, c->old, c->new);
+        break;
+    default:
+        return;
+    }
+    atomic_store_explicit(&s->serial, (uint32_t)clock_unix(), memory_order_relaxed);
+}
+
+static void store_synced(void *ctx)
+{
+    struct snapshot *s = ctx;
+    atomic_store(&s->synced, true);
+}
+
+static void add_orphans_of(void *ctx, const struct object *o)
+{
+    struct snapshot *s = ctx;
+    const char *service = slice_of(o)->service;
+    if (*service && !store_get(s->store, KIND_SERVICE, o->meta.namespace, service))
+        update_service(s, o->meta.namespace, service);
+}
+
+static void add_namespace(void *ctx, const struct object *o)
+{
+    struct snapshot *s = ctx;
+    uint8_t label[64];
+    size_t len = snap_label_of(o->meta.name, label);
+    if (len && namespace_counts(s, o->meta.name))
+        label_put(&s->namespaces, label, len);
+}
+
+struct snapshot *snapshot_new(struct store *store, const struct snapshot_options *options)
+{
+    struct snapshot *s = xcalloc(1, sizeof *s);
+    s->store = store;
+    s->options = *options;
+    table_init(&s->services, service_equal);
+    table_init(&s->namespaces, label_equal);
+    table_init(&s->addresses, address_equal);
+    table_init(&s->pods, label_equal);
+    store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
+    store_each(store, KIND_SERVICE, NULL, update_service_of, s);
+    if (options->endpoints)
+        store_each(store, KIND_SLICE, NULL, add_orphans_of, s);
+    if (options->pods == PODS_VERIFIED)
+        store_each(store, KIND_POD, NULL, add_pod, s);
+    s->serial = (uint32_t)store_changed_unix(store);
+    s->listener = (struct listener){ .changed = store_changed, .synced = store_synced, .ctx = s };
+    store_listen(store, &s->listener);
+    return s;
+}
+
+static void entry_free(struct table_entry *e)
+{
+    free(e);
+}
+
+void snapshot_free(struct snapshot *s)
+{
+    if (!s)
+        return;
+    store_unlisten(s->store, &s->listener);
+    table_done(&s->services, entry_free);
+    table_done(&s->namespaces, entry_free);
+    table_done(&s->addresses, entry_free);
+    table_done(&s->pods, entry_free);
+    free(s);
+}

@@ -1,0 +1,42 @@
+/* The writer's side of a snapshot. Private to the room. */
+#pragma once
+
+#include "dns/snapshot.h"
+#include "store/store.h"
+
+struct snapshot {
+    struct table services;   /* struct snap_service by key */
+    struct table namespaces; /* struct snap_label */
+    struct table addresses;  /* struct snap_address by ip */
+    struct table pods;       /* struct snap_label: namespace label and address bytes */
+    _Atomic uint32_t serial;
+    _Atomic bool synced;
+    struct store *store;
+    struct snapshot_options options;
+    struct listener listener;
+};
+
+/* An entry that is nothing but its key. Two pods may have the same address for a moment: counted. */
+struct snap_label {
+    struct table_entry entry;
+    unsigned refs; /* the writer's */
+    uint8_t len;
+    uint8_t key[];
+};
+
+/* The key of a pod entry; returns its length. */
+size_t snap_pod_key(const uint8_t *ns_label, const struct ip *ip, uint8_t out[96]);
+
+/* Builds the block of ns/name from what the store holds (snap_service.c). NULL: neither a Service nor
+ * slices that count. Names that cannot be DNS labels give NULL, too. */
+struct snap_service *snap_service_build(const struct snapshot *s, const char *ns, const char *name);
+
+/* Puts the addresses of a Service into the reverse table, given what it had before (snap_address.c).
+ * Either may be NULL. */
+void snap_addresses_update(struct snapshot *s, const struct snap_service *old,
+                           const struct snap_service *new);
+
+/* "service namespace" as wire labels; 0 when one is not a label. out needs 128 bytes. */
+size_t snap_key(const char *name, const char *ns, uint8_t out[128]);
+/* The lower-cased text as a wire label; 0 when it is none. out needs 64 bytes. */
+size_t snap_label_of(const char *text, uint8_t out[64]);

@@ -1,0 +1,56 @@
+/* A hash table for one writer and any number of lock-free readers (RCU).
+ *
+ * Entries are immutable and begin with `struct table_entry`; the writer replaces them whole and retires
+ * the old one. A reader finds an entry with one hash and usually one cache miss, and may use it until its
+ * next quiescent state. The cost of a change does not depend on how many entries there are (growing
+ * copies pointers, amortised over the insertions that made it necessary). */
+#pragma once
+
+#include "base/rcu.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct table_entry {
+    uint64_t hash;
+};
+
+struct table_slots {
+    size_t mask;
+    _Atomic(struct table_entry *) slot[];
+};
+
+typedef bool table_equal_fn(const struct table_entry *e, const void *key, size_t len);
+
+struct table {
+    _Atomic(struct table_slots *) slots;
+    size_t n;    /* entries */
+    size_t used; /* places taken, deleted ones included */
+    table_equal_fn *equal;
+};
+
+/* A place whose entry was deleted; never dereferenced. */
+#define TABLE_DELETED ((struct table_entry *)(uintptr_t)1)
+
+void table_init(struct table *t, table_equal_fn *equal);
+/* Frees the slots; each(entry) is called with every entry first. No readers any more. */
+void table_done(struct table *t, void (*each)(struct table_entry *e));
+
+/* Writer. Returns the entry that was there before (to be retired), or NULL. */
+struct table_entry *table_put(struct table *t, struct table_entry *e, const void *key, size_t len);
+struct table_entry *table_del(struct table *t, uint64_t hash, const void *key, size_t len);
+
+/* Reader (and writer). */
+static inline struct table_entry *table_find(const struct table *t, uint64_t hash, const void *key,
+                                             size_t len)
+{
+    const struct table_slots *s = rcu_load(&t->slots);
+    for (size_t i = hash & s->mask;; i = (i + 1) & s->mask) {
+        struct table_entry *e = rcu_load(&s->slot[i]);
+        if (!e)
+            return NULL;
+        if (e != TABLE_DELETED && e->hash == hash && t->equal(e, key, len))
+            return e;
+    }
+}

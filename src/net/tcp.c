@@ -1,0 +1,263 @@
+#include "net/tcp.h"
+
+#include "base/cursor.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+struct tcp_server {
+    uv_tcp_t listener;
+    uv_timer_t sweep;
+    const struct tcp_handler handler;
+    struct tcp_conn *conns; /* all that are open */
+    unsigned n_conns;
+    unsigned refs; /* listener, timer, connections */
+    bool closing;
+};
+
+struct tcp_conn {
+    uv_tcp_t tcp;
+    struct tcp_server *server;
+    struct tcp_conn *prev, *next;
+    struct sockaddr_storage peer, local;
+    uint64_t deadline; /* loop time, ms */
+    unsigned pending;  /* messages that wait for their reply */
+    bool closed;       /* uv_close() was called */
+    bool closed_done;  /* and has finished */
+    bool paused;
+    uint8_t *buf; /* TCP_BUFFER bytes while a message is incomplete, else NULL */
+    size_t len;
+};
+
+struct tcp_write {
+    uv_write_t req;
+    uint8_t data[];
+};
+
+static void server_unref(struct tcp_server *s)
+{
+    if (--s->refs == 0)
+        free(s);
+}
+
+static void conn_free_if_done(struct tcp_conn *c)
+{
+    if (!c->closed_done || c->pending)
+        return;
+    server_unref(c->server);
+    free(c->buf);
+    free(c);
+}
+
+static void conn_closed(uv_handle_t *h)
+{
+    struct tcp_conn *c = h->data;
+    c->closed_done = true;
+    conn_free_if_done(c);
+}
+
+static void conn_close(struct tcp_conn *c)
+{
+    if (c->closed)
+        return;
+    c->closed = true;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        c->server->conns = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    c->server->n_conns--;
+    uv_close((uv_handle_t *)&c->tcp, conn_closed);
+}
+
+/* One read is given the rest of a message buffer, so at most one message is ever moved. */
+static void conn_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct tcp_conn *c = h->data;
+    (void)suggested;
+    if (!c->buf)
+        c->buf = xmalloc(TCP_BUFFER);
+    *ret_buf = uv_buf_init((char *)c->buf + c->len, (unsigned)(TCP_BUFFER - c->len));
+}
+
+/* Hands over every complete message; returns the number of bytes used. */
+static size_t conn_messages(struct tcp_conn *c)
+{
+    size_t used = 0;
+    while (!c->closed && c->pending < TCP_PENDING_MAX && c->len - used >= 2) {
+        size_t len = get_u16(c->buf + used);
+        if (c->len - used < 2 + len)
+            break;
+        const uint8_t *data = c->buf + used + 2;
+        used += 2 + len;
+        c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
+        if (len == 0)
+            continue;
+        c->pending++;
+        c->server->handler.message(c->server->handler.ctx, c, data, len);
+    }
+    return used;
+}
+
+static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
+
+static void conn_process(struct tcp_conn *c)
+{
+    c->pending++; /* a reply inside must not free it under our feet */
+    size_t used = conn_messages(c);
+    c->pending--;
+    c->len -= used;
+    if (used && c->len)
+        memmove(c->buf, c->buf + used, c->len);
+    if (!c->closed) {
+        bool pause = c->pending >= TCP_PENDING_MAX;
+        if (pause && !c->paused)
+            uv_read_stop((uv_stream_t *)&c->tcp);
+        else if (!pause && c->paused)
+            uv_read_start((uv_stream_t *)&c->tcp, conn_alloc, conn_read);
+        c->paused = pause;
+    }
+    if (c->len == 0) {
+        free(c->buf);
+        c->buf = NULL;
+    }
+    conn_free_if_done(c);
+}
+
+static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct tcp_conn *c = stream->data;
+    (void)buf;
+    if (n < 0) {
+        conn_close(c);
+        return;
+    }
+    c->len += (size_t)n;
+    c->server->handler.enter(c->server->handler.ctx);
+    conn_process(c);
+    c->server->handler.leave(c->server->handler.ctx);
+}
+
+static void conn_new(uv_stream_t *listener, int status)
+{
+    struct tcp_server *s = listener->data;
+    if (status < 0)
+        return;
+    struct tcp_conn *c = xcalloc(1, sizeof *c);
+    c->server = s;
+    c->tcp.data = c;
+    s->refs++;
+    uv_tcp_init(listener->loop, &c->tcp);
+    c->next = s->conns;
+    if (s->conns)
+        s->conns->prev = c;
+    s->conns = c;
+    s->n_conns++;
+    int peer_len = sizeof c->peer, local_len = sizeof c->local;
+    if (uv_accept(listener, (uv_stream_t *)&c->tcp) < 0 || s->n_conns > TCP_CONNS_MAX ||
+        uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&c->peer, &peer_len) < 0 ||
+        uv_tcp_getsockname(&c->tcp, (struct sockaddr *)&c->local, &local_len) < 0) {
+        conn_close(c);
+        return;
+    }
+    uv_tcp_nodelay(&c->tcp, 1);
+    c->deadline = uv_now(listener->loop) + TCP_FIRST_MS;
+    uv_read_start((uv_stream_t *)&c->tcp, conn_alloc, conn_read);
+}
+
+static void sweep_conns(uv_timer_t *t)
+{
+    struct tcp_server *s = t->data;
+    for (struct tcp_conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (!c->pending && uv_now(t->loop) >= c->deadline)
+            conn_close(c);
+    }
+}
+
+int tcp_server_open(uv_loop_t *loop, int fd, const struct tcp_handler *handler,
+                    struct tcp_server **ret, struct err *e)
+{
+    struct tcp_server *s = xcalloc(1, sizeof *s);
+    memcpy((void *)(uintptr_t)&s->handler, handler, sizeof *handler);
+    s->listener.data = s;
+    s->sweep.data = s;
+    s->refs = 2;
+    uv_tcp_init(loop, &s->listener);
+    uv_timer_init(loop, &s->sweep);
+    int code = uv_tcp_open(&s->listener, fd);
+    if (code == 0)
+        code = uv_listen((uv_stream_t *)&s->listener, 1024, conn_new);
+    if (code < 0) {
+        tcp_server_close(s);
+        return err_set(e, code, "accept connections: %s", uv_strerror(code));
+    }
+    uv_timer_start(&s->sweep, sweep_conns, 1000, 1000);
+    *ret = s;
+    return 0;
+}
+
+static void server_handle_closed(uv_handle_t *h)
+{
+    server_unref(h->data);
+}
+
+void tcp_server_close(struct tcp_server *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    while (s->conns)
+        conn_close(s->conns);
+    uv_close((uv_handle_t *)&s->sweep, server_handle_closed);
+    uv_close((uv_handle_t *)&s->listener, server_handle_closed);
+}
+
+const struct sockaddr *tcp_peer(const struct tcp_conn *c)
+{
+    return (const struct sockaddr *)&c->peer;
+}
+
+const struct sockaddr *tcp_local(const struct tcp_conn *c)
+{
+    return (const struct sockaddr *)&c->local;
+}
+
+static void write_done(uv_write_t *req, int status)
+{
+    struct tcp_conn *c = req->handle->data;
+    free(container_of(req, struct tcp_write, req));
+    if (status < 0)
+        conn_close(c);
+}
+
+static void message_answered(struct tcp_conn *c)
+{
+    c->pending--;
+    c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
+    if (c->paused && c->pending < TCP_PENDING_MAX / 2 && !c->closed)
+        conn_process(c); /* what was read before the pause comes first */
+    else
+        conn_free_if_done(c);
+}
+
+void tcp_reply(struct tcp_conn *c, const uint8_t *data, size_t len)
+{
+    if (!c->closed) {
+        struct tcp_write *w = xmalloc(sizeof *w + 2 + len);
+        put_u16(w->data, (uint16_t)len);
+        memcpy(w->data + 2, data, len);
+        uv_buf_t buf = uv_buf_init((char *)w->data, (unsigned)(2 + len));
+        if (uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, write_done) < 0) {
+            free(w);
+            conn_close(c);
+        }
+    }
+    message_answered(c);
+}
+
+void tcp_no_reply(struct tcp_conn *c)
+{
+    message_answered(c);
+}
