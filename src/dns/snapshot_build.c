@@ -125,15 +125,28 @@ static size_t pod_key(const struct snapshot *s, const struct object *o, uint8_t 
     return snap_pod_key(label, &p->ips[0], key);
 }
 
+/* A pod that is being deleted keeps what it has until it is gone, but gets nothing new: so does the
+ * reference. What each pod has is remembered, so that its end takes away exactly that. */
 static void update_pod(struct snapshot *s, const struct object *old, const struct object *new)
 {
     uint8_t key[96];
-    size_t len = pod_key(s, old, key);
-    if (len)
-        label_del(&s->pods, key, len);
-    len = pod_key(s, new, key);
-    if (len)
-        label_put(&s->pods, key, len);
+    const struct meta *m = new ? &new->meta : &old->meta;
+    char name[600];
+    if (new && new->meta.deleting)
+        return;
+    (void)snprintf(name, sizeof name, "%s/%s", m->namespace, m->name);
+    size_t len = pod_key(s, new, key);
+    struct snap_label *had = ht_del_str(&s->pod_keys, name);
+    if (had)
+        label_del(&s->pods, had->key, had->len);
+    free(had);
+    if (!len)
+        return;
+    label_put(&s->pods, key, len);
+    had = xmalloc(sizeof *had + len);
+    had->len = (uint8_t)len;
+    memcpy(had->key, key, len);
+    ht_put_str(&s->pod_keys, name, had);
 }
 
 static void add_pod(void *ctx, const struct object *o)
@@ -243,5 +256,7 @@ void snapshot_free(struct snapshot *s)
     table_done(&s->namespaces, entry_free);
     table_done(&s->addresses, entry_free);
     table_done(&s->pods, entry_free);
+    ht_each(e, &s->pod_keys) free(e->value);
+    ht_done(&s->pod_keys);
     free(s);
 }

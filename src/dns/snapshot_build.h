@@ -1,6 +1,7 @@
 /* The writer's side of a snapshot. Private to the room. */
 #pragma once
 
+#include "base/ht.h"
 #include "dns/snapshot.h"
 #include "store/store.h"
 
@@ -14,6 +15,7 @@ struct snapshot {
     struct store *store;
     struct snapshot_options options;
     struct listener listener;
+    struct ht pod_keys; /* "ns/name" -> its counted key (struct snap_label without entry) */
 };
 
 /* An entry that is nothing but its key. Two pods may have the same address for a moment: counted. */

@@ -52,6 +52,13 @@ static void lookup_target(struct lookup *l, const uint8_t *target)
     l->owner = n->name.wire;
 }
 
+/* An ExternalName, or a headless Service whose endpoints are host names. */
+static bool is_external(const struct snap_service *s)
+{
+    return s && (s->kind == SNAP_EXTERNAL ||
+                 (s->kind == SNAP_HEADLESS && s->external && !s->n_endpoints));
+}
+
 /* Follows ExternalNames while they stay inside the zone. OUTCOME_WAIT with *ret_outside set: the target
  * lies elsewhere and has to be asked for. */
 static enum outcome follow_external(struct lookup *l, struct place *p, const uint8_t **ret_outside)
@@ -68,7 +75,7 @@ static enum outcome follow_external(struct lookup *l, struct place *p, const uin
         }
         lookup_target(l, target);
         place_parse(l, p);
-        if (p->kind != PLACE_SERVICE || !p->service || p->service->kind != SNAP_EXTERNAL)
+        if (p->kind != PLACE_SERVICE || !is_external(p->service))
             return answer_address(l, p);
     }
     return OUTCOME_NODATA;
@@ -93,6 +100,14 @@ static enum outcome answer_external(struct lookup *l, struct place *p, const uin
 
 /* ---- by name and type ---- */
 
+/* The reference compares some names letter by letter with the zone as typed: mixed case misses them
+ * (docs/decisions). */
+static bool zone_is_lower(const struct lookup *l)
+{
+    size_t off = (size_t)(lookup_zone(l) - l->name->name.wire);
+    return memcmp(l->name->name.wire + off, l->name->lower + off, l->name->name.len - off) == 0;
+}
+
 static enum outcome apex(struct lookup *l)
 {
     switch (l->type) {
@@ -100,7 +115,7 @@ static enum outcome apex(struct lookup *l)
         add_soa(l, SECTION_ANSWER);
         return OUTCOME_ANSWER;
     case RR_NS:
-        return answer_ns(l);
+        return zone_is_lower(l) ? answer_ns(l) : OUTCOME_NODATA;
     case RR_TXT: /* as the reference: docs/decisions */
         return OUTCOME_NAME_ERROR;
     default:
@@ -126,6 +141,8 @@ static enum outcome resolve(struct lookup *l, const uint8_t **ret_outside)
     if (l->type == RR_PTR && name_to_ip(l->name->lower, &ip) == 0)
         return answer_ptr(l, &ip);
     place_parse(l, &p);
+    if (l->type == RR_SOA && p.kind != PLACE_APEX)
+        return OUTCOME_NODATA; /* whether the name exists is not looked at, as in the reference */
     switch (p.kind) {
     case PLACE_NONE:
         return OUTCOME_NAME_ERROR;
@@ -137,11 +154,11 @@ static enum outcome resolve(struct lookup *l, const uint8_t **ret_outside)
     case PLACE_DNS_VERSION:
         return l->type == RR_TXT ? answer_txt_version(l) : OUTCOME_NAME_ERROR;
     case PLACE_NS_DNS:
-        return answer_ns_dns(l);
+        return l->type == RR_TXT || !zone_is_lower(l) ? OUTCOME_NAME_ERROR : answer_ns_dns(l);
     default:
         break;
     }
-    if (p.kind == PLACE_SERVICE && p.service && p.service->kind == SNAP_EXTERNAL)
+    if (p.kind == PLACE_SERVICE && is_external(p.service))
         return answer_external(l, &p, ret_outside);
     return l->type == RR_SRV ? answer_srv(l, &p) : answer_address(l, &p);
 }

@@ -1,0 +1,145 @@
+#include "dns/chain.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Each step and hook writes its letter; what a step returns is its conf. */
+static char trail[64];
+
+static void mark(char c)
+{
+    size_t n = strlen(trail);
+    trail[n] = c;
+    trail[n + 1] = 0;
+}
+
+struct act {
+    char letter;
+    enum step step;
+};
+
+static enum step step_in(struct query *q, void *conf)
+{
+    const struct act *a = conf;
+    (void)q;
+    mark(a->letter);
+    return a->step;
+}
+
+static void hook(struct query *q, void *conf)
+{
+    (void)q;
+    mark(*(const char *)conf);
+}
+
+static const struct plugin names[] = { { .name = "first" }, { .name = "second" },
+                                       { .name = "third" } };
+
+struct fixture {
+    struct arena arena;
+    struct act acts[3];
+    const struct chain *chain;
+    struct query query;
+};
+
+/* Three plugins: a (in, out A), b (in, out B), c (in, out C). */
+static struct fixture *build(enum step a, enum step b, enum step c)
+{
+    static struct fixture f;
+    struct chain_part parts[3];
+    arena_init(&f.arena, 1024);
+    arena_init(&f.query.arena, 1024);
+    f.acts[0] = (struct act){ 'a', a };
+    f.acts[1] = (struct act){ 'b', b };
+    f.acts[2] = (struct act){ 'c', c };
+    for (int i = 0; i < 3; i++)
+        parts[i] = (struct chain_part){ .plugin = &names[i], .in = step_in, .in_conf = &f.acts[i],
+                                        .out = hook, .out_conf = (void *)(uintptr_t)&"ABC"[i] };
+    f.chain = chain_build(&f.arena, parts, 3, NULL, false);
+    f.query.bare = false;
+    f.query.error = NULL;
+    trail[0] = 0;
+    return &f;
+}
+
+static void done(struct fixture *f)
+{
+    arena_done(&f->arena);
+    arena_done(&f->query.arena);
+}
+
+static void test_only_outer_hooks_run(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_DONE, STEP_DONE);
+    assert_int_equal(chain_run(f->chain, &f->query), STEP_DONE);
+    assert_string_equal(trail, "abA"); /* b ended the chain: its own hook does not run */
+    assert_int_equal(f->query.answerer, 2);
+    done(f);
+}
+
+static void test_innermost_hook_runs_first(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_NEXT, STEP_DONE);
+    assert_int_equal(chain_run(f->chain, &f->query), STEP_DONE);
+    assert_string_equal(trail, "abcBA");
+    done(f);
+}
+
+static void test_nobody_answers(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_NEXT, STEP_NEXT);
+    assert_int_equal(chain_run(f->chain, &f->query), STEP_DONE);
+    assert_int_equal(f->query.reply.rcode, RCODE_SERVFAIL);
+    assert_string_equal(f->query.error, "plugin/third: no next plugin found");
+    assert_string_equal(trail, "abc"); /* a bare reply passes no hook */
+    done(f);
+}
+
+static void test_waiting_goes_on_behind_its_step(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_WAIT, STEP_DONE);
+    assert_int_equal(chain_run(f->chain, &f->query), STEP_WAIT);
+    assert_string_equal(trail, "ab");
+    assert_int_equal(chain_continue(f->chain, &f->query, STEP_NEXT), STEP_DONE);
+    assert_string_equal(trail, "abcBA");
+    done(f);
+}
+
+static void test_drop_runs_no_hook(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_DROP, STEP_DONE);
+    assert_int_equal(chain_run(f->chain, &f->query), STEP_DROP);
+    assert_string_equal(trail, "ab");
+    done(f);
+}
+
+static void test_empty_chain_refuses(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_NEXT, STEP_NEXT);
+    const struct chain *empty = chain_build(&f->arena, NULL, 0, NULL, false);
+    assert_int_equal(chain_run(empty, &f->query), STEP_DONE);
+    assert_int_equal(f->query.reply.rcode, RCODE_REFUSED);
+    done(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_outer_hooks_run),
+        cmocka_unit_test(test_innermost_hook_runs_first),
+        cmocka_unit_test(test_nobody_answers),
+        cmocka_unit_test(test_waiting_goes_on_behind_its_step),
+        cmocka_unit_test(test_drop_runs_no_hook),
+        cmocka_unit_test(test_empty_chain_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

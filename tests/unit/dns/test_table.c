@@ -1,0 +1,140 @@
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "dns/table.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct item {
+    struct table_entry entry;
+    uint32_t key, value;
+};
+
+static bool item_equal(const struct table_entry *e, const void *key, size_t len)
+{
+    (void)len;
+    return ((const struct item *)e)->key == *(const uint32_t *)key;
+}
+
+static struct item *item_new(uint32_t key, uint32_t value)
+{
+    struct item *i = xmalloc(sizeof *i);
+    *i = (struct item){ .entry = { hash_bytes(&key, sizeof key) }, .key = key, .value = value };
+    return i;
+}
+
+static const struct item *find(const struct table *t, uint32_t key)
+{
+    return (const struct item *)table_find(t, hash_bytes(&key, sizeof key), &key, sizeof key);
+}
+
+static void put(struct table *t, uint32_t key, uint32_t value)
+{
+    struct table_entry *old = table_put(t, &item_new(key, value)->entry, &key, sizeof key);
+    if (old)
+        rcu_retire(old, free);
+}
+
+static void del(struct table *t, uint32_t key)
+{
+    struct table_entry *old = table_del(t, hash_bytes(&key, sizeof key), &key, sizeof key);
+    if (old)
+        rcu_retire(old, free);
+}
+
+static void item_free(struct table_entry *e)
+{
+    free(e);
+}
+
+#define KEYS 500
+
+/* Random puts and deletes against an array. */
+static void test_model(void **state)
+{
+    struct table t;
+    uint32_t model[KEYS] = { 0 };
+    struct rand r = { { 1, 2, 3, 4 } };
+    (void)state;
+    table_init(&t, item_equal);
+    for (uint32_t step = 1; step < 20000; step++) {
+        uint32_t key = rand_below(&r, KEYS);
+        model[key] = rand_below(&r, 3) ? step : 0;
+        if (model[key])
+            put(&t, key, step);
+        else
+            del(&t, key);
+    }
+    size_t n = 0;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        const struct item *i = find(&t, key);
+        assert_int_equal(i ? i->value : 0, model[key]);
+        n += model[key] != 0;
+    }
+    assert_int_equal(t.n, n);
+    table_done(&t, item_free);
+    rcu_barrier_all();
+}
+
+struct shared {
+    struct table t;
+    _Atomic bool end;
+    _Atomic unsigned wrong;
+};
+
+/* Even keys are always there, with a value that belongs to the key. */
+static void *reader(void *arg)
+{
+    struct shared *s = arg;
+    rcu_thread_init();
+    while (!s->end) {
+        for (uint32_t key = 0; key < KEYS; key++) {
+            const struct item *i = find(&s->t, key);
+            if (i ? i->value % KEYS != key : key % 2 == 0)
+                s->wrong++;
+        }
+        rcu_quiescent();
+    }
+    rcu_thread_done();
+    return NULL;
+}
+
+static void test_readers_see_whole_entries(void **state)
+{
+    static struct shared s;
+    pthread_t threads[2];
+    struct rand r = { { 5, 6, 7, 8 } };
+    (void)state;
+    table_init(&s.t, item_equal);
+    for (uint32_t key = 0; key < KEYS; key += 2)
+        put(&s.t, key, key);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, reader, &s);
+    for (uint32_t step = 0; step < 20000; step++) {
+        uint32_t key = rand_below(&r, KEYS);
+        if (key % 2 && rand_below(&r, 2))
+            del(&s.t, key);
+        else
+            put(&s.t, key, key + KEYS * rand_below(&r, 100));
+    }
+    s.end = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(s.wrong, 0);
+    table_done(&s.t, item_free);
+    rcu_barrier_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_readers_see_whole_entries),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
