@@ -17,8 +17,8 @@ static uint16_t out_from(const struct chain_part *parts, size_t step, size_t n_o
     return (uint16_t)(n_out - count_parts(parts, step, 'o'));
 }
 
-const struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
-                                const struct block *block, bool any_class)
+struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
+                          const struct block *block, bool any_class)
 {
     size_t n_in = count_parts(parts, n, 'i'), n_out = count_parts(parts, n, 'o');
     size_t n_after = count_parts(parts, n, 'a');

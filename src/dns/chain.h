@@ -27,6 +27,8 @@ struct chain {
     uint16_t n_in, n_out, n_after;
     bool any_class;
     const struct block *block;
+    ahead_fn *ahead; /* or NULL */
+    const void *ahead_conf;
 };
 
 /* What plugins registered: one part for each of plugins[], in that order. */
@@ -37,7 +39,7 @@ struct chain_part {
     void *in_conf, *out_conf, *after_conf;
 };
 
-const struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
+struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
                                 const struct block *block, bool any_class);
 
 /* Runs q from q->step on. STEP_DONE: q->reply is final; STEP_DROP; STEP_WAIT: the query is suspended. */

@@ -35,6 +35,11 @@ struct zone_list setup_zones(struct setup *s);
 
 /* A step on the way in. At most one a plugin and block. */
 void setup_in(struct setup *s, step_fn *fn, void *conf);
+/* Called for all queries of a batch before the first of them runs its chain, twice each: once to bring the
+ * place of what will be looked up towards the processor, once (second) what stands in that place. Only a
+ * hint; at most one plugin of a block has it. */
+typedef void ahead_fn(struct query *q, const void *conf, bool second);
+void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf);
 /* On the way back, inner plugins first, before the reply is encoded: may change q->reply. Not called
  * for bare replies, nor when a step further out ended the chain. */
 void setup_out(struct setup *s, hook_fn *fn, void *conf);

@@ -49,6 +49,10 @@ struct query {
     size_t reply_len;       /* bytes sent; set before the `after` hooks */
     bool dropped;
 
+    /* What the plugin's look-ahead found out (setup_ahead()): a key in msg and its hash. */
+    const uint8_t *ahead_key;
+    uint64_t ahead_hash;
+
     /* --- the server's own --- */
     uint16_t step;          /* index into the chain's way in */
     uint8_t depth;          /* of internal look-ups */

@@ -111,6 +111,7 @@ static void reply_begin(struct query *q)
     q->dropped = false;
     q->waiting = false;
     q->route = NULL;
+    q->ahead_key = NULL;
 }
 
 static size_t reply_limit(const struct query *q)
@@ -124,7 +125,8 @@ static size_t reply_limit(const struct query *q)
 
 /* ---- one query ---- */
 
-enum step serve_dispatch(struct query *q)
+/* Starts the reply and finds the route. STEP_NEXT: its chain is to be run. */
+static enum step route_query(struct query *q)
 {
     reply_begin(q);
     if (q->msg.edns.present && q->msg.edns.version > 0) {
@@ -135,9 +137,13 @@ enum step serve_dispatch(struct query *q)
     if (q->msg.q.class != CLASS_IN && !l->any_class)
         return query_fail(q, RCODE_REFUSED, NULL);
     q->route = listener_route(l, &q->msg.q);
-    if (!q->route)
-        return query_fail(q, RCODE_REFUSED, NULL);
-    return chain_run(q->route->chain, q);
+    return q->route ? STEP_NEXT : query_fail(q, RCODE_REFUSED, NULL);
+}
+
+enum step serve_dispatch(struct query *q)
+{
+    enum step step = route_query(q);
+    return step == STEP_NEXT ? chain_run(q->route->chain, q) : step;
 }
 
 /* Replies to what cannot be a query: the header alone. Returns false when silence is right. */
@@ -188,26 +194,26 @@ static void udp_reply(struct dns_socket *s, struct query *q)
     s->out_pos += (q->reply_len + 15) & ~(size_t)15;
 }
 
-/* Handles the datagram in place i. False: the query waits and has left its place. */
-static bool udp_query(struct dns_socket *s, unsigned i, int64_t now)
+static void look_ahead(struct query *q, bool second)
+{
+    const struct chain *c = q->route->chain;
+    if (c->ahead)
+        c->ahead(q, c->ahead_conf, second);
+}
+
+/* Reads the datagram in place i. STEP_NEXT: it has a chain to run. */
+static enum step udp_query(struct dns_socket *s, unsigned i, int64_t now)
 {
     struct query *q = s->slots[i];
     arena_reset(&q->arena);
     q->start_ns = now;
     enum query_form form = msg_parse_query(q->packet, udp_in_len(&s->in, i), &q->msg);
-    if (form != QUERY_OK) {
-        q->dropped = !reply_malformed(q, form);
-        if (!q->dropped)
-            udp_reply(s, q);
-        return true;
-    }
-    enum step step = serve_dispatch(q);
-    if (step == STEP_WAIT)
-        return false;
-    q->dropped = step == STEP_DROP;
-    if (!q->dropped)
-        udp_reply(s, q);
-    return true;
+    if (form != QUERY_OK)
+        return reply_malformed(q, form) ? STEP_DONE : STEP_DROP;
+    enum step step = route_query(q);
+    if (step == STEP_NEXT)
+        look_ahead(q, false);
+    return step;
 }
 
 /* Gives place i a query to receive into. */
@@ -235,18 +241,31 @@ static unsigned socket_places(struct dns_socket *s)
     return n;
 }
 
+/* In passes, so that the memory which one query waits for arrives while others are worked on. */
 static void udp_batch(struct dns_socket *s, unsigned n)
 {
+    enum step steps[UDP_BATCH];
     int64_t now = clock_ns();
-    bool here[UDP_BATCH];
+    for (unsigned i = 0; i < n; i++)
+        steps[i] = udp_query(s, i, now);
+    for (unsigned i = 0; i < n; i++)
+        if (steps[i] == STEP_NEXT)
+            look_ahead(s->slots[i], true);
     for (unsigned i = 0; i < n; i++) {
-        here[i] = udp_query(s, i, now);
-        if (!here[i])
-            s->slots[i] = NULL;
+        struct query *q = s->slots[i];
+        if (steps[i] == STEP_NEXT)
+            steps[i] = chain_run(q->route->chain, q);
+        if (steps[i] == STEP_WAIT) {
+            s->slots[i] = NULL; /* it has left its place */
+            continue;
+        }
+        q->dropped = steps[i] == STEP_DROP;
+        if (!q->dropped)
+            udp_reply(s, q);
     }
     now = clock_ns();
     for (unsigned i = 0; i < n; i++) {
-        if (!here[i])
+        if (steps[i] == STEP_WAIT)
             continue;
         s->slots[i]->end_ns = now;
         run_after(s->slots[i]);

@@ -74,7 +74,11 @@ static void build_chains(struct dns_server *s)
 {
     for (size_t k = 0; k < s->corefile->n_blocks; k++) {
         struct block_setup *b = &s->blocks[k];
-        b->chain = chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
+        struct chain *c =
+            chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
+        c->ahead = b->ahead;
+        c->ahead_conf = b->ahead_conf;
+        b->chain = c;
     }
 }
 

@@ -28,6 +28,12 @@ void setup_in(struct setup *s, step_fn *fn, void *conf)
     s->part->in_conf = conf;
 }
 
+void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf)
+{
+    s->block->ahead = fn;
+    s->block->ahead_conf = conf;
+}
+
 void setup_out(struct setup *s, hook_fn *fn, void *conf)
 {
     s->part->out = fn;

@@ -34,6 +34,8 @@ struct block_setup {
     struct chain_part *parts; /* one a plugin, in plugin order */
     VEC(struct ip) binds;
     bool any_class;
+    ahead_fn *ahead;
+    const void *ahead_conf;
     const struct chain *chain;
 };
 

@@ -193,19 +193,21 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     b->entry.hash = hash_bytes(key, key_len);
     b->kind = kind;
     b->key_len = (uint8_t)key_len;
-    b->endpoints = carve(&at, d->endpoints.items, endpoints);
-    b->ports = carve(&at, d->ports.items, ports);
-    b->groups = carve(&at, d->groups.items, groups);
-    b->pool = carve(&at, d->pool.items, d->pool.n);
+    /* What most questions need comes first, next to the head: one or two cache lines. */
     b->key = carve(&at, key, key_len);
-    b->external = external_len ? carve(&at, external.wire, external_len) : NULL;
-    b->n_endpoints = (uint32_t)d->endpoints.n;
-    b->n_groups = (uint16_t)d->groups.n;
     b->n_a = put_addresses(at, b, d, 4);
     b->a = at;
     at += 4 * (size_t)b->n_a;
     b->n_aaaa = put_addresses(at, b, d, 6);
     b->aaaa = at;
+    at += 16 * (size_t)b->n_aaaa + 4 * (size_t)(b->n_a % 2); /* aligned to 8 again */
+    b->external = external_len ? carve(&at, external.wire, external_len) : NULL;
+    b->ports = carve(&at, d->ports.items, ports);
+    b->groups = carve(&at, d->groups.items, groups);
+    b->endpoints = carve(&at, d->endpoints.items, endpoints);
+    b->pool = carve(&at, d->pool.items, d->pool.n);
+    b->n_endpoints = (uint32_t)d->endpoints.n;
+    b->n_groups = (uint16_t)d->groups.n;
     return b;
 }
 

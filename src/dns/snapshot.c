@@ -10,6 +10,25 @@ const struct snap_service *snapshot_service(const struct snapshot *s, const uint
     return (const struct snap_service *)table_find(&s->services, hash_bytes(key, len), key, len);
 }
 
+uint64_t snapshot_hash(const uint8_t *key, size_t len)
+{
+    return hash_bytes(key, len);
+}
+
+void snapshot_prefetch(const struct snapshot *s, uint64_t hash, bool entry)
+{
+    if (entry)
+        table_prefetch_entry(&s->services, hash);
+    else
+        table_prefetch_place(&s->services, hash);
+}
+
+const struct snap_service *snapshot_service_hashed(const struct snapshot *s, uint64_t hash,
+                                                   const uint8_t *key, size_t len)
+{
+    return (const struct snap_service *)table_find(&s->services, hash, key, len);
+}
+
 bool snapshot_namespace(const struct snapshot *s, const uint8_t *label)
 {
     size_t len = 1u + label[0];

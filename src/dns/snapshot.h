@@ -99,6 +99,11 @@ void snapshot_free(struct snapshot *s);
 
 /* key: the wire labels "service namespace" of the lower-cased question. NULL when there is none. */
 const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key, size_t len);
+/* The same in steps, for look-ahead: the key's hash, hints, and the look-up with a hash at hand. */
+uint64_t snapshot_hash(const uint8_t *key, size_t len);
+void snapshot_prefetch(const struct snapshot *s, uint64_t hash, bool entry);
+const struct snap_service *snapshot_service_hashed(const struct snapshot *s, uint64_t hash,
+                                                   const uint8_t *key, size_t len);
 /* label: one wire label (length and lower-case text). Exists and is exposed? */
 bool snapshot_namespace(const struct snapshot *s, const uint8_t *label);
 const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip);

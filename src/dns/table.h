@@ -41,6 +41,21 @@ void table_done(struct table *t, void (*each)(struct table_entry *e));
 struct table_entry *table_put(struct table *t, struct table_entry *e, const void *key, size_t len);
 struct table_entry *table_del(struct table *t, uint64_t hash, const void *key, size_t len);
 
+/* Look-ahead of a reader: first the place, later the entry that stands in it. */
+static inline void table_prefetch_place(const struct table *t, uint64_t hash)
+{
+    const struct table_slots *s = rcu_load(&t->slots);
+    __builtin_prefetch((const void *)&s->slot[hash & s->mask]);
+}
+
+static inline void table_prefetch_entry(const struct table *t, uint64_t hash)
+{
+    const struct table_slots *s = rcu_load(&t->slots);
+    const char *e = (const char *)rcu_load(&s->slot[hash & s->mask]);
+    for (int line = 0; line < 3; line++)
+        __builtin_prefetch(e + 64 * line);
+}
+
 /* Reader (and writer). */
 static inline struct table_entry *table_find(const struct table *t, uint64_t hash, const void *key,
                                              size_t len)

@@ -70,6 +70,7 @@ enum outcome { OUTCOME_NAME_ERROR, OUTCOME_NODATA, OUTCOME_ANSWER, OUTCOME_WAIT 
 const uint8_t *lookup_zone(const struct lookup *l);
 
 /* kubernetes_name.c */
+void kubernetes_ahead(struct query *q, const void *conf, bool second);
 void place_parse(const struct lookup *l, struct place *ret);
 /* a: a label, possibly with a leading underscore that does not count; b: length-prefixed text. An
  * emptied or missing label matches everything. */

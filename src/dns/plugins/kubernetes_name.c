@@ -19,11 +19,33 @@ static const struct snap_service *find_service(const struct lookup *l, int servi
 {
     const uint8_t *key = label_at(l, service);
     const uint8_t *ns = label_at(l, service + 1);
-    const struct snap_service *s =
-        snapshot_service(l->k->snapshot, key, (size_t)(ns + 1 + ns[0] - key));
+    size_t len = (size_t)(ns + 1 + ns[0] - key);
+    uint64_t hash = key == l->q->ahead_key ? l->q->ahead_hash : snapshot_hash(key, len);
+    const struct snap_service *s = snapshot_service_hashed(l->k->snapshot, hash, key, len);
     if (!s || !atomic_load_explicit(&s->visible, memory_order_relaxed) || s->hidden_empty)
         return NULL;
     return s;
+}
+
+/* The key stands before "svc" and the zone, whatever is left of it. */
+void kubernetes_ahead(struct query *q, const void *conf, bool second)
+{
+    const struct kubernetes *k = conf;
+    if (second) {
+        if (q->ahead_key)
+            snapshot_prefetch(k->snapshot, q->ahead_hash, true);
+        return;
+    }
+    int zone = zone_set_find(k->zones, &q->msg.q);
+    const struct name *n = &q->msg.q.name;
+    int service = zone < 0 ? -1 : n->n_labels - (int)zone_set_labels(k->zones, zone) - 3;
+    if (service < 0)
+        return;
+    const uint8_t *key = q->msg.q.lower + n->off[service];
+    size_t len = (size_t)n->off[service + 2] - n->off[service];
+    q->ahead_key = key;
+    q->ahead_hash = snapshot_hash(key, len);
+    snapshot_prefetch(k->snapshot, q->ahead_hash, false);
 }
 
 /* "z1.z2.pin._zone.s.ns.svc": `service` is the label index of s. */

@@ -309,6 +309,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     find_local(k);
     k->snapshot = snapshot_new(k->store, &k->options);
     setup_in(s, kubernetes_in, k);
+    setup_ahead(s, kubernetes_ahead, k);
     setup_ready(s, kubernetes_ready, k);
     setup_stop(s, kubernetes_stop, k);
     k->setup = NULL;
