@@ -58,7 +58,7 @@ static int code_width(uint32_t c)
     return in_ranges(wide, ARRAY_SIZE(wide), c) ? 2 : 1;
 }
 
-/* Reads one character (RFC 3629); false, one byte further, when it is broken or refused. */
+/* Reads one character (RFC 3629). False when it is refused, or broken: then one byte is passed. */
 static bool take_char(struct cursor *c, uint32_t *ret_code, size_t *ret_len)
 {
     struct cursor ahead = *c;
@@ -73,15 +73,17 @@ static bool take_char(struct cursor *c, uint32_t *ret_code, size_t *ret_len)
             more = 9;
         code = code << 6 | (b & 0x3f);
     }
-    if (more == 9 || ahead.bad || lead > 0xf4 || code < least[more] || code > 0x10ffff ||
-        in_ranges(refused, ARRAY_SIZE(refused), code)) {
+    if (more == 9 || ahead.bad || lead > 0xf4 || code < least[more] || code > 0x10ffff) {
         cursor_u8(c);
         return false;
     }
-    *ret_len = ahead.pos - c->pos;
-    *ret_code = code;
+    bool good = !in_ranges(refused, ARRAY_SIZE(refused), code);
+    if (good) {
+        *ret_len = ahead.pos - c->pos;
+        *ret_code = code;
+    }
     *c = ahead;
-    return true;
+    return good;
 }
 
 /* Adds what may be shown of `s`, up to `limit` columns (0: all), and returns its width. */

@@ -1,0 +1,352 @@
+#include "client/trace.h"
+
+#include "base/table.h"
+#include "wire/rr.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static bool searched(const struct trace *t, const struct stub_candidate *c)
+{
+    return strlen(c->name) > strlen(t->name);
+}
+
+/* A name for which the walk would start, and end, at the winner. */
+static void better_name(const struct trace *t, struct trace_advice *a)
+{
+    const struct stub_result *r = t->result;
+    if (r->won <= 0 || a->before_winner == 0)
+        return;
+    const char *name = r->candidates[r->won].name;
+    size_t len = strlen(name);
+    snprintf(a->better, sizeof a->better, "%s%s", name, len && name[len - 1] == '.' ? "" : ".");
+}
+
+struct trace_advice trace_advise(const struct trace *t)
+{
+    const struct stub_result *r = t->result;
+    struct trace_advice a = { .queries = r->n_queries };
+    for (size_t i = 0; i < r->n_candidates; i++) {
+        const struct stub_candidate *c = &r->candidates[i];
+        bool ends =
+            c->outcome == WALK_FAILED || c->outcome == WALK_BAD || c->outcome == WALK_UNREACHABLE;
+        a.before_winner += (int)i == r->won ? 0 : c->n_queries;
+        if (ends && searched(t, c))
+            a.left_list_at = c->name;
+    }
+    for (size_t i = 0; i < r->n_queries; i++) {
+        const struct stub_query *q = &r->queries[i];
+        size_t j = r->candidates[q->candidate].first_query;
+        while (j < i && r->queries[j].type != q->type)
+            j++;
+        a.again += j < i;
+    }
+    better_name(t, &a);
+    return a;
+}
+
+static const char *source_text(const struct stub_result *r)
+{
+    static const char *const texts[] = {
+        [STUB_FROM_DNS] = "dns", [STUB_FROM_FILES] = "files", [STUB_FROM_LITERAL] = "literal"
+    };
+    return texts[r->source];
+}
+
+static const char *fate_text(const struct stub_query *q, char buf[16])
+{
+    static const char *const texts[] = {
+        [STUB_PENDING] = "(not awaited)", [STUB_ANSWERED] = "",
+        [STUB_TIMED_OUT] = "timeout",     [STUB_REFUSED] = "(nothing listens)",
+        [STUB_BROKEN] = "(broken off)",
+    };
+    return q->fate == STUB_ANSWERED ? rcode_text(q->rcode, buf) : texts[q->fate];
+}
+
+static enum table_tone fate_tone(const struct stub_query *q)
+{
+    if (q->fate != STUB_ANSWERED)
+        return q->fate == STUB_PENDING ? TABLE_DIM : TABLE_BAD;
+    if (q->rcode == RCODE_NOERROR)
+        return q->answers ? TABLE_GOOD : TABLE_PLAIN;
+    return q->rcode == RCODE_NXDOMAIN ? TABLE_PLAIN : TABLE_WARN;
+}
+
+static char *server_text(const struct stub_server *s, char *buf, size_t size)
+{
+    char ip[IP_TEXT_MAX];
+    ip_text(&s->ip, ip);
+    if (s->port == STUB_PORT)
+        snprintf(buf, size, "%s", ip);
+    else
+        snprintf(buf, size, s->ip.family == 6 ? "[%s]:%u" : "%s:%u", ip, s->port);
+    return buf;
+}
+
+static void add_query(struct table *t, const struct trace *tr, const struct stub_query *q)
+{
+    char type[16], rcode[16], server[IP_TEXT_MAX + 10];
+    const struct stub_server *s = &tr->conf->servers[q->server];
+    table_cell(t, TABLE_PLAIN, "%s", rr_type_text(q->type, type));
+    table_cell(t, TABLE_PLAIN, "%s", server_text(s, server, sizeof server));
+    table_cell(t, TABLE_PLAIN, q->tcp ? "tcp" : "udp");
+    table_cell(t, fate_tone(q), "%s%s", fate_text(q, rcode), q->tc ? " (truncated)" : "");
+    if (q->fate == STUB_ANSWERED)
+        table_cell(t, TABLE_PLAIN, "%u", q->answers);
+    else
+        table_cell(t, TABLE_DIM, "-");
+    table_cell(t, TABLE_DIM, "%.1f", (double)q->sent_us / 1000);
+    table_cell(t, TABLE_PLAIN, "%.1f", (double)q->time_us / 1000);
+}
+
+static void add_candidate(struct table *t, const struct trace *tr, size_t index)
+{
+    const struct stub_result *r = tr->result;
+    const struct stub_candidate *c = &r->candidates[index];
+    bool won = (int)index == r->won;
+    for (size_t i = 0; i < c->n_queries; i++) {
+        const struct stub_query *q = &r->queries[c->first_query + i];
+        cleanup_free char *number = NULL;
+        if (i > 0 || asprintf(&number, "%zu", index + 1) < 0)
+            number = NULL;
+        table_cell(t, TABLE_DIM, "%s", number ? number : "");
+        table_cell(t, won ? TABLE_STRONG : TABLE_PLAIN, "%s", i ? "" : c->name);
+        add_query(t, tr, q);
+        table_cell(t, TABLE_GOOD, won && q->answers && !q->tc ? "won" : "");
+    }
+    if (c->n_queries == 0) {
+        table_cell(t, TABLE_DIM, "%zu", index + 1);
+        table_cell(t, TABLE_PLAIN, "%s", c->name);
+        for (int i = 0; i < 3; i++)
+            table_cell(t, TABLE_DIM, "-");
+        table_cell(t, TABLE_BAD, c->outcome == WALK_BAD ? "(no name)" : "(could not be sent)");
+        table_end_row(t);
+    }
+}
+
+static void print_walk(const struct trace *t, FILE *out)
+{
+    static const struct {
+        const char *head;
+        enum table_align align;
+    } columns[] = {
+        { "#", TABLE_RIGHT },       { "candidate", TABLE_LEFT }, { "type", TABLE_LEFT },
+        { "server", TABLE_LEFT },   { "over", TABLE_LEFT },      { "rcode", TABLE_LEFT },
+        { "answers", TABLE_RIGHT }, { "at ms", TABLE_RIGHT },    { "took ms", TABLE_RIGHT },
+        { "", TABLE_LEFT },
+    };
+    cleanup(table_done) struct table table;
+    cleanup_free char *title = NULL;
+    if (asprintf(&title, "Walk of \"%s\" as %s does it (ndots:%d, %zu in the search list)", t->name,
+                 t->as, t->conf->ndots, t->conf->searches.n) < 0)
+        title = NULL;
+    table_init(&table, title);
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+        table_column(&table, columns[i].head, columns[i].align);
+    for (size_t i = 0; i < t->result->n_candidates; i++)
+        add_candidate(&table, t, i);
+    table_print(&table, out);
+}
+
+/* The final dot and letter case aside. */
+static bool same_name(const char *a, const char *b)
+{
+    size_t len = strlen(b);
+    len -= len > 0 && b[len - 1] == '.';
+    return strncasecmp(a, b, len) == 0 && (a[len] == '\0' || str_eq(a + len, "."));
+}
+
+static void print_result(const struct trace *t, FILE *out)
+{
+    const struct stub_result *r = t->result;
+    double ms = (double)r->time_us / 1000;
+    if (r->error) {
+        tone_line(out, TABLE_BAD, "Result: %s, %s, after %.1f ms", stub_error_name(r->error),
+                  stub_error_text(r->error), ms);
+        if (r->not_host)
+            tone_line(out, TABLE_PLAIN,
+                      "  no query is sent: %s does not take this for the name of a host (letters, "
+                      "digits, \"-\" and \"_\", at most 63 in a label and 253 in all)",
+                      t->as);
+        return;
+    }
+    bool renamed = r->canonical && !same_name(t->name, r->canonical);
+    tone_line(out, TABLE_GOOD, "Result: %s%s%s, after %.1f ms", t->name, renamed ? " is " : "",
+              renamed ? r->canonical : "", ms);
+    if (r->source != STUB_FROM_DNS)
+        tone_line(out, TABLE_PLAIN, "  from %s, without a query",
+                  r->source == STUB_FROM_FILES ? "the hosts file" : "the text itself");
+    for (size_t i = 0; i < r->n_ips; i++) {
+        char text[IP_TEXT_MAX];
+        tone_line(out, TABLE_PLAIN, "  %s", ip_text(&r->ips[i], text));
+    }
+    for (size_t i = 0; r->n_ips == 0 && i < r->records.n; i++)
+        tone_line(out, TABLE_PLAIN, "  %s", r->records.items[i]);
+}
+
+static void print_advice(const struct trace *t, FILE *out)
+{
+    struct trace_advice a = trace_advise(t);
+    if (a.better[0])
+        tone_line(out, TABLE_WARN,
+                  "Advice: %zu of %zu queries were in vain; asking for \"%s\" "
+                  "(with the dot) saves %s.",
+                  a.before_winner, a.queries, a.better, a.before_winner == 1 ? "it" : "them");
+    else if (t->result->error && a.queries)
+        tone_line(out, TABLE_WARN, "Advice: all %zu quer%s in vain.", a.queries,
+                  a.queries == 1 ? "y was" : "ies were");
+    if (a.left_list_at)
+        tone_line(out, TABLE_WARN,
+                  "Advice: %s got no usable answer; %s leaves the search list "
+                  "there and does not try what follows in it.",
+                  a.left_list_at, t->as);
+    if (a.again)
+        tone_line(out, TABLE_WARN,
+                  "Advice: %zu of %zu queries were repeats: look at the server%s above that failed "
+                  "or kept silent.",
+                  a.again, a.queries, t->conf->n_servers == 1 ? "" : "s");
+}
+
+void trace_print(const struct trace *t, FILE *out)
+{
+    if (t->result->n_candidates)
+        print_walk(t, out);
+    print_result(t, out);
+    print_advice(t, out);
+}
+
+static void json_text(struct strbuf *out, const char *s)
+{
+    strbuf_putc(out, '"');
+    for (; *s; s++) {
+        uint8_t c = (uint8_t)*s;
+        if (c == '"' || c == '\\')
+            strbuf_printf(out, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7f) /* bytes of names are not always UTF-8 */
+            strbuf_printf(out, "\\u%04x", c);
+        else
+            strbuf_putc(out, (char)c);
+    }
+    strbuf_putc(out, '"');
+}
+
+static void json_member(struct strbuf *out, const char *key, const char *text)
+{
+    json_text(out, key);
+    strbuf_putc(out, ':');
+    if (text)
+        json_text(out, text);
+    else
+        strbuf_puts(out, "null");
+}
+
+static void json_list(struct strbuf *out, const char *key, const struct strlist *l)
+{
+    json_text(out, key);
+    strbuf_puts(out, ":[");
+    for (size_t i = 0; i < l->n; i++) {
+        strbuf_puts(out, i ? "," : "");
+        json_text(out, l->items[i]);
+    }
+    strbuf_putc(out, ']');
+}
+
+static void json_query(struct strbuf *out, const struct trace *t, const struct stub_query *q)
+{
+    static const char *const fates[] = {
+        [STUB_PENDING] = "not-awaited", [STUB_ANSWERED] = "answered", [STUB_TIMED_OUT] = "timeout",
+        [STUB_REFUSED] = "refused",     [STUB_BROKEN] = "broken",
+    };
+    char type[16], rcode[16], server[IP_TEXT_MAX + 10];
+    strbuf_puts(out, "{");
+    json_member(out, "candidate", t->result->candidates[q->candidate].name);
+    strbuf_putc(out, ',');
+    json_member(out, "type", rr_type_text(q->type, type));
+    strbuf_putc(out, ',');
+    json_member(out, "server", server_text(&t->conf->servers[q->server], server, sizeof server));
+    strbuf_printf(out, ",\"over\":\"%s\",\"fate\":\"%s\",", q->tcp ? "tcp" : "udp", fates[q->fate]);
+    json_member(out, "rcode", q->fate == STUB_ANSWERED ? rcode_text(q->rcode, rcode) : NULL);
+    strbuf_printf(out, ",\"answers\":%u,\"truncated\":%s,\"attempt\":%u,\"localPort\":%u",
+                  q->answers, q->tc ? "true" : "false", q->attempt + 1u, q->local_port);
+    strbuf_printf(out, ",\"sentUs\":%" PRId64 ",\"tookUs\":%" PRId64 "}", q->sent_us, q->time_us);
+}
+
+static void json_conf(struct strbuf *out, const struct stub_conf *c)
+{
+    char server[IP_TEXT_MAX + 10];
+    strbuf_puts(out, "\"resolver\":{\"servers\":[");
+    for (unsigned i = 0; i < c->n_servers; i++) {
+        strbuf_puts(out, i ? "," : "");
+        json_text(out, server_text(&c->servers[i], server, sizeof server));
+    }
+    strbuf_puts(out, "],");
+    json_list(out, "search", &c->searches);
+    strbuf_printf(out, ",\"ndots\":%d,\"timeout\":%d,\"attempts\":%d,", c->ndots, c->timeout,
+                  c->attempts);
+    json_list(out, "ignored", &c->ignored);
+    strbuf_puts(out, "},");
+}
+
+static void json_candidates(struct strbuf *out, const struct stub_result *r)
+{
+    strbuf_puts(out, "\"candidates\":[");
+    for (size_t i = 0; i < r->n_candidates; i++) {
+        const struct stub_candidate *c = &r->candidates[i];
+        strbuf_puts(out, i ? ",{" : "{");
+        json_member(out, "name", c->name);
+        strbuf_putc(out, ',');
+        json_member(out, "outcome", walk_outcome_text(c->outcome));
+        strbuf_printf(out, ",\"queries\":%zu,\"won\":%s}", c->n_queries,
+                      (int)i == r->won ? "true" : "false");
+    }
+    strbuf_puts(out, "],");
+}
+
+static void json_result(struct strbuf *out, const struct stub_result *r)
+{
+    strbuf_puts(out, "\"result\":{");
+    json_member(out, "source", source_text(r));
+    strbuf_putc(out, ',');
+    json_member(out, "error", r->error ? stub_error_name(r->error) : NULL);
+    strbuf_printf(out, ",\"notAHostName\":%s", r->not_host ? "true" : "false");
+    strbuf_putc(out, ',');
+    json_member(out, "canonical", r->canonical);
+    strbuf_puts(out, ",\"addresses\":[");
+    for (size_t i = 0; i < r->n_ips; i++) {
+        char text[IP_TEXT_MAX];
+        strbuf_puts(out, i ? "," : "");
+        json_text(out, ip_text(&r->ips[i], text));
+    }
+    strbuf_puts(out, "],");
+    json_list(out, "records", &r->records);
+    strbuf_printf(out, ",\"tookUs\":%" PRId64 "},", r->time_us);
+}
+
+void trace_json(const struct trace *t, struct strbuf *out)
+{
+    const struct stub_result *r = t->result;
+    struct trace_advice a = trace_advise(t);
+    char type[16];
+    strbuf_putc(out, '{');
+    json_member(out, "name", t->name);
+    strbuf_putc(out, ',');
+    json_member(out, "as", t->as);
+    strbuf_putc(out, ',');
+    json_member(out, "type", t->type == STUB_ADDRESS ? "address" : rr_type_text(t->type, type));
+    strbuf_putc(out, ',');
+    json_conf(out, t->conf);
+    json_candidates(out, r);
+    strbuf_puts(out, "\"queries\":[");
+    for (size_t i = 0; i < r->n_queries; i++) {
+        strbuf_puts(out, i ? "," : "");
+        json_query(out, t, &r->queries[i]);
+    }
+    strbuf_puts(out, "],");
+    json_result(out, r);
+    strbuf_printf(out, "\"advice\":{\"queries\":%zu,\"inVain\":%zu,\"again\":%zu,", a.queries,
+                  a.before_winner, a.again);
+    json_member(out, "betterName", a.better[0] ? a.better : NULL);
+    strbuf_putc(out, ',');
+    json_member(out, "leftListAt", a.left_list_at);
+    strbuf_puts(out, "}}\n");
+}

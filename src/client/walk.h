@@ -1,0 +1,70 @@
+/* The order in which glibc tries the search list (res_search), and what ends the walk: pure logic,
+ * no sockets and no time.
+ *
+ *     struct walk w;
+ *     walk_init(&w, "bar", &conf, arena);
+ *     while ((name = walk_next(&w)))
+ *         walk_report(&w, outcome of asking for `name`);
+ *     error = walk_error(&w);
+ */
+#pragma once
+
+#include "client/stub_conf.h"
+
+/* What became of one candidate name, over all servers and attempts. */
+enum walk_outcome {
+    WALK_FOUND,
+    WALK_NXDOMAIN,
+    WALK_NODATA,
+    WALK_SERVFAIL,    /* the walk goes on with the next element */
+    WALK_FAILED,      /* no usable answer (refused, not implemented, silence): leaves the list */
+    WALK_BAD,         /* not to be asked (too long) or an answer such as FORMERR: leaves the list */
+    WALK_UNREACHABLE, /* nothing listens at any server: ends the walk */
+    WALK_OUTCOME_COUNT,
+};
+
+/* h_errno's values in words. */
+enum walk_error {
+    WALK_OK,
+    WALK_HOST_NOT_FOUND,
+    WALK_TRY_AGAIN,
+    WALK_NO_RECOVERY,
+    WALK_NO_DATA,
+};
+
+const char *walk_outcome_text(enum walk_outcome o); /* "NXDOMAIN" */
+
+struct walk {
+    const char *name;
+    const struct stub_conf *conf;
+    struct arena *arena;
+    enum { WALK_AS_IS_FIRST, WALK_LIST, WALK_AS_IS_LAST, WALK_OVER } stage;
+    size_t next; /* element of the list */
+    unsigned dots;
+    bool absolute; /* ends in a dot: never searched */
+    bool as_is_tried, root_tried, searched, got_nodata, got_servfail;
+    enum walk_error first_error; /* of the name as it is, when it was tried first */
+    enum walk_error last_error;
+    bool found;
+};
+
+/* name and conf must outlive the walk; candidates lie in the arena. */
+void walk_init(struct walk *w, const char *name, const struct stub_conf *conf, struct arena *a);
+/* The next name to ask for, or NULL when the walk is over. Each must be reported before the next.
+ */
+const char *walk_next(struct walk *w);
+void walk_report(struct walk *w, enum walk_outcome o);
+enum walk_error walk_error(const struct walk *w);
+
+/* A reply, as far as the walk cares. */
+struct walk_reply {
+    uint16_t rcode, answers, additional;
+    bool aa, ra;
+};
+
+/* A reply over UDP that makes glibc turn to the next server: SERVFAIL, NOTIMP, REFUSED, and the
+ * empty answer of a server that neither knows the name nor recurses. */
+bool walk_reply_useless(const struct walk_reply *r);
+/* The outcome of the replies to the A and the AAAA query, in the order in which they came; second
+ * is NULL when there is only one. */
+enum walk_outcome walk_judge(const struct walk_reply *first, const struct walk_reply *second);
