@@ -35,7 +35,8 @@ static void hook(struct query *q, void *conf)
     mark(*(const char *)conf);
 }
 
-static const struct plugin names[] = { { .name = "first" }, { .name = "second" },
+static const struct plugin names[] = { { .name = "first" },
+                                       { .name = "second" },
                                        { .name = "third" } };
 
 struct fixture {
@@ -56,8 +57,11 @@ static struct fixture *build(enum step a, enum step b, enum step c)
     f.acts[1] = (struct act){ 'b', b };
     f.acts[2] = (struct act){ 'c', c };
     for (int i = 0; i < 3; i++)
-        parts[i] = (struct chain_part){ .plugin = &names[i], .in = step_in, .in_conf = &f.acts[i],
-                                        .out = hook, .out_conf = (void *)(uintptr_t)&"ABC"[i] };
+        parts[i] = (struct chain_part){ .plugin = &names[i],
+                                        .in = step_in,
+                                        .in_conf = &f.acts[i],
+                                        .out = hook,
+                                        .out_conf = (void *)(uintptr_t) & "ABC"[i] };
     f.chain = chain_build(&f.arena, parts, 3, NULL, false);
     f.query.bare = false;
     f.query.error = NULL;

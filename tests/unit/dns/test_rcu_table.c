@@ -1,7 +1,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/rand.h"
-#include "dns/table.h"
+#include "dns/rcu_table.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,11 +11,11 @@
 #include <cmocka.h>
 
 struct item {
-    struct table_entry entry;
+    struct rcu_table_entry entry;
     uint32_t key, value;
 };
 
-static bool item_equal(const struct table_entry *e, const void *key, size_t len)
+static bool item_equal(const struct rcu_table_entry *e, const void *key, size_t len)
 {
     (void)len;
     return ((const struct item *)e)->key == *(const uint32_t *)key;
@@ -28,26 +28,26 @@ static struct item *item_new(uint32_t key, uint32_t value)
     return i;
 }
 
-static const struct item *find(const struct table *t, uint32_t key)
+static const struct item *find(const struct rcu_table *t, uint32_t key)
 {
-    return (const struct item *)table_find(t, hash_bytes(&key, sizeof key), &key, sizeof key);
+    return (const struct item *)rcu_table_find(t, hash_bytes(&key, sizeof key), &key, sizeof key);
 }
 
-static void put(struct table *t, uint32_t key, uint32_t value)
+static void put(struct rcu_table *t, uint32_t key, uint32_t value)
 {
-    struct table_entry *old = table_put(t, &item_new(key, value)->entry, &key, sizeof key);
+    struct rcu_table_entry *old = rcu_table_put(t, &item_new(key, value)->entry, &key, sizeof key);
     if (old)
         rcu_retire(old, free);
 }
 
-static void del(struct table *t, uint32_t key)
+static void del(struct rcu_table *t, uint32_t key)
 {
-    struct table_entry *old = table_del(t, hash_bytes(&key, sizeof key), &key, sizeof key);
+    struct rcu_table_entry *old = rcu_table_del(t, hash_bytes(&key, sizeof key), &key, sizeof key);
     if (old)
         rcu_retire(old, free);
 }
 
-static void item_free(struct table_entry *e)
+static void item_free(struct rcu_table_entry *e)
 {
     free(e);
 }
@@ -57,11 +57,11 @@ static void item_free(struct table_entry *e)
 /* Random puts and deletes against an array. */
 static void test_model(void **state)
 {
-    struct table t;
+    struct rcu_table t;
     uint32_t model[KEYS] = { 0 };
     struct rand r = { { 1, 2, 3, 4 } };
     (void)state;
-    table_init(&t, item_equal);
+    rcu_table_init(&t, item_equal);
     for (uint32_t step = 1; step < 20000; step++) {
         uint32_t key = rand_below(&r, KEYS);
         model[key] = rand_below(&r, 3) ? step : 0;
@@ -77,12 +77,12 @@ static void test_model(void **state)
         n += model[key] != 0;
     }
     assert_int_equal(t.n, n);
-    table_done(&t, item_free);
+    rcu_table_done(&t, item_free);
     rcu_barrier_all();
 }
 
 struct shared {
-    struct table t;
+    struct rcu_table t;
     _Atomic bool end;
     _Atomic unsigned wrong;
 };
@@ -110,7 +110,7 @@ static void test_readers_see_whole_entries(void **state)
     pthread_t threads[2];
     struct rand r = { { 5, 6, 7, 8 } };
     (void)state;
-    table_init(&s.t, item_equal);
+    rcu_table_init(&s.t, item_equal);
     for (uint32_t key = 0; key < KEYS; key += 2)
         put(&s.t, key, key);
     for (int i = 0; i < 2; i++)
@@ -126,7 +126,7 @@ static void test_readers_see_whole_entries(void **state)
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     assert_int_equal(s.wrong, 0);
-    table_done(&s.t, item_free);
+    rcu_table_done(&s.t, item_free);
     rcu_barrier_all();
 }
 

@@ -1,0 +1,252 @@
+#include "cmd/cluster.h"
+
+#include "base/ht.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "endpoints/cluster_ip.h"
+#include "endpoints/planner.h"
+#include "kube/pod.h"
+#include "source/dir.h"
+
+#include <string.h>
+
+struct cluster {
+    struct store *store;
+    struct cluster_ip_allocator *addresses;
+    struct planner *planner;
+    struct dir_source *source;
+    struct ht
+        strays; /* namespace -> sentence about its first object, to be told if it is not there */
+    struct ht reported; /* namespaces of which it was told */
+    char *key;          /* what a shared cluster is asked for by; NULL: not shared */
+    unsigned refs;
+    struct cluster *next; /* in the list of shared ones */
+};
+
+static struct cluster *shared;
+
+/* Namespaces that an API server makes by itself. */
+static const char *const implied[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
+
+static bool is_implied(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(implied); i++)
+        if (strcmp(implied[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void put_implied(struct cluster *c, const char *name)
+{
+    const struct label label = { LABEL_METADATA_NAME, name };
+    const struct namespace ns = {
+        .object = { .kind = KIND_NAMESPACE,
+                    .meta = { .namespace = "",
+                              .name = name,
+                              .uid = "",
+                              .origin = "",
+                              .labels = &label,
+                              .n_labels = 1 } },
+    };
+    store_put(c->store, object_copy(&ns.object));
+}
+
+static void on_problem(void *ctx, const char *text)
+{
+    (void)ctx;
+    log_warning("%s", text);
+}
+
+/* Whether its namespace exists is looked at when the whole batch is in. */
+static void note_namespace(void *ctx, const struct object *o)
+{
+    struct cluster *c = ctx;
+    const struct meta *m = &o->meta;
+    struct strbuf b = { 0 };
+    if (!kind_is_namespaced(o->kind) || store_get(c->store, KIND_NAMESPACE, "", m->namespace) ||
+        ht_get_str(&c->strays, m->namespace) || ht_get_str(&c->reported, m->namespace))
+        return;
+    strbuf_printf(&b,
+                  "%s%s%s %s/%s: the namespace %s does not exist, so that DNS knows nothing in it; "
+                  "add a Namespace object",
+                  m->origin, *m->origin ? ": " : "", kind_text(o->kind), m->namespace, m->name,
+                  m->namespace);
+    ht_put_str(&c->strays, m->namespace, strbuf_steal(&b));
+}
+
+static void on_settled(void *ctx)
+{
+    struct cluster *c = ctx;
+    ht_each (e, &c->strays) {
+        if (!store_get(c->store, KIND_NAMESPACE, "", e->key)) {
+            log_warning("%s", (char *)e->value);
+            ht_put_str(&c->reported, e->key, c);
+        }
+        free(e->value);
+    }
+    ht_done(&c->strays);
+}
+
+static void on_put(void *ctx, struct object *o)
+{
+    struct cluster *c = ctx;
+    note_namespace(c, o);
+    if (o->kind == KIND_NAMESPACE)
+        ht_del_str(&c->reported, o->meta.name);
+    if (o->kind == KIND_SERVICE)
+        cluster_ip_put(c->addresses, o);
+    else
+        store_put(c->store, o);
+}
+
+static void delete_namespace(struct cluster *c, const char *name)
+{
+    cleanup_free char *copy = xstrdup(name); /* it may be the object's own */
+    if (is_implied(copy)) {
+        put_implied(c, copy);
+        return;
+    }
+    store_delete(c->store, KIND_NAMESPACE, "", copy);
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++)
+        store_each(c->store, (enum kind)kind, copy, note_namespace, c);
+}
+
+static void on_delete(void *ctx, enum kind kind, const char *ns, const char *name)
+{
+    struct cluster *c = ctx;
+    if (kind == KIND_NAMESPACE)
+        delete_namespace(c, name);
+    else if (kind == KIND_SERVICE)
+        cluster_ip_delete(c->addresses, ns, name);
+    else
+        store_delete(c->store, kind, ns, name);
+}
+
+static void on_synced(void *ctx)
+{
+    struct cluster *c = ctx;
+    cluster_ip_synced(c->addresses);
+    planner_start(c->planner);
+    store_set_synced(c->store);
+}
+
+/* "A" or "A,B" of different families. Returns how many, or a negative code. */
+static int parse_ranges(const char *text, struct ip_prefix ranges[2], struct err *e)
+{
+    int n = 0;
+    for (const char *at = text;; at++) {
+        size_t len = strcspn(at, ",");
+        cleanup_free char *one = xstrndup(at, len);
+        if (n == 2 || ip_prefix_parse(one, &ranges[n]) < 0 ||
+            (n == 1 && ranges[0].ip.family == ranges[1].ip.family))
+            return err_set(e, ERR_INVALID,
+                           "service cluster IP range \"%s\": must be one address range or two of "
+                           "different families, such as " CLUSTER_IP_DEFAULT_V4
+                           "," CLUSTER_IP_DEFAULT_V6,
+                           text);
+        n++;
+        at += len;
+        if (!*at)
+            return n;
+    }
+}
+
+static void cluster_free(struct cluster *c)
+{
+    dir_source_close(c->source);
+    planner_free(c->planner);
+    cluster_ip_free(c->addresses);
+    store_free(c->store);
+    ht_each (it, &c->strays)
+        free(it->value);
+    ht_done(&c->strays);
+    ht_done(&c->reported);
+    free(c->key);
+    free(c);
+}
+
+int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
+                      const char *service_cluster_ip_range, struct cluster **ret, struct err *e)
+{
+    struct ip_prefix ranges[2];
+    const char *text = service_cluster_ip_range;
+    int n_ranges =
+        parse_ranges(text ? text : CLUSTER_IP_DEFAULT_V4 "," CLUSTER_IP_DEFAULT_V6, ranges, e);
+    if (n_ranges < 0)
+        return n_ranges;
+    struct cluster *c = xcalloc(1, sizeof *c);
+    c->refs = 1;
+    c->store = store_new();
+    c->addresses = cluster_ip_new(c->store, ranges, (size_t)n_ranges);
+    cluster_ip_on_problem(c->addresses, on_problem, c);
+    c->planner = planner_new(c->store);
+    for (size_t i = 0; i < ARRAY_SIZE(implied); i++)
+        put_implied(c, implied[i]);
+    const struct sink sink = { .ctx = c,
+                               .put = on_put,
+                               .del = on_delete,
+                               .synced = on_synced,
+                               .problem = on_problem,
+                               .settled = on_settled };
+    int r = dir_source_open(loop, dirs, n, &sink, &c->source, e);
+    if (r < 0) {
+        cluster_free(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+/* The same folders under other names count as the same. */
+static char *key_of(const uv_loop_t *loop, const char *const *dirs, size_t n, const char *range)
+{
+    struct strbuf b = { 0 };
+    strbuf_printf(&b, "%p\n%s", (const void *)loop, range ? range : "");
+    for (size_t i = 0; i < n; i++) {
+        cleanup_free char *real = realpath(dirs[i], NULL);
+        strbuf_printf(&b, "\n%s", real ? real : dirs[i]);
+    }
+    return strbuf_steal(&b);
+}
+
+int cluster_get(uv_loop_t *loop, const char *const *dirs, size_t n,
+                const char *service_cluster_ip_range, struct cluster **ret, struct err *e)
+{
+    cleanup_free char *key = key_of(loop, dirs, n, service_cluster_ip_range);
+    for (struct cluster *c = shared; c; c = c->next) {
+        if (strcmp(c->key, key) != 0)
+            continue;
+        c->refs++;
+        *ret = c;
+        return 0;
+    }
+    struct cluster *c;
+    int r = cluster_open_dirs(loop, dirs, n, service_cluster_ip_range, &c, e);
+    if (r < 0)
+        return r;
+    c->key = key;
+    key = NULL;
+    c->next = shared;
+    shared = c;
+    *ret = c;
+    return 0;
+}
+
+struct store *cluster_store(struct cluster *c)
+{
+    return c->store;
+}
+
+void cluster_close(struct cluster *c)
+{
+    if (!c || --c->refs)
+        return;
+    for (struct cluster **at = &shared; *at; at = &(*at)->next) {
+        if (*at != c)
+            continue;
+        *at = c->next;
+        break;
+    }
+    cluster_free(c);
+}

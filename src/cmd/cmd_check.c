@@ -1,0 +1,191 @@
+/* `signpost check`: reads Corefiles and manifests as the servers would, without serving. */
+#include "base/log.h"
+#include "cmd/cluster.h"
+#include "cmd/commands.h"
+#include "cmd/corefile.h"
+#include "dns/server.h"
+#include "kube/decode.h"
+#include "source/dir.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool explain;
+
+static const struct flag flags[] = {
+    { "explain", FLAG_BOOL, &explain, NULL, "Print the compiled chain of each zone." },
+};
+
+struct checked {
+    uv_loop_t *loop;
+    struct cluster *clusters[64];
+    unsigned n;
+};
+
+static int open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
+                       struct store **ret, struct err *e)
+{
+    struct checked *c = ctx;
+    if (c->n == ARRAY_SIZE(c->clusters))
+        return err_set(e, ERR_LIMIT, "more than %zu sources of objects", ARRAY_SIZE(c->clusters));
+    int code = cluster_open_dirs(NULL, dirs, n, range, &c->clusters[c->n], e);
+    if (code < 0)
+        return code;
+    *ret = cluster_store(c->clusters[c->n++]);
+    return 0;
+}
+
+static int check_corefile(const char *path, struct err *e)
+{
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct checked c = { .loop = &loop };
+    struct corefile *corefile = NULL;
+    struct dns_server *server = NULL;
+    struct dns_options options = { .workers = 1, .loop = &loop, .open_source = open_source,
+                                   .ctx = &c };
+    int ret = command_corefile(path, 53, &corefile, e);
+    if (ret == 0)
+        ret = dns_server_new(corefile, &options, &server, e);
+    if (ret == 0 && explain) {
+        struct strbuf text = { 0 };
+        dns_server_explain(server, &text);
+        (void)fputs(text.p ? text.p : "", stdout);
+        strbuf_done(&text);
+    }
+    dns_server_free(server);
+    for (unsigned i = 0; i < c.n; i++)
+        cluster_close(c.clusters[i]);
+    corefile_free(corefile);
+    uv_loop_close(&loop);
+    return ret;
+}
+
+static bool is_manifest(const char *path)
+{
+    struct stat st;
+    return str_ends(path, ".yaml") || str_ends(path, ".yml") || str_ends(path, ".json") ||
+           (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+}
+
+/* What a file or folder holds. All problems are told, not only the first. */
+struct tally {
+    size_t objects, problems;
+};
+
+static void count_object(void *ctx, struct object *o)
+{
+    ((struct tally *)ctx)->objects++;
+    object_free(o);
+}
+
+static void count_problem(void *ctx, const char *text)
+{
+    ((struct tally *)ctx)->problems++;
+    (void)fprintf(stderr, "%s\n", text);
+}
+
+static void count_bad_object(void *ctx, const struct err *e)
+{
+    count_problem(ctx, e->text);
+}
+
+static void ignore_delete(void *ctx, enum kind kind, const char *ns, const char *name)
+{
+    (void)ctx, (void)kind, (void)ns, (void)name;
+}
+
+static void ignore_synced(void *ctx)
+{
+    (void)ctx;
+}
+
+static int tally_folder(const char *path, struct tally *t, struct err *e)
+{
+    struct sink sink = { .ctx = t, .put = count_object, .del = ignore_delete,
+                         .synced = ignore_synced, .problem = count_problem };
+    struct dir_source *source = NULL;
+    int ret = dir_source_open(NULL, &path, 1, &sink, &source, e);
+    if (ret == 0)
+        dir_source_close(source);
+    return ret;
+}
+
+static int read_file(const char *path, struct strbuf *ret_text, struct err *e)
+{
+    char block[65536];
+    size_t n;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return err_set(e, -errno, "%s: %s", path, strerror(errno));
+    while ((n = fread(block, 1, sizeof block, f)) > 0 && ret_text->len < DIR_FILE_BYTES_MAX)
+        strbuf_add(ret_text, block, n);
+    int failed = ferror(f);
+    (void)fclose(f);
+    return failed ? err_set(e, -EIO, "%s: cannot be read", path) : 0;
+}
+
+static int tally_file(const char *path, struct tally *t, struct err *e)
+{
+    struct strbuf text = { 0 };
+    struct arena arena;
+    struct tree_doc doc;
+    arena_init(&arena, 65536);
+    int ret = read_file(path, &text, e);
+    if (ret == 0)
+        ret = tree_parse(text.p ? text.p : "", text.len, path, &arena, &doc, e);
+    for (size_t i = 0; ret == 0 && i < doc.n; i++)
+        (void)object_decode_each(doc.documents[i], path, count_object, count_bad_object, t);
+    arena_done(&arena);
+    strbuf_done(&text);
+    return ret;
+}
+
+static int check_manifests(const char *path, struct err *e)
+{
+    struct tally t = { 0 };
+    struct stat st;
+    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    int ret = folder ? tally_folder(path, &t, e) : tally_file(path, &t, e);
+    if (ret == 0 && t.problems)
+        ret = err_set(e, ERR_INVALID, "%s: %zu problem%s", path, t.problems,
+                      t.problems > 1 ? "s" : "");
+    if (ret == 0)
+        (void)printf("%s: %zu objects\n", path, t.objects);
+    return ret;
+}
+
+static int run(int argc, char **argv)
+{
+    struct err e = { 0 };
+    int left = 0, failed = 0;
+    int ret = flags_parse(&cmd_check, flags, ARRAY_SIZE(flags), argc, argv, &left, &e);
+    if (ret > 0)
+        return 0;
+    if (ret == 0 && left == 0)
+        ret = err_set(&e, ERR_INVALID, "no file given; name Corefiles, manifests or folders");
+    if (ret < 0) {
+        (void)fprintf(stderr, "signpost check: %s\n", e.text);
+        return 2;
+    }
+    for (int i = 0; i < left; i++) {
+        bool manifest = is_manifest(argv[i]);
+        ret = manifest ? check_manifests(argv[i], &e) : check_corefile(argv[i], &e);
+        if (ret < 0)
+            (void)fprintf(stderr, "%s\n", e.text);
+        else if (!manifest)
+            (void)printf("%s: good\n", argv[i]);
+        failed += ret < 0;
+    }
+    return failed ? 1 : 0;
+}
+
+const struct command cmd_check = {
+    .name = "check",
+    .args = "FILE...",
+    .summary = "Validates Corefiles and manifests; --explain prints the compiled chains.",
+    .details = "Files ending in .yaml, .yml or .json and folders are read as manifests, all others "
+               "as Corefiles.",
+    .run = run,
+};

@@ -1,0 +1,203 @@
+/* signpost lab: a cluster of network namespaces on this machine. */
+#include "base/str.h"
+#include "config/flags.h"
+#include "lab/backend.h"
+#include "lab/demo.h"
+#include "lab/enter.h"
+#include "lab/lab.h"
+#include "lab/place.h"
+#include "lab/report.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+extern const struct command cmd_lab;
+
+struct options {
+    const char *dir, *node, *name;
+    long port;
+    bool help;
+};
+
+static void show_progress(void *ctx, const char *line)
+{
+    (void)ctx;
+    fprintf(stderr, "  %s\n", line);
+}
+
+static int source_folder(int argc, char **argv, char out[PATH_MAX], struct err *e)
+{
+    if (argc != 1)
+        return err_set(e, ERR_INVALID, "give one folder of manifests");
+    if (!realpath(argv[0], out))
+        return err_set(e, -errno, "%s: %s", argv[0], strerror(errno));
+    return 0;
+}
+
+static int run_up(const struct options *o, int argc, char **argv, struct err *e)
+{
+    char source[PATH_MAX];
+    struct lab_options lab = { .dir = o->dir, .source = source, .progress = show_progress };
+    int code = source_folder(argc, argv, source, e);
+    if (code == 0)
+        code = lab_start(&lab, e);
+    if (code < 0)
+        return code;
+    printf("The lab runs, in %s. Try:\n"
+           "  signpost lab status\n"
+           "  signpost lab exec NAMESPACE/POD -- getent hosts NAME\n"
+           "  signpost lookup NAME --pod NAMESPACE/POD\n"
+           "  signpost lab down\n",
+           o->dir);
+    return 0;
+}
+
+static int run_down(const struct options *o, int argc, char **argv, struct err *e)
+{
+    (void)argc, (void)argv;
+    return lab_stop(o->dir, e);
+}
+
+static int find_target(const struct options *o, const char *pod, pid_t *ret, struct err *e)
+{
+    char rest[600];
+    if (!o->node)
+        return place_pod_pid(o->dir, pod, ret, e);
+    snprintf(rest, sizeof rest, "nodes/%s/pid", o->node);
+    return place_pid(o->dir, rest, ret, e);
+}
+
+static int run_exec(const struct options *o, int argc, char **argv, struct err *e)
+{
+    int skip = o->node ? 0 : 1, status;
+    pid_t lab, target, child;
+    if (skip < argc && str_eq(argv[skip], "--"))
+        skip++;
+    if (argc <= skip)
+        return err_set(e, ERR_INVALID, "give a pod and a command: signpost lab exec NAMESPACE/POD -- "
+                                       "CMD ARGS..., or --node NODE -- CMD ARGS...");
+    int code = lab_find(o->dir, &lab, e);
+    if (code == 0)
+        code = find_target(o, argv[0], &target, e);
+    if (code < 0)
+        return code;
+    child = enter_start(target, (const char *const *)argv + skip, (int[]){ -1, -1, -1 }, e);
+    if (child < 0)
+        return (int)child;
+    signal(SIGINT, SIG_IGN); /* the program inside decides what ^C means */
+    signal(SIGQUIT, SIG_IGN);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    exit(enter_status(status));
+}
+
+static int run_status(const struct options *o, int argc, char **argv, struct err *e)
+{
+    (void)argc, (void)argv;
+    pid_t lab;
+    int code = lab_find(o->dir, &lab, e);
+    return code < 0 ? code : report_status(o->dir, stdout, e);
+}
+
+static int run_demo(const struct options *o, int argc, char **argv, struct err *e)
+{
+    (void)o;
+    char source[PATH_MAX];
+    int code = source_folder(argc, argv, source, e);
+    return code < 0 ? code : demo_run(source, e);
+}
+
+static int run_backend(const struct options *o, int argc, char **argv, struct err *e)
+{
+    (void)argc, (void)argv;
+    if (o->port < 1 || o->port > 65535)
+        return err_set(e, ERR_INVALID, "--port %ld: give 1 to 65535", o->port);
+    return backend_run(&(struct backend_options){ (uint16_t)o->port, o->name }, e);
+}
+
+static const struct verb {
+    const char *name;
+    int (*run)(const struct options *o, int argc, char **argv, struct err *e);
+} verbs[] = { { "up", run_up },         { "down", run_down }, { "exec", run_exec },
+              { "status", run_status }, { "demo", run_demo }, { "backend", run_backend } };
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        if (str_eq(verbs[i].name, name))
+            return &verbs[i];
+    }
+    return NULL;
+}
+
+/* Options end at the first "--" and at a pod's name, so that those of a command inside stay its own:
+ * what comes from there on is not shown to the parser. */
+static int own_arguments(int argc, char **argv)
+{
+    bool exec = argc > 1 && str_eq(argv[1], "exec");
+    for (int i = 2; i < argc; i++) {
+        if (str_eq(argv[i], "--"))
+            return i;
+        bool takes_value = str_eq(argv[i], "--dir") || str_eq(argv[i], "-dir") ||
+                           str_eq(argv[i], "--node") || str_eq(argv[i], "-node");
+        if (exec && argv[i][0] != '-')
+            return i;
+        i += takes_value;
+    }
+    return argc;
+}
+
+static int act(struct options *o, int argc, char **argv, struct err *e)
+{
+    const struct flag flags[] = {
+        { "dir", FLAG_STRING, &o->dir, "DIR", "Where the lab's files lie." },
+        { "node", FLAG_STRING, &o->node, "NODE",
+          "exec: in this node (or \"outside\") in place of a pod." },
+        { "port", FLAG_INT, &o->port, "N", "backend: the port to listen on." },
+        { "name", FLAG_STRING, &o->name, "NAME", "backend: what it calls itself; $HOSTNAME." },
+    };
+    int own = own_arguments(argc, argv), left = 0;
+    int code = flags_parse(&cmd_lab, flags, ARRAY_SIZE(flags), own, argv, &left, e);
+    if (code)
+        return code;
+    const struct verb *v = left ? find_verb(argv[0]) : NULL;
+    if (!v)
+        return err_set(e, ERR_INVALID, "%s%s%s: up, down, exec, status, demo or backend",
+                       left ? "there is no \"" : "what shall it do", left ? argv[0] : "",
+                       left ? "\"" : "");
+    memmove(argv + left, argv + own, (size_t)(argc - own) * sizeof *argv);
+    argv[left + argc - own] = NULL;
+    return v->run(o, left + argc - own - 1, argv + 1, e);
+}
+
+static int run(int argc, char **argv)
+{
+    char dir[PATH_MAX];
+    struct options o = { .dir = place_default(dir), .port = 8080 };
+    struct err e = { 0 };
+    int code = act(&o, argc, argv, &e);
+    if (code < 0)
+        fprintf(stderr, "signpost lab: %s\n", e.text);
+    return code < 0;
+}
+
+const struct command cmd_lab = {
+    .name = "lab",
+    .args = "up DIR | down | exec NAMESPACE/POD -- CMD... | status | demo DIR",
+    .summary = "a mini-cluster in network namespaces, without root",
+    .details =
+        "\"up\" makes nodes and pods of a folder of manifests: each is a network namespace, inside "
+        "one user, network, mount and PID namespace of the lab's own, so it needs no root and cannot "
+        "touch the network of this machine. Containers are programs of this machine; \"image\" counts "
+        "only where there is no \"command\". The folder is followed: a Pod whose manifest goes ends, "
+        "and what is added appears.\n\n"
+        "\"exec\" runs a program inside a pod, or a node with --node. \"demo\" shows a request on its "
+        "whole way from a name to a pod, with what was observed at each step, and ends with failure "
+        "when a step was not seen.\n\n"
+        "A sub-folder \"outside\" with a Corefile and a hosts file is the world outside: the name "
+        "server that the nodes use, and web servers at the addresses in hosts.",
+    .run = run,
+};

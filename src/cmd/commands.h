@@ -1,0 +1,7 @@
+/* Every command; each lives in cmd_<name>.c. */
+#pragma once
+
+#include "config/flags.h"
+
+extern const struct command cmd_check, cmd_dns, cmd_hosts, cmd_lab, cmd_lookup, cmd_proxy,
+    cmd_resolvconf;

@@ -1,0 +1,45 @@
+#include "cmd/corefile.h"
+
+#include "dns/plugin.h"
+
+#include <string.h>
+
+/* Plugins of the reference that this program does not have, with the reason a user should know. */
+static const char *why_unsupported(const char *directive)
+{
+    static const char *const known[] = {
+        "root",     "metadata",    "geoip",    "cancel",    "proxyproto", "quic",     "grpc_server",
+        "https",    "https3",      "timeouts", "multisocket", "reload",   "nsid",     "bufsize",
+        "debug",    "trace",       "pprof",    "shed",      "dnstap",     "local",    "dns64",
+        "any",      "chaos",       "tsig",     "rewrite",   "autopath",   "acl",      "cache",
+        "header",   "dnssec",      "tls",      "minimal",   "template",   "transfer", "route53",
+        "azure",    "clouddns",    "k8s_external", "file",  "auto",       "secondary", "etcd",
+        "loop",     "grpc",        "erratic",  "on",        "sign",       "view",     "nomad",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (strcmp(known[i], directive) == 0)
+            return "this plugin is not supported yet; take the line out";
+    return NULL;
+}
+
+static void plugin_names(const char **out)
+{
+    size_t n = 0;
+    for (; plugins[n]; n++)
+        out[n] = plugins[n]->name;
+    out[n] = NULL;
+}
+
+int command_corefile(const char *path, uint16_t port, struct corefile **ret, struct err *e)
+{
+    static const char builtin[] = ". {\n    whoami\n    log\n}\n";
+    static const char *names[128];
+    plugin_names(names);
+    struct corefile_options options = { .default_port = port, .directives = names,
+                                        .why_unsupported = why_unsupported };
+    if (path)
+        return corefile_load(path, &options, ret, e);
+    if (access("Corefile", F_OK) == 0)
+        return corefile_load("Corefile", &options, ret, e);
+    return corefile_parse(builtin, sizeof builtin - 1, "built-in", &options, ret, e);
+}

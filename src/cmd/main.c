@@ -1,0 +1,62 @@
+/* `signpost COMMAND ...`: a table. Called under the name of a program that a command stands in for
+ * (coredns, kube-proxy), the program is that command. */
+#include "base/str.h"
+#include "cmd/commands.h"
+
+#include <signal.h>
+#include <string.h>
+
+static const struct command *const commands[] = {
+    &cmd_dns, &cmd_proxy, &cmd_lookup, &cmd_resolvconf, &cmd_hosts, &cmd_lab, &cmd_check,
+};
+
+static void usage(FILE *out)
+{
+    (void)fprintf(out, "signpost %s: Kubernetes service discovery and service networking.\n\n"
+                       "Usage: signpost COMMAND [OPTIONS]\n\nCommands:\n",
+                  SIGNPOST_VERSION);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        (void)fprintf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
+    (void)fprintf(out, "\n`signpost COMMAND --help` explains each.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static const struct command *find_program(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (commands[i]->also && strcmp(commands[i]->also, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGPIPE, SIG_IGN);
+    const struct command *c = argc > 0 ? find_program(argv[0]) : NULL;
+    if (c)
+        return c->run(argc, argv);
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+        (void)printf("signpost %s\n", SIGNPOST_VERSION);
+        return 0;
+    }
+    c = find_command(argv[1]);
+    if (!c) {
+        (void)fprintf(stderr, "signpost: no command '%s'; `signpost --help` lists them\n", argv[1]);
+        return 2;
+    }
+    return c->run(argc - 1, argv + 1);
+}

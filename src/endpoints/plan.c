@@ -1,0 +1,335 @@
+#include "endpoints/plan.h"
+
+#include "base/hash.h"
+#include "base/str.h"
+#include "endpoints/plan_wanted.h"
+#include "kube/slice_builder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum draft_state { DRAFT_KEEP, DRAFT_UPDATE, DRAFT_NEW };
+
+/* One slice as it will be. */
+struct draft {
+    const struct slice *old; /* NULL: new */
+    uint32_t group;
+    enum draft_state state;
+    VEC(struct wanted *) items;
+};
+
+struct packing {
+    const struct plan_input *in;
+    struct wanted_set set;
+    const struct slice **existing; /* sorted by name */
+    VEC(struct draft) drafts;
+    VEC(const struct slice *) doomed;
+    struct label *labels; /* of every slice of this Service */
+    uint16_t n_labels;
+    struct arena arena;
+    struct slice_builder builder;
+    uint32_t next_name;
+    VEC(struct object *) puts;
+};
+
+static bool is_reserved(const char *key)
+{
+    return !strcmp(key, LABEL_SERVICE_NAME) || !strcmp(key, LABEL_MANAGED_BY) ||
+           !strcmp(key, LABEL_HEADLESS);
+}
+
+static void build_labels(struct packing *p)
+{
+    const struct service *s = p->in->service;
+    const struct meta *m = &s->object.meta;
+    p->labels = arena_alloc(&p->arena, (m->n_labels + 3u) * sizeof *p->labels);
+    for (uint16_t i = 0; i < m->n_labels; i++)
+        if (!is_reserved(m->labels[i].key))
+            p->labels[p->n_labels++] = m->labels[i];
+    p->labels[p->n_labels++] = (struct label){ LABEL_SERVICE_NAME, m->name };
+    p->labels[p->n_labels++] = (struct label){ LABEL_MANAGED_BY, SLICE_CONTROLLER };
+    if (s->headless || !s->n_cluster_ips)
+        p->labels[p->n_labels++] = (struct label){ LABEL_HEADLESS, "" };
+}
+
+static bool labels_differ(const struct packing *p, const struct slice *s)
+{
+    const struct meta *m = &s->object.meta;
+    return m->n_labels != p->n_labels || !labels_match(m, p->labels, p->n_labels);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct slice *x = *(const struct slice *const *)a, *y = *(const struct slice *const *)b;
+    return strcmp(x->object.meta.name, y->object.meta.name);
+}
+
+static void sort_existing(struct packing *p)
+{
+    size_t n = p->in->n_existing;
+    p->existing = arena_alloc(&p->arena, (n + 1) * sizeof *p->existing);
+    for (size_t i = 0; i < n; i++)
+        p->existing[i] = p->in->existing[i];
+    if (n)
+        qsort(p->existing, n, sizeof *p->existing, by_name);
+}
+
+/* The wanted endpoint that an existing one already stands for. What makes it another endpoint:
+ * address, hostname, Pod. */
+static struct wanted *match(struct packing *p, const struct slice *s, const struct endpoint *ep,
+                            uint32_t group)
+{
+    struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, ep->pod));
+    if (!w || w->placed || w->group != group || !ip_equal(w->ip, &ep->ip) ||
+        strcmp(w->hostname, slice_str(s, ep->hostname)) != 0 ||
+        strcmp(w->pod->object.meta.namespace, slice_str(s, ep->pod_namespace)) != 0)
+        return NULL;
+    w->placed = true;
+    return w;
+}
+
+static bool has_changed(const struct wanted *w, const struct slice *s, const struct endpoint *ep)
+{
+    return w->conditions != ep->conditions || strcmp(w->zone, slice_str(s, ep->zone)) != 0 ||
+           strcmp(w->pod->node, slice_str(s, ep->node)) != 0;
+}
+
+static void doom(struct packing *p, const struct slice *s)
+{
+    vec_push(&p->doomed, s);
+}
+
+/* What of an existing slice is still wanted. */
+static void draft_existing(struct packing *p, const struct slice *s)
+{
+    uint32_t group = wanted_group(&p->set, s);
+    struct draft d = { .old = s, .group = group, .state = DRAFT_KEEP };
+    if (group == UINT32_MAX) {
+        doom(p, s);
+        return;
+    }
+    for (uint32_t i = 0; i < s->n_endpoints; i++) {
+        const struct endpoint *ep = &s->endpoints[i];
+        struct wanted *w = match(p, s, ep, group);
+        if (!w || has_changed(w, s, ep))
+            d.state = DRAFT_UPDATE;
+        if (w)
+            vec_push(&d.items, w);
+    }
+    struct group *g = &p->set.groups.items[group];
+    if (!d.items.n && !g->placeholder) {
+        doom(p, s);
+        return;
+    }
+    g->placeholder = false; /* there is one now; a second is not needed */
+    if (labels_differ(p, s))
+        d.state = DRAFT_UPDATE;
+    vec_push(&p->drafts, d);
+}
+
+/* Moves wanted endpoints of the group from *next on into the draft, until it is full. */
+static void fill(struct packing *p, struct draft *d, size_t *next, size_t *left)
+{
+    for (; *left && d->items.n < PLAN_SLICE_ENDPOINTS; ++*next) {
+        struct wanted *w = &p->set.wanted.items[*next];
+        if (w->placed || w->group != d->group)
+            continue;
+        w->placed = true;
+        vec_push(&d->items, w);
+        --*left;
+    }
+}
+
+static struct draft *fullest(struct packing *p, uint32_t group, enum draft_state state, size_t room)
+{
+    struct draft *best = NULL;
+    vec_each (d, &p->drafts) {
+        if (d->group != group || d->state != state || d->items.n + room > PLAN_SLICE_ENDPOINTS)
+            continue;
+        if (!best || d->items.n > best->items.n)
+            best = d;
+    }
+    return best;
+}
+
+static struct draft *new_draft(struct packing *p, uint32_t group)
+{
+    vec_push(&p->drafts, (struct draft){ .group = group, .state = DRAFT_NEW });
+    return &p->drafts.items[p->drafts.n - 1];
+}
+
+static size_t count_unplaced(const struct packing *p, uint32_t group)
+{
+    size_t placed = 0;
+    vec_each (d, &p->drafts)
+        if (d->group == group)
+            placed += d->items.n;
+    return p->set.groups.items[group].n - placed;
+}
+
+/* Slices that are written anyway come first, fullest first; then one that takes all the rest; then
+ * new ones. */
+static void pack_group(struct packing *p, uint32_t group)
+{
+    struct group *g = &p->set.groups.items[group];
+    size_t left = count_unplaced(p, group), next = p->set.first_of[g->family == 4 ? 0 : 1];
+    struct draft *d;
+    while (left && (d = fullest(p, group, DRAFT_UPDATE, 1)))
+        fill(p, d, &next, &left);
+    while (left) {
+        d = left < PLAN_SLICE_ENDPOINTS ? fullest(p, group, DRAFT_KEEP, left) : NULL;
+        if (d)
+            d->state = DRAFT_UPDATE;
+        else
+            d = new_draft(p, group);
+        fill(p, d, &next, &left);
+    }
+    if (g->placeholder)
+        (void)new_draft(p, group);
+}
+
+static bool name_in_use(const struct packing *p, const char *name)
+{
+    for (size_t i = 0; i < p->in->n_existing; i++)
+        if (strcmp(p->existing[i]->object.meta.name, name) == 0)
+            return true;
+    vec_each (it, &p->puts)
+        if (strcmp((*it)->meta.name, name) == 0)
+            return true;
+    return p->in->taken && p->in->taken(p->in->ctx, name);
+}
+
+/* "<service>-<5 hex digits>" of a counter, not of the content: endpoints come and go, names stay,
+ * and processes that read the same objects mostly agree. */
+static const char *fresh_name(struct packing *p)
+{
+    const struct meta *m = &p->in->service->object.meta;
+    const char *name;
+    do {
+        const char *seed =
+            arena_printf(&p->arena, "%s/%s/%u", m->namespace, m->name, p->next_name++);
+        uint32_t h = (uint32_t)(hash_stable(seed, strlen(seed)) >> 20) & 0xfffff;
+        name = arena_printf(&p->arena, "%s-%05x", m->name, h);
+    } while (name_in_use(p, name));
+    return name;
+}
+
+/* Rather than to delete one slice and make another, the old one is written anew. */
+static const char *name_of_new(struct packing *p, uint8_t family)
+{
+    for (size_t i = 0; i < p->doomed.n; i++) {
+        const struct slice *s = p->doomed.items[i];
+        if (s->family != family)
+            continue;
+        memmove(&p->doomed.items[i], &p->doomed.items[i + 1],
+                (--p->doomed.n - i) * sizeof *p->doomed.items);
+        return s->object.meta.name;
+    }
+    return fresh_name(p);
+}
+
+static void add_endpoint(struct slice_builder *b, const struct wanted *w)
+{
+    struct endpoint ep;
+    memset(&ep, 0, sizeof ep);
+    ep.ip = *w->ip;
+    ep.conditions = w->conditions;
+    ep.hostname = slice_builder_text(b, w->hostname);
+    ep.pod = slice_builder_text(b, w->pod->object.meta.name);
+    ep.pod_namespace = slice_builder_text(b, w->pod->object.meta.namespace);
+    ep.node = slice_builder_text(b, w->pod->node);
+    ep.zone = slice_builder_text(b, w->zone);
+    vec_push(&b->endpoints, ep);
+}
+
+static const struct endpoint *endpoint_of(const struct slice *s, const struct wanted *w)
+{
+    for (uint32_t i = 0; s && i < s->n_endpoints; i++)
+        if (strcmp(slice_str(s, s->endpoints[i].pod), w->pod->object.meta.name) == 0)
+            return &s->endpoints[i];
+    return NULL;
+}
+
+/* The earliest moment at which one of the changed Pods became (un)ready; 0: none known. */
+static int64_t trigger_of(const struct draft *d)
+{
+    int64_t first = 0;
+    vec_each (it, &d->items) {
+        const struct wanted *w = *it;
+        int64_t t = w->pod->ready_time_ns;
+        if (!t || (first && t >= first))
+            continue;
+        const struct endpoint *ep = endpoint_of(d->old, w);
+        if (!ep || has_changed(w, d->old, ep))
+            first = t;
+    }
+    return first;
+}
+
+static void write_draft(struct packing *p, const struct draft *d)
+{
+    const struct group *g = &p->set.groups.items[d->group];
+    const struct meta *m = &p->in->service->object.meta;
+    slice_builder_reset(&p->builder);
+    vec_each (it, &d->items)
+        add_endpoint(&p->builder, *it);
+    struct slice s = {
+        .object = { .kind = KIND_SLICE,
+                    .meta = { .namespace = m->namespace,
+                              .name = d->old ? d->old->object.meta.name : name_of_new(p, g->family),
+                              .uid = d->old ? d->old->object.meta.uid : "",
+                              .origin = "",
+                              .labels = p->labels,
+                              .n_labels = p->n_labels } },
+        .service = m->name,
+        .ports = g->ports,
+        .n_ports = g->n_ports,
+        .family = g->family,
+        .computed = true,
+        .trigger_time_ns = trigger_of(d),
+    };
+    slice_builder_finish(&p->builder, &s);
+    vec_push(&p->puts, object_copy(&s.object));
+}
+
+static void finish(struct packing *p, struct plan *ret)
+{
+    vec_each (d, &p->drafts)
+        if (d->state != DRAFT_KEEP)
+            write_draft(p, d);
+    *ret = (struct plan){ .puts = p->puts.items,
+                          .n_puts = p->puts.n,
+                          .dels = xcalloc(p->doomed.n + 1, sizeof *ret->dels),
+                          .incomplete = p->set.incomplete };
+    vec_each (s, &p->doomed)
+        ret->dels[ret->n_dels++] = (*s)->object.meta.name;
+}
+
+void plan_build(const struct plan_input *in, struct plan *ret_plan)
+{
+    struct packing p = { .in = in };
+    arena_init(&p.arena, 16384);
+    wanted_build(in, &p.arena, &p.set);
+    build_labels(&p);
+    sort_existing(&p);
+    for (size_t i = 0; i < in->n_existing; i++)
+        draft_existing(&p, p.existing[i]);
+    /* A Service that is being deleted gets no new slices. */
+    for (uint32_t g = 0; g < p.set.groups.n && !in->service->object.meta.deleting; g++)
+        pack_group(&p, g);
+    finish(&p, ret_plan);
+    vec_each (d, &p.drafts)
+        vec_done(&d->items);
+    vec_done(&p.drafts);
+    vec_done(&p.doomed);
+    slice_builder_done(&p.builder);
+    wanted_done(&p.set);
+    arena_done(&p.arena);
+}
+
+void plan_done(struct plan *p)
+{
+    free(p->puts);
+    free(p->dels);
+    *p = (struct plan){ 0 };
+}

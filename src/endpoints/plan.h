@@ -1,0 +1,43 @@
+/* Desired EndpointSlices of a Service from its Pods and Nodes: a pure function.
+ * Source: Kubernetes EndpointSlice controller (service-proxy.md section 8). */
+#pragma once
+
+#include "kube/pod.h"
+#include "kube/service.h"
+#include "kube/slice.h"
+
+#define PLAN_SLICE_ENDPOINTS 100 /* --max-endpoints-per-slice of the original */
+
+struct plan_input {
+    const struct service *service;
+    const struct pod *const *pods; /* of the Service's namespace that match its selector */
+    size_t n_pods;
+    const struct node *(*node)(void *ctx, const char *name); /* NULL when unknown */
+    void *ctx;
+    const struct slice *const *existing; /* our slices of this Service */
+    size_t n_existing;
+    /* Is there a slice of somebody else with this name? May be NULL: nobody's names can clash. */
+    bool (*taken)(void *ctx, const char *name);
+    /* Leave out Pods of unknown Nodes (and say so), as the original does on an API server, where
+     * the Node is sure to come. A folder of manifests often has no Nodes at all: false. */
+    bool nodes_required;
+    /* Keep an empty slice for a family without any endpoint, so that readers can tell "none" from
+     * "not yet computed". Needed on an API server; in a store of our own nobody asks. */
+    bool placeholder;
+};
+
+/* What is to be written: puts are new objects that the caller owns, dels are names of existing
+ * slices. Existing slices that already say the right thing appear in neither. */
+struct plan {
+    struct object **puts;
+    size_t n_puts;
+    const char **dels; /* they live in the existing slices */
+    size_t n_dels;
+    bool incomplete; /* Pods were left out because their Node is unknown: try again later */
+};
+
+/* The same input gives the same output, whatever the order of pods and existing. The fewest writes
+ * are looked for, not the fewest slices: endpoints never move between slices, and room that deleted
+ * ones leave is filled only in slices that change anyway. */
+void plan_build(const struct plan_input *in, struct plan *ret_plan);
+void plan_done(struct plan *p); /* frees the arrays, not the objects put */

@@ -1,0 +1,14 @@
+/* Keeps a store's computed EndpointSlices up to date: for every Service with a selector for which
+ * the source brings no slice of its own, from the Pods and Nodes in the same store. Work is done
+ * when the store tells of a change, only for the Services that the change can touch. */
+#pragma once
+
+#include "store/store.h"
+
+struct planner;
+
+struct planner *planner_new(struct store *store);
+void planner_free(struct planner *p);
+/* The first full list is in: computes, without waiting for the store to be told so. Whoever hears
+ * from the store that it is synced then finds the computed slices in it. */
+void planner_start(struct planner *p);

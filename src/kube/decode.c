@@ -1,0 +1,210 @@
+#include "kube/decode.h"
+
+#include "base/str.h"
+#include "kube/decoder.h"
+#include "kube/pod.h"
+#include "kube/service.h"
+
+#include <string.h>
+
+#define LIST_DEPTH_MAX 4 /* Lists inside of Lists */
+#define ARENA_CHUNK    4096
+
+struct kind_row {
+    const char *name, *group, *version;
+    enum kind kind;
+};
+
+static const struct kind_row kind_rows[] = {
+    { "Namespace", "", "v1", KIND_NAMESPACE },
+    { "Node", "", "v1", KIND_NODE },
+    { "Pod", "", "v1", KIND_POD },
+    { "Service", "", "v1", KIND_SERVICE },
+    { "ConfigMap", "", "v1", KIND_CONFIGMAP },
+    { "EndpointSlice", "discovery.k8s.io/", "v1", KIND_SLICE },
+};
+
+/* What a document says it is; a List's items may leave it to the List. */
+struct type {
+    char kind[64], api_version[128];
+};
+
+static int type_of(const struct tree *t, const char *file, const struct type *inherited,
+                   struct type *ret, struct err *e)
+{
+    const char *kind = tree_str(t, "kind"), *version = tree_str(t, "apiVersion");
+    if (t->kind != TREE_MAPPING)
+        return err_set(e, ERR_INVALID, "%s:%d: must be a mapping with apiVersion and kind", file,
+                       t->line);
+    if (!kind)
+        kind = inherited ? inherited->kind : NULL;
+    if (!version)
+        version = inherited ? inherited->api_version : NULL;
+    if (!kind || !version)
+        return err_set(e, ERR_INVALID, "%s:%d: %s is missing; this is no Kubernetes object", file,
+                       t->line, kind ? "apiVersion" : "kind");
+    (void)snprintf(ret->kind, sizeof ret->kind, "%s", kind);
+    (void)snprintf(ret->api_version, sizeof ret->api_version, "%s", version);
+    return 0;
+}
+
+/* The row of a kind that is read; *ret NULL for others. Other groups may have kinds of the same
+ * name, which are none of ours. */
+static int row_of(const struct tree *t, const char *file, const struct type *type,
+                  const struct kind_row **ret, struct err *e)
+{
+    *ret = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(kind_rows); i++) {
+        const struct kind_row *row = &kind_rows[i];
+        size_t n = strlen(row->group);
+        const char *version = type->api_version + n;
+        if (strcmp(type->kind, row->name) != 0 || strncmp(type->api_version, row->group, n) != 0 ||
+            strchr(version, '/'))
+            continue;
+        if (strcmp(version, row->version) != 0)
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s:%d: %s of apiVersion %s is not supported; use %s%s", file, t->line,
+                           type->kind, type->api_version, row->group, row->version);
+        *ret = row;
+    }
+    return 0;
+}
+
+static struct object *decode_kind(struct decoder *d, enum kind kind)
+{
+    union {
+        struct object object;
+        struct service service;
+        struct slice slice;
+        struct pod pod;
+        struct node node;
+        struct namespace namespace;
+        struct configmap configmap;
+    } u;
+    memset(&u, 0, sizeof u);
+    u.object.kind = kind;
+    if (kind == KIND_SERVICE)
+        decode_service(d, &u.service);
+    else if (kind == KIND_SLICE)
+        decode_slice(d, &u.slice);
+    else if (kind == KIND_POD)
+        decode_pod(d, &u.pod);
+    else if (kind == KIND_NODE)
+        decode_node(d, &u.node);
+    else if (kind == KIND_NAMESPACE)
+        decode_namespace(d, &u.namespace);
+    else
+        decode_configmap(d, &u.configmap);
+    return d->failed ? NULL : object_copy(&u.object);
+}
+
+static int decode_one(struct decoder *d, const struct tree *t, const struct type *inherited,
+                      struct object **ret, struct err *e)
+{
+    struct err local;
+    struct type type;
+    const struct kind_row *row;
+    *ret = NULL;
+    e = e ? e : &local;
+    int r = type_of(t, d->file, inherited, &type, e);
+    if (r < 0 || (r = row_of(t, d->file, &type, &row, e)) < 0)
+        return r;
+    if (!row)
+        return 0;
+    arena_reset(&d->arena);
+    slice_builder_reset(&d->slice);
+    d->root = t;
+    d->kind = row->name;
+    d->namespace = d->name = NULL;
+    d->e = e;
+    d->failed = false;
+    *ret = decode_kind(d, row->kind);
+    return *ret ? 0 : e->code;
+}
+
+static void decoder_init(struct decoder *d, const char *file)
+{
+    *d = (struct decoder){ .file = file };
+    arena_init(&d->arena, ARENA_CHUNK);
+}
+
+static void decoder_done(struct decoder *d)
+{
+    arena_done(&d->arena);
+    slice_builder_done(&d->slice);
+}
+
+int object_decode(const struct tree *doc, const char *name, struct object **ret, struct err *e)
+{
+    cleanup(decoder_done) struct decoder d;
+    struct object *o;
+    decoder_init(&d, name);
+    int r = decode_one(&d, doc, NULL, &o, e);
+    if (r < 0)
+        return r;
+    *ret = o;
+    return 0;
+}
+
+struct each {
+    struct decoder decoder;
+    void (*fn)(void *ctx, struct object *o);
+    void (*bad)(void *ctx, const struct err *e);
+    void *ctx;
+    size_t n_bad;
+};
+
+static void report(struct each *each, const struct err *e)
+{
+    each->n_bad++;
+    if (each->bad)
+        each->bad(each->ctx, e);
+}
+
+/* A List (ServiceList, ...) has items; a ConfigMapList-like kind without them is an ordinary
+ * object. */
+static bool is_list(const struct tree *t)
+{
+    const char *kind = tree_str(t, "kind");
+    return t->kind == TREE_MAPPING && kind && str_ends(kind, "List") && tree_get(t, "items");
+}
+
+static void decode_items(struct each *each, const struct tree *t, const struct type *inherited,
+                         unsigned depth)
+{
+    struct err e;
+    struct object *o;
+    if (!is_list(t)) {
+        if (decode_one(&each->decoder, t, inherited, &o, &e) < 0)
+            report(each, &e);
+        else if (o)
+            each->fn(each->ctx, o);
+        return;
+    }
+    const struct tree *items = tree_get(t, "items");
+    struct type type;
+    if (depth >= LIST_DEPTH_MAX || (items->kind != TREE_SEQUENCE && items->kind != TREE_NULL)) {
+        err_set(&e, ERR_INVALID, "%s:%d: %s: items: must be a list, nested at most %d levels deep",
+                each->decoder.file, items->line, tree_str(t, "kind"), LIST_DEPTH_MAX);
+        report(each, &e);
+        return;
+    }
+    if (type_of(t, each->decoder.file, inherited, &type, &e) < 0) {
+        report(each, &e);
+        return;
+    }
+    type.kind[strlen(type.kind) - strlen("List")] = 0;
+    for (const struct tree *c = items->child; c; c = c->next)
+        decode_items(each, c, *type.kind ? &type : NULL, depth + 1);
+}
+
+size_t object_decode_each(const struct tree *doc, const char *name,
+                          void (*fn)(void *ctx, struct object *o),
+                          void (*bad)(void *ctx, const struct err *e), void *ctx)
+{
+    struct each each = { .fn = fn, .bad = bad, .ctx = ctx };
+    decoder_init(&each.decoder, name);
+    decode_items(&each, doc, NULL, 0);
+    decoder_done(&each.decoder);
+    return each.n_bad;
+}

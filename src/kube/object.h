@@ -1,0 +1,67 @@
+/* Kubernetes objects as plain structs: only the fields that this project reads.
+ *
+ * Every object is one allocation (struct and all its strings and arrays), immutable once made, and
+ * begins with `struct object`. It is made by a decoder, handed to the store, which owns it from
+ * then on, and freed with object_free(). Absent strings are NULL, absent lists have n == 0.
+ * Defaults that the API server would have filled in are filled in by the decoder, so that a
+ * hand-written manifest and an object of a real cluster look alike. */
+#pragma once
+
+#include "base/err.h"
+#include "base/ip.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LABEL_SERVICE_NAME  "kubernetes.io/service-name"
+#define LABEL_MANAGED_BY    "endpointslice.kubernetes.io/managed-by"
+#define LABEL_HEADLESS      "service.kubernetes.io/headless"
+#define LABEL_ZONE          "topology.kubernetes.io/zone"
+#define LABEL_METADATA_NAME "kubernetes.io/metadata.name"
+#define SLICE_CONTROLLER    "endpointslice-controller.k8s.io"
+
+enum kind {
+    KIND_NAMESPACE,
+    KIND_NODE,
+    KIND_POD,
+    KIND_SERVICE,
+    KIND_SLICE, /* discovery.k8s.io/v1 EndpointSlice */
+    KIND_CONFIGMAP,
+    KIND_COUNT,
+};
+
+struct label {
+    const char *key, *value;
+};
+
+struct meta {
+    const char *namespace; /* "" for cluster-scoped kinds */
+    const char *name;
+    const char *uid;    /* "" when the source has none */
+    const char *origin; /* where it came from: "FILE:LINE", or "" */
+    const struct label *labels;
+    uint16_t n_labels;
+    bool deleting; /* metadata.deletionTimestamp is set */
+};
+
+struct object {
+    enum kind kind;
+    struct meta meta;
+};
+
+const char *kind_text(enum kind kind); /* "Service", "EndpointSlice", ... */
+/* The value of a label, or NULL. */
+const char *meta_label(const struct meta *m, const char *key);
+/* True when every pair of the selector is among the labels (equality only). */
+bool labels_match(const struct meta *m, const struct label *selector, uint16_t n);
+void object_free(struct object *o);
+/* Same bytes in all fields that are read (origin aside)? Then an update changes nothing. */
+bool object_equal(const struct object *a, const struct object *b);
+/* The object as one allocation, whatever its strings and arrays lay in before (a decoder's arena, a
+ * caller's stack, another object of which one field was exchanged). */
+struct object *object_copy(const struct object *o);
+bool kind_is_namespaced(enum kind kind);
+
+enum protocol { PROTO_TCP, PROTO_UDP, PROTO_SCTP };
+const char *protocol_text(enum protocol p); /* "TCP" */

@@ -1,0 +1,53 @@
+/* discovery.k8s.io/v1 EndpointSlice. Endpoints are kept small: a cluster has far more of them than
+ * of anything else. Strings of endpoints are offsets into the slice's own string pool (0: absent),
+ * and equal strings (node, zone, namespace) are stored once a slice. */
+#pragma once
+
+#include "kube/object.h"
+
+enum { /* conditions; the defaults of the API are applied (ready and serving: true when absent) */
+       ENDPOINT_READY = 1,
+       ENDPOINT_SERVING = 2,
+       ENDPOINT_TERMINATING = 4,
+};
+
+struct endpoint {
+    struct ip ip; /* addresses[0] of the API; further addresses become endpoints of their own */
+    uint8_t conditions;
+    uint8_t n_hints; /* for_zones hints, at pool offsets hints[..] of the slice */
+    uint32_t first_hint;
+    uint32_t hostname, pod, node, zone; /* pool offsets; pod: targetRef name when its kind is Pod */
+    uint32_t pod_namespace;
+};
+
+struct slice_port {
+    const char *name; /* "" when unnamed or null */
+    const char *app_protocol;
+    int32_t port; /* -1: null, which means all ports */
+    enum protocol protocol;
+};
+
+struct slice {
+    struct object object;
+    const char *service; /* label kubernetes.io/service-name, "" when missing */
+    const struct slice_port *ports;
+    const struct endpoint *endpoints;
+    const uint32_t *hints;
+    const char *pool; /* pool[0] is NUL */
+    uint32_t n_endpoints, n_hints, pool_len;
+    uint16_t n_ports;
+    const char *fqdn;        /* addressType FQDN: the first ready endpoint's name; else NULL */
+    uint8_t family;          /* 4 or 6; 0: FQDN, which has no endpoints here: only DNS takes it */
+    bool computed;           /* made by our own planner, not read from a source */
+    int64_t trigger_time_ns; /* annotation last-change-trigger-time, Unix ns; 0: none */
+};
+
+static inline const struct slice *slice_of(const struct object *o)
+{
+    return (const struct slice *)o;
+}
+
+static inline const char *slice_str(const struct slice *s, uint32_t off)
+{
+    return s->pool + off;
+}

@@ -1,0 +1,71 @@
+/* tests/golden/slices/<case>/in.yaml: objects; expect.txt: the slices that the planner computes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dump.h"
+#include "endpoints/planner.h"
+#include "kube/slice.h"
+
+static void collect(void *ctx, const struct object *o)
+{
+    struct objects *out = ctx;
+    if (slice_of(o)->computed)
+        vec_push(&out->list, object_copy(o));
+}
+
+static void golden_case(const char *name)
+{
+    char path[512];
+    struct objects in = { 0 }, out = { 0 };
+    struct strbuf text = { 0 };
+    size_t len = 0;
+    (void)snprintf(path, sizeof path, "%s/%s/in.yaml", GOLDEN_DIR, name);
+    cleanup_free char *yaml = file_read(path, &len);
+    if (!yaml)
+        fail_msg("%s cannot be read", path);
+    objects_read(&in, yaml, len, path);
+    if (in.errors.len)
+        fail_msg("%s", in.errors.p);
+    struct store *s = store_new();
+    struct planner *p = planner_new(s);
+    vec_each (it, &in.list)
+        store_put(s, *it);
+    vec_clear(&in.list);
+    assert_int_equal(store_revision(s), store_count(s, KIND_SERVICE) + store_count(s, KIND_POD) +
+                                            store_count(s, KIND_NODE) + store_count(s, KIND_SLICE));
+    store_set_synced(s);
+    store_each(s, KIND_SLICE, NULL, collect, &out);
+    strbuf_puts(&text, "");
+    dump_sorted(&text, &out);
+    (void)snprintf(path, sizeof path, "%s/%s/expect.txt", GOLDEN_DIR, name);
+    golden_check(path, text.p);
+    strbuf_done(&text);
+    planner_free(p);
+    store_free(s);
+    objects_done(&in);
+    objects_done(&out);
+}
+
+static void test_cases(void **state)
+{
+    (void)state;
+    char **names;
+    size_t n = folder_list(GOLDEN_DIR, &names);
+    assert_true(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        golden_case(names[i]);
+        free(names[i]);
+    }
+    free(names);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_cases) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
