@@ -1,33 +1,33 @@
-#include "dns/table.h"
+#include "dns/rcu_table.h"
 
 #include "base/mem.h"
 
 #include <stdlib.h>
 
-#define TABLE_MIN 64
+#define RCU_TABLE_MIN 64
 
-static struct table_slots *slots_new(size_t capacity)
+static struct rcu_table_slots *slots_new(size_t capacity)
 {
-    struct table_slots *s =
-        xcalloc(1, sizeof *s + capacity * sizeof(_Atomic(struct table_entry *)));
+    struct rcu_table_slots *s =
+        xcalloc(1, sizeof *s + capacity * sizeof(_Atomic(struct rcu_table_entry *)));
     s->mask = capacity - 1;
     return s;
 }
 
-void table_init(struct table *t, table_equal_fn *equal)
+void rcu_table_init(struct rcu_table *t, rcu_table_equal_fn *equal)
 {
-    *t = (struct table){ .equal = equal };
-    rcu_publish(&t->slots, slots_new(TABLE_MIN));
+    *t = (struct rcu_table){ .equal = equal };
+    rcu_publish(&t->slots, slots_new(RCU_TABLE_MIN));
 }
 
-static bool is_entry(const struct table_entry *e)
+static bool is_entry(const struct rcu_table_entry *e)
 {
-    return e && e != TABLE_DELETED;
+    return e && e != RCU_TABLE_DELETED;
 }
 
-void table_done(struct table *t, void (*each)(struct table_entry *e))
+void rcu_table_done(struct rcu_table *t, void (*each)(struct rcu_table_entry *e))
 {
-    struct table_slots *s = rcu_load(&t->slots);
+    struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = 0; s && i <= s->mask; i++)
         if (is_entry(s->slot[i]))
             each(s->slot[i]);
@@ -35,7 +35,7 @@ void table_done(struct table *t, void (*each)(struct table_entry *e))
     rcu_publish(&t->slots, NULL);
 }
 
-static void place(struct table_slots *s, struct table_entry *e)
+static void place(struct rcu_table_slots *s, struct rcu_table_entry *e)
 {
     size_t i = e->hash & s->mask;
     while (s->slot[i])
@@ -44,13 +44,13 @@ static void place(struct table_slots *s, struct table_entry *e)
 }
 
 /* A new array without the deleted places; readers of the old one finish there. */
-static void rebuild(struct table *t)
+static void rebuild(struct rcu_table *t)
 {
-    struct table_slots *old = rcu_load(&t->slots);
-    size_t capacity = TABLE_MIN;
+    struct rcu_table_slots *old = rcu_load(&t->slots);
+    size_t capacity = RCU_TABLE_MIN;
     while (capacity < 2 * (t->n + 1))
         capacity *= 2;
-    struct table_slots *s = slots_new(capacity);
+    struct rcu_table_slots *s = slots_new(capacity);
     for (size_t i = 0; i <= old->mask; i++)
         if (is_entry(old->slot[i]))
             place(s, old->slot[i]);
@@ -59,12 +59,12 @@ static void rebuild(struct table *t)
     rcu_retire(old, free);
 }
 
-struct table_entry *table_put(struct table *t, struct table_entry *e, const void *key, size_t len)
+struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e, const void *key, size_t len)
 {
-    struct table_slots *s = rcu_load(&t->slots);
+    struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = e->hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {
-        struct table_entry *old = rcu_load(&s->slot[i]);
-        if (old == TABLE_DELETED || old->hash != e->hash || !t->equal(old, key, len))
+        struct rcu_table_entry *old = rcu_load(&s->slot[i]);
+        if (old == RCU_TABLE_DELETED || old->hash != e->hash || !t->equal(old, key, len))
             continue;
         rcu_publish(&s->slot[i], e);
         return old;
@@ -79,14 +79,14 @@ struct table_entry *table_put(struct table *t, struct table_entry *e, const void
     return NULL;
 }
 
-struct table_entry *table_del(struct table *t, uint64_t hash, const void *key, size_t len)
+struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const void *key, size_t len)
 {
-    struct table_slots *s = rcu_load(&t->slots);
+    struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {
-        struct table_entry *old = rcu_load(&s->slot[i]);
-        if (old == TABLE_DELETED || old->hash != hash || !t->equal(old, key, len))
+        struct rcu_table_entry *old = rcu_load(&s->slot[i]);
+        if (old == RCU_TABLE_DELETED || old->hash != hash || !t->equal(old, key, len))
             continue;
-        rcu_publish(&s->slot[i], TABLE_DELETED);
+        rcu_publish(&s->slot[i], RCU_TABLE_DELETED);
         t->n--;
         return old;
     }

@@ -1,6 +1,6 @@
 /* A hash table for one writer and any number of lock-free readers (RCU).
  *
- * Entries are immutable and begin with `struct table_entry`; the writer replaces them whole and retires
+ * Entries are immutable and begin with `struct rcu_table_entry`; the writer replaces them whole and retires
  * the old one. A reader finds an entry with one hash and usually one cache miss, and may use it until its
  * next quiescent state. The cost of a change does not depend on how many entries there are (growing
  * copies pointers, amortised over the insertions that made it necessary). */
@@ -12,60 +12,60 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct table_entry {
+struct rcu_table_entry {
     uint64_t hash;
 };
 
-struct table_slots {
+struct rcu_table_slots {
     size_t mask;
-    _Atomic(struct table_entry *) slot[];
+    _Atomic(struct rcu_table_entry *) slot[];
 };
 
-typedef bool table_equal_fn(const struct table_entry *e, const void *key, size_t len);
+typedef bool rcu_table_equal_fn(const struct rcu_table_entry *e, const void *key, size_t len);
 
-struct table {
-    _Atomic(struct table_slots *) slots;
+struct rcu_table {
+    _Atomic(struct rcu_table_slots *) slots;
     size_t n;    /* entries */
     size_t used; /* places taken, deleted ones included */
-    table_equal_fn *equal;
+    rcu_table_equal_fn *equal;
 };
 
 /* A place whose entry was deleted; never dereferenced. */
-#define TABLE_DELETED ((struct table_entry *)(uintptr_t)1)
+#define RCU_TABLE_DELETED ((struct rcu_table_entry *)(uintptr_t)1)
 
-void table_init(struct table *t, table_equal_fn *equal);
+void rcu_table_init(struct rcu_table *t, rcu_table_equal_fn *equal);
 /* Frees the slots; each(entry) is called with every entry first. No readers any more. */
-void table_done(struct table *t, void (*each)(struct table_entry *e));
+void rcu_table_done(struct rcu_table *t, void (*each)(struct rcu_table_entry *e));
 
 /* Writer. Returns the entry that was there before (to be retired), or NULL. */
-struct table_entry *table_put(struct table *t, struct table_entry *e, const void *key, size_t len);
-struct table_entry *table_del(struct table *t, uint64_t hash, const void *key, size_t len);
+struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e, const void *key, size_t len);
+struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const void *key, size_t len);
 
 /* Look-ahead of a reader: first the place, later the entry that stands in it. */
-static inline void table_prefetch_place(const struct table *t, uint64_t hash)
+static inline void rcu_table_prefetch_place(const struct rcu_table *t, uint64_t hash)
 {
-    const struct table_slots *s = rcu_load(&t->slots);
+    const struct rcu_table_slots *s = rcu_load(&t->slots);
     __builtin_prefetch((const void *)&s->slot[hash & s->mask]);
 }
 
-static inline void table_prefetch_entry(const struct table *t, uint64_t hash)
+static inline void rcu_table_prefetch_entry(const struct rcu_table *t, uint64_t hash)
 {
-    const struct table_slots *s = rcu_load(&t->slots);
+    const struct rcu_table_slots *s = rcu_load(&t->slots);
     const char *e = (const char *)rcu_load(&s->slot[hash & s->mask]);
     for (int line = 0; line < 3; line++)
         __builtin_prefetch(e + 64 * line);
 }
 
 /* Reader (and writer). */
-static inline struct table_entry *table_find(const struct table *t, uint64_t hash, const void *key,
+static inline struct rcu_table_entry *rcu_table_find(const struct rcu_table *t, uint64_t hash, const void *key,
                                              size_t len)
 {
-    const struct table_slots *s = rcu_load(&t->slots);
+    const struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = hash & s->mask;; i = (i + 1) & s->mask) {
-        struct table_entry *e = rcu_load(&s->slot[i]);
+        struct rcu_table_entry *e = rcu_load(&s->slot[i]);
         if (!e)
             return NULL;
-        if (e != TABLE_DELETED && e->hash == hash && t->equal(e, key, len))
+        if (e != RCU_TABLE_DELETED && e->hash == hash && t->equal(e, key, len))
             return e;
     }
 }

@@ -222,18 +222,32 @@ void dns_server_free(struct dns_server *s)
 
 /* ---- for people ---- */
 
-void dns_server_print(const struct dns_server *s, struct strbuf *out)
+static int by_zone(const void *a, const void *b)
+{
+    const struct route *const *x = a, *const *y = b;
+    return strcmp((*x)->zone, (*y)->zone);
+}
+
+static void print_listener(const struct dns_listener *l, struct strbuf *out)
 {
     char text[IP_TEXT_MAX];
-    vec_each(l, &s->listeners)
-    {
-        for (unsigned i = l->n_routes; i-- > 0;) {
-            strbuf_printf(out, "%s:%u", l->routes[i].zone, l->port);
-            if (l->ip.family)
-                strbuf_printf(out, " on %s", ip_text(&l->ip, text));
-            strbuf_putc(out, '\n');
-        }
+    const struct route **sorted = xcalloc(l->n_routes, sizeof(struct route *));
+    for (unsigned i = 0; i < l->n_routes; i++)
+        sorted[i] = &l->routes[i];
+    qsort(sorted, l->n_routes, sizeof(struct route *), by_zone);
+    for (unsigned i = 0; i < l->n_routes; i++) {
+        strbuf_printf(out, "%s:%u", sorted[i]->zone, l->port);
+        if (l->ip.family)
+            strbuf_printf(out, " on %s", ip_text(&l->ip, text));
+        strbuf_putc(out, '\n');
     }
+    free(sorted);
+}
+
+void dns_server_print(const struct dns_server *s, struct strbuf *out)
+{
+    vec_each (l, &s->listeners)
+        print_listener(l, out);
 }
 
 static void explain_chain(const struct chain *c, struct strbuf *out)

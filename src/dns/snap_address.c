@@ -78,12 +78,12 @@ static uint8_t *put_owner(uint8_t *at, const struct snap_service *s, const struc
 static void replace(struct snapshot *s, const struct ip *ip, struct snap_address *new)
 {
     uint64_t hash = hash_bytes(ip->bytes, ip_len(ip));
-    struct table_entry *old;
+    struct rcu_table_entry *old;
     if (new) {
         new->entry.hash = hash;
-        old = table_put(&s->addresses, &new->entry, ip, sizeof *ip);
+        old = rcu_table_put(&s->addresses, &new->entry, ip, sizeof *ip);
     } else {
-        old = table_del(&s->addresses, hash, ip, sizeof *ip);
+        old = rcu_table_del(&s->addresses, hash, ip, sizeof *ip);
     }
     if (old)
         rcu_retire(old, free);

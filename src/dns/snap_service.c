@@ -14,6 +14,7 @@
 struct draft {
     const struct snapshot *snapshot;
     const struct service *service; /* NULL: orphan slices */
+    const char *fqdn;              /* of a slice with host names, or NULL */
     VEC(struct snap_port) ports;
     VEC(struct snap_group) groups;
     VEC(struct snap_endpoint) endpoints;
@@ -53,8 +54,8 @@ static uint32_t pool_add(struct draft *d, const char *text)
 static void add_port(struct draft *d, const char *name, const char *protocol, int32_t number)
 {
     vec_push(&d->ports, (struct snap_port){ .number = number,
-                                            .name = (uint16_t)pool_add(d, name),
-                                            .protocol = (uint16_t)pool_add(d, protocol) });
+                                            .name = pool_add(d, name),
+                                            .protocol = pool_add(d, protocol) });
 }
 
 static void add_service_ports(struct draft *d)
@@ -97,8 +98,12 @@ static void add_slice(void *ctx, const struct object *o)
 {
     struct draft *d = ctx;
     const struct slice *slice = slice_of(o);
-    if (!slice->family || !selector_match(d->snapshot->options.labels, &o->meta))
+    if (!selector_match(d->snapshot->options.labels, &o->meta))
         return;
+    if (!slice->family) {
+        d->fqdn = slice->fqdn;
+        return;
+    }
     uint16_t group = add_group(d, slice);
     for (uint32_t i = 0; i < slice->n_endpoints; i++) {
         const struct endpoint *e = &slice->endpoints[i];
@@ -126,12 +131,15 @@ static uint8_t kind_of(const struct service *s)
     return s->headless ? SNAP_HEADLESS : SNAP_CLUSTER_IP;
 }
 
-/* The wire form of an externalName; nothing for address literals, which cannot be a CNAME's target. */
-static uint8_t external_wire(const struct service *s, struct name *ret_name)
+/* The wire form of an externalName, or of a headless Service's host name; nothing for address literals,
+ * which cannot be a CNAME's target. */
+static uint8_t external_wire(const struct draft *d, uint8_t kind, struct name *ret_name)
 {
     struct ip ip;
-    if (!s || s->type != SERVICE_EXTERNAL_NAME || !s->external_name ||
-        ip_parse(s->external_name, &ip) == 0 || name_from_text(s->external_name, ret_name) < 0)
+    const char *text = kind == SNAP_EXTERNAL ? d->service->external_name
+                       : kind == SNAP_HEADLESS ? d->fqdn
+                                               : NULL;
+    if (!text || ip_parse(text, &ip) == 0 || name_from_text(text, ret_name) < 0)
         return 0;
     return ret_name->len;
 }
@@ -180,8 +188,8 @@ static void *carve(uint8_t **at, const void *from, size_t n)
 static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t key_len)
 {
     struct name external;
-    uint8_t external_len = external_wire(d->service, &external);
     uint8_t kind = kind_of(d->service);
+    uint8_t external_len = external_wire(d, kind, &external);
     size_t ports = d->ports.n * sizeof(struct snap_port);
     size_t groups = d->groups.n * sizeof(struct snap_group);
     size_t endpoints = d->endpoints.n * sizeof(struct snap_endpoint);

@@ -7,7 +7,7 @@
 
 const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key, size_t len)
 {
-    return (const struct snap_service *)table_find(&s->services, hash_bytes(key, len), key, len);
+    return (const struct snap_service *)rcu_table_find(&s->services, hash_bytes(key, len), key, len);
 }
 
 uint64_t snapshot_hash(const uint8_t *key, size_t len)
@@ -18,26 +18,26 @@ uint64_t snapshot_hash(const uint8_t *key, size_t len)
 void snapshot_prefetch(const struct snapshot *s, uint64_t hash, bool entry)
 {
     if (entry)
-        table_prefetch_entry(&s->services, hash);
+        rcu_table_prefetch_entry(&s->services, hash);
     else
-        table_prefetch_place(&s->services, hash);
+        rcu_table_prefetch_place(&s->services, hash);
 }
 
 const struct snap_service *snapshot_service_hashed(const struct snapshot *s, uint64_t hash,
                                                    const uint8_t *key, size_t len)
 {
-    return (const struct snap_service *)table_find(&s->services, hash, key, len);
+    return (const struct snap_service *)rcu_table_find(&s->services, hash, key, len);
 }
 
 bool snapshot_namespace(const struct snapshot *s, const uint8_t *label)
 {
     size_t len = 1u + label[0];
-    return table_find(&s->namespaces, hash_bytes(label, len), label, len) != NULL;
+    return rcu_table_find(&s->namespaces, hash_bytes(label, len), label, len) != NULL;
 }
 
 const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip)
 {
-    return (const struct snap_address *)table_find(&s->addresses, hash_bytes(ip->bytes, ip_len(ip)),
+    return (const struct snap_address *)rcu_table_find(&s->addresses, hash_bytes(ip->bytes, ip_len(ip)),
                                                    ip, sizeof *ip);
 }
 
@@ -53,7 +53,7 @@ bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struc
 {
     uint8_t key[96];
     size_t len = snap_pod_key(ns_label, ip, key);
-    return table_find(&s->pods, hash_bytes(key, len), key, len) != NULL;
+    return rcu_table_find(&s->pods, hash_bytes(key, len), key, len) != NULL;
 }
 
 bool snapshot_synced(const struct snapshot *s)

@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "base/ip.h"
-#include "dns/table.h"
+#include "dns/rcu_table.h"
 #include "wire/rr.h"
 
 struct store;
@@ -39,8 +39,8 @@ enum snap_kind {
 /* A port; number -1: none (the Service or slice lists no ports). */
 struct snap_port {
     int32_t number;
-    uint16_t name; /* offset of a length-prefixed, lower-case text in the pool */
-    uint16_t protocol; /* the same: "tcp" */
+    uint32_t name; /* offset of a length-prefixed, lower-case text in the pool */
+    uint32_t protocol; /* the same: "tcp" */
 };
 
 struct snap_group { /* the ports that a slice's endpoints share */
@@ -55,7 +55,7 @@ struct snap_endpoint {
 };
 
 struct snap_service {
-    struct table_entry entry;
+    struct rcu_table_entry entry;
     _Atomic bool visible; /* its namespace exists and is exposed */
     bool hidden_empty;    /* `ignore empty_service` applies */
     uint8_t kind;
@@ -82,7 +82,7 @@ struct snap_owner {
 };
 
 struct snap_address {
-    struct table_entry entry;
+    struct rcu_table_entry entry;
     struct ip ip;
     uint16_t n_owners;
     uint16_t bytes;       /* of owners */

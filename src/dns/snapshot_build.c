@@ -10,28 +10,28 @@
 
 #include <string.h>
 
-static bool service_equal(const struct table_entry *e, const void *key, size_t len)
+static bool service_equal(const struct rcu_table_entry *e, const void *key, size_t len)
 {
     const struct snap_service *s = (const struct snap_service *)e;
     return s->key_len == len && memcmp(s->key, key, len) == 0;
 }
 
-static bool label_equal(const struct table_entry *e, const void *key, size_t len)
+static bool label_equal(const struct rcu_table_entry *e, const void *key, size_t len)
 {
     const struct snap_label *l = (const struct snap_label *)e;
     return l->len == len && memcmp(l->key, key, len) == 0;
 }
 
-static bool address_equal(const struct table_entry *e, const void *key, size_t len)
+static bool address_equal(const struct rcu_table_entry *e, const void *key, size_t len)
 {
     (void)len;
     return ip_equal(&((const struct snap_address *)e)->ip, key);
 }
 
-static void label_put(struct table *t, const uint8_t *key, size_t len)
+static void label_put(struct rcu_table *t, const uint8_t *key, size_t len)
 {
     uint64_t hash = hash_bytes(key, len);
-    struct snap_label *l = (struct snap_label *)table_find(t, hash, key, len);
+    struct snap_label *l = (struct snap_label *)rcu_table_find(t, hash, key, len);
     if (l) {
         l->refs++;
         return;
@@ -41,16 +41,16 @@ static void label_put(struct table *t, const uint8_t *key, size_t len)
     l->refs = 1;
     l->len = (uint8_t)len;
     memcpy(l->key, key, len);
-    (void)table_put(t, &l->entry, key, len);
+    (void)rcu_table_put(t, &l->entry, key, len);
 }
 
-static void label_del(struct table *t, const uint8_t *key, size_t len)
+static void label_del(struct rcu_table *t, const uint8_t *key, size_t len)
 {
     uint64_t hash = hash_bytes(key, len);
-    struct snap_label *l = (struct snap_label *)table_find(t, hash, key, len);
+    struct snap_label *l = (struct snap_label *)rcu_table_find(t, hash, key, len);
     if (!l || --l->refs)
         return;
-    (void)table_del(t, hash, key, len);
+    (void)rcu_table_del(t, hash, key, len);
     rcu_retire(l, free);
 }
 
@@ -80,12 +80,12 @@ static void update_service(struct snapshot *s, const char *ns, const char *name)
     struct snap_service *b = exposed(s, ns) ? snap_service_build(s, ns, name) : NULL;
     const struct snap_service *before = snapshot_service(s, key, len);
     snap_addresses_update(s, before, b);
-    struct table_entry *old;
+    struct rcu_table_entry *old;
     if (b) {
         b->visible = b->kind != SNAP_ORPHAN && namespace_counts(s, ns);
-        old = table_put(&s->services, &b->entry, key, len);
+        old = rcu_table_put(&s->services, &b->entry, key, len);
     } else {
-        old = table_del(&s->services, hash_bytes(key, len), key, len);
+        old = rcu_table_del(&s->services, hash_bytes(key, len), key, len);
     }
     if (old)
         rcu_retire(old, free);
@@ -226,10 +226,10 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     struct snapshot *s = xcalloc(1, sizeof *s);
     s->store = store;
     s->options = *options;
-    table_init(&s->services, service_equal);
-    table_init(&s->namespaces, label_equal);
-    table_init(&s->addresses, address_equal);
-    table_init(&s->pods, label_equal);
+    rcu_table_init(&s->services, service_equal);
+    rcu_table_init(&s->namespaces, label_equal);
+    rcu_table_init(&s->addresses, address_equal);
+    rcu_table_init(&s->pods, label_equal);
     store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
     store_each(store, KIND_SERVICE, NULL, update_service_of, s);
     if (options->endpoints)
@@ -242,7 +242,7 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     return s;
 }
 
-static void entry_free(struct table_entry *e)
+static void entry_free(struct rcu_table_entry *e)
 {
     free(e);
 }
@@ -252,10 +252,10 @@ void snapshot_free(struct snapshot *s)
     if (!s)
         return;
     store_unlisten(s->store, &s->listener);
-    table_done(&s->services, entry_free);
-    table_done(&s->namespaces, entry_free);
-    table_done(&s->addresses, entry_free);
-    table_done(&s->pods, entry_free);
+    rcu_table_done(&s->services, entry_free);
+    rcu_table_done(&s->namespaces, entry_free);
+    rcu_table_done(&s->addresses, entry_free);
+    rcu_table_done(&s->pods, entry_free);
     ht_each(e, &s->pod_keys) free(e->value);
     ht_done(&s->pod_keys);
     free(s);

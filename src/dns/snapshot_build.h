@@ -6,10 +6,10 @@
 #include "store/store.h"
 
 struct snapshot {
-    struct table services;   /* struct snap_service by key */
-    struct table namespaces; /* struct snap_label */
-    struct table addresses;  /* struct snap_address by ip */
-    struct table pods;       /* struct snap_label: namespace label and address bytes */
+    struct rcu_table services;   /* struct snap_service by key */
+    struct rcu_table namespaces; /* struct snap_label */
+    struct rcu_table addresses;  /* struct snap_address by ip */
+    struct rcu_table pods;       /* struct snap_label: namespace label and address bytes */
     _Atomic uint32_t serial;
     _Atomic bool synced;
     struct store *store;
@@ -20,7 +20,7 @@ struct snapshot {
 
 /* An entry that is nothing but its key. Two pods may have the same address for a moment: counted. */
 struct snap_label {
-    struct table_entry entry;
+    struct rcu_table_entry entry;
     unsigned refs; /* the writer's */
     uint8_t len;
     uint8_t key[];

@@ -11,6 +11,7 @@
  * is passed over while waiting on (RFC 5452). Nothing is allocated per question. */
 #pragma once
 
+#include "base/ip.h"
 #include "base/metric.h"
 #include "dns/wheel.h"
 #include "wire/msg.h"
@@ -28,7 +29,6 @@
 #define UPSTREAM_RCODES      24 /* with a series of their own; beyond: "OTHER" */
 
 struct upstream_options {
-    int64_t read_ns;   /* for one reply */
     int64_t expire_ns; /* a channel that lies idle that long is closed */
     int64_t max_age_ns; /* of a channel; 0: any */
     unsigned max_idle; /* channels of a kind that are kept open while idle, all workers; 0: any */
@@ -43,6 +43,7 @@ struct upstream {
     struct sockaddr_storage addr;
     char name[UPSTREAM_NAME]; /* "10.0.0.1:53", "[fd00::1]:53" */
     const struct upstream_options *options;
+    const char *proxy;        /* proxy_name of the metrics; static */
     unsigned id;              /* 0, 1, ... among those of one struct upstream_worker */
     _Atomic uint32_t fails;   /* health checks in a row */
     _Atomic uint32_t idle[2]; /* channels, when max_idle counts them; UDP, TCP */
@@ -70,7 +71,8 @@ struct upstream_request {
     size_t len;
     const struct question *q; /* must stay until done */
     bool tcp;
-    int64_t limit_ns; /* monotonic: the latest end, whatever the time for one reply says */
+    int64_t read_ns;  /* for the reply */
+    int64_t limit_ns; /* monotonic: the latest end, whatever read_ns says */
 };
 
 struct upstream_reply {

@@ -9,7 +9,7 @@
 #define CHANNEL_IN_BYTES (2 + MSG_MAX)
 #define UDP_IN_BATCH     16 /* datagrams received at once */
 #define SLAB_EXCHANGES   64
-#define RANDOM_IDS       256 /* drawn from the kernel at once */
+#define RANDOM_IDS       128 /* drawn from the kernel at once; 256 bytes come whole */
 
 /* A question under way. */
 struct exchange {
@@ -19,9 +19,9 @@ struct exchange {
     const struct question *q;
     upstream_done_fn *done;
     void *ctx;
-    int64_t start_ns, limit_ns;
+    int64_t start_ns, read_ns, limit_ns;
     uint16_t id;
-    bool reused; /* the channel had been used before */
+    bool reused; /* the channel had brought replies before */
 };
 
 enum { CHANNEL_UDP, CHANNEL_TCP };
@@ -32,6 +32,7 @@ struct channel {
     int fd; /* -1: closed; the memory goes when the loop has let go of it */
     uint8_t kind;
     bool connecting, retired, counted_idle;
+    int error; /* that a send was told, and that belongs to what had been sent before */
     struct upstream_link *link;
     unsigned n; /* questions under way */
     uint32_t uses;
@@ -93,6 +94,7 @@ void channel_error(const struct channel *c, int error, char *text, size_t cap);
 /* The channel for one more message of len bytes, opened if need be; NULL: *ret_error says why. */
 struct channel *channel_pick(struct upstream_link *l, int kind, size_t len, int *ret_error);
 void channel_close(struct channel *c);
+void channel_want_write(struct channel *c);
 /* The last exchange on it has ended: retires, or waits for its expiry. */
 void channel_idle(struct channel *c);
 

@@ -1,0 +1,44 @@
+/* Packets on one link, as they pass, in both directions (AF_PACKET). Nothing is held up or changed.
+ *
+ * The socket belongs to the network namespace in which it was opened. It sees what passes from then
+ * on; the kernel drops copies when they are not read in time (capture_lost() tells). */
+#pragma once
+
+#include "base/ip.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CAPTURE_BYTES 2048 /* of each packet; more than an Ethernet frame */
+
+struct capture {
+    int fd; /* for poll(); -1: not open */
+};
+
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16 };
+
+struct packet {
+    int64_t time_ns;  /* CLOCK_REALTIME, by the kernel */
+    bool outgoing;    /* sent by this namespace; otherwise received */
+    uint8_t protocol; /* IPPROTO_*; ports and payload only for TCP and UDP */
+    uint8_t tcp_flags;
+    uint16_t from_port, to_port;
+    struct ip from, to;
+    const uint8_t *payload; /* in the buffer given to capture_read() */
+    size_t payload_len;
+};
+
+/* On the link of that name in the thread's network namespace. Returns 0 or a negated errno. */
+int capture_open(struct capture *c, const char *link) __attribute__((warn_unused_result));
+void capture_done(struct capture *c);
+
+/* The next IP packet; buf has CAPTURE_BYTES. Returns 1, 0 when there is none now, or a negated
+ * errno. Other traffic (ARP, fragments behind the first, broken headers) is passed over. */
+int capture_read(struct capture *c, uint8_t *buf, struct packet *ret_packet);
+/* How many packets were lost since the last call. */
+unsigned capture_lost(struct capture *c);
+
+/* An IP packet from its first byte; false when it is not a whole header of IPv4 or IPv6, or a later
+ * fragment. Times and direction are left alone. */
+bool packet_parse(const uint8_t *p, size_t len, struct packet *ret_packet);

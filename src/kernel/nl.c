@@ -1,0 +1,51 @@
+#include "kernel/nl.h"
+
+#include <errno.h>
+
+int nl_open(struct nl *n, int protocol)
+{
+    *n = (struct nl){ .sock = mnl_socket_open2(protocol, SOCK_CLOEXEC) };
+    if (!n->sock)
+        return -errno;
+    if (mnl_socket_bind(n->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+        int code = -errno;
+        nl_done(n);
+        return code;
+    }
+    return 0;
+}
+
+void nl_done(struct nl *n)
+{
+    if (n->sock)
+        mnl_socket_close(n->sock);
+    n->sock = NULL;
+}
+
+struct nlmsghdr *nl_request(struct nl *n, void *buf, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = type;
+    h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    h->nlmsg_seq = ++n->seq;
+    return h;
+}
+
+int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx)
+{
+    req->nlmsg_flags |= NLM_F_ACK;
+    if (mnl_socket_sendto(n->sock, req, req->nlmsg_len) < 0)
+        return -errno;
+    uint8_t buf[32768]; /* the kernel's largest dump message (mnl(3): MNL_SOCKET_DUMP_SIZE) */
+    unsigned port = mnl_socket_get_portid(n->sock);
+    for (;;) {
+        ssize_t len = mnl_socket_recvfrom(n->sock, buf, sizeof buf);
+        if (len < 0)
+            return -errno;
+        int state = mnl_cb_run(buf, (size_t)len, req->nlmsg_seq, port, each, ctx);
+        if (state == MNL_CB_ERROR)
+            return -errno;
+        if (state == MNL_CB_STOP)
+            return 0;
+    }
+}

@@ -1,0 +1,25 @@
+/* One netlink conversation, by libmnl: a request, its answers, the acknowledgement.
+ *
+ * The socket belongs to the network namespace in which it was opened, for good; so one process
+ * talks to many namespaces by holding a `struct nl` of each. Private to kernel/. */
+#pragma once
+
+#include <libmnl/libmnl.h>
+#include <stdint.h>
+
+#define NL_REQUEST_MAX 4096 /* our longest request is a few hundred bytes */
+
+struct nl {
+    struct mnl_socket *sock; /* NULL: not open */
+    uint32_t seq;
+};
+
+/* protocol: NETLINK_ROUTE, NETLINK_NETFILTER, ... Returns 0 or a negated errno. */
+int nl_open(struct nl *n, int protocol) __attribute__((warn_unused_result));
+void nl_done(struct nl *n);
+
+/* A request in buf (NL_REQUEST_MAX bytes); flags are added to NLM_F_REQUEST. */
+struct nlmsghdr *nl_request(struct nl *n, void *buf, uint16_t type, uint16_t flags);
+/* Sends it and reads until the acknowledgement or the end of the dump; each message goes to `each`
+ * (may be NULL). Returns 0 or the kernel's negated errno. */
+int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx);
