@@ -24,7 +24,8 @@ struct tcp_conn {
     unsigned pending;  /* messages that wait for their reply */
     bool closed;       /* uv_close() was called */
     bool closed_done;  /* and has finished */
-    bool paused;
+    bool paused;       /* not reading: too much is unanswered or unsent */
+    bool busy;         /* conn_process() is at work */
     uint8_t *buf; /* TCP_BUFFER bytes while a message is incomplete, else NULL */
     size_t len;
 };
@@ -42,7 +43,7 @@ static void server_unref(struct tcp_server *s)
 
 static void conn_free_if_done(struct tcp_conn *c)
 {
-    if (!c->closed_done || c->pending)
+    if (!c->closed_done || c->pending || c->busy)
         return;
     server_unref(c->server);
     free(c->buf);
@@ -81,11 +82,18 @@ static void conn_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret_buf)
     *ret_buf = uv_buf_init((char *)c->buf + c->len, (unsigned)(TCP_BUFFER - c->len));
 }
 
+/* A peer that asks without reading the replies must not make us hold them without end. */
+static bool conn_is_full(const struct tcp_conn *c, unsigned share)
+{
+    return c->pending >= TCP_PENDING_MAX / share ||
+           uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp) >= TCP_UNSENT_MAX / share;
+}
+
 /* Hands over every complete message; returns the number of bytes used. */
 static size_t conn_messages(struct tcp_conn *c)
 {
     size_t used = 0;
-    while (!c->closed && c->pending < TCP_PENDING_MAX && c->len - used >= 2) {
+    while (!c->closed && !conn_is_full(c, 1) && c->len - used >= 2) {
         size_t len = get_u16(c->buf + used);
         if (c->len - used < 2 + len)
             break;
@@ -104,14 +112,14 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
 static void conn_process(struct tcp_conn *c)
 {
-    c->pending++; /* a reply inside must not free it under our feet */
+    c->busy = true; /* a reply inside must neither free it nor start over */
     size_t used = conn_messages(c);
-    c->pending--;
+    c->busy = false;
     c->len -= used;
     if (used && c->len)
         memmove(c->buf, c->buf + used, c->len);
     if (!c->closed) {
-        bool pause = c->pending >= TCP_PENDING_MAX;
+        bool pause = conn_is_full(c, 1);
         if (pause && !c->paused)
             uv_read_stop((uv_stream_t *)&c->tcp);
         else if (!pause && c->paused)
@@ -224,20 +232,35 @@ const struct sockaddr *tcp_local(const struct tcp_conn *c)
     return (const struct sockaddr *)&c->local;
 }
 
+/* What was read before the pause comes first. */
+static bool conn_may_go_on(const struct tcp_conn *c)
+{
+    return c->paused && !c->busy && !c->closed && !conn_is_full(c, 2);
+}
+
 static void write_done(uv_write_t *req, int status)
 {
     struct tcp_conn *c = req->handle->data;
+    const struct tcp_handler *h = &c->server->handler;
     free(container_of(req, struct tcp_write, req));
-    if (status < 0)
+    if (status < 0) {
         conn_close(c);
+        return;
+    }
+    c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
+    if (!conn_may_go_on(c))
+        return;
+    h->enter(h->ctx);
+    conn_process(c);
+    h->leave(h->ctx);
 }
 
 static void message_answered(struct tcp_conn *c)
 {
     c->pending--;
     c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
-    if (c->paused && c->pending < TCP_PENDING_MAX / 2 && !c->closed)
-        conn_process(c); /* what was read before the pause comes first */
+    if (conn_may_go_on(c))
+        conn_process(c);
     else
         conn_free_if_done(c);
 }

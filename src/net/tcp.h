@@ -13,6 +13,7 @@
 
 #define TCP_CONNS_MAX    4096 /* a server (a worker and listener); more are closed at once */
 #define TCP_PENDING_MAX  128  /* unanswered messages of a connection; reading pauses meanwhile */
+#define TCP_UNSENT_MAX   65536 /* bytes of replies that the peer does not take; the same */
 #define TCP_FIRST_MS     3000 /* until the first message is complete */
 #define TCP_IDLE_MS      10000
 #define TCP_BUFFER       (2 + 65535)

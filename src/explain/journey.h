@@ -1,0 +1,38 @@
+/* A request's journey from a name to a reply, as steps: what was asked to be seen at each, and what
+ * was seen. Filled by whoever watches (a lab, a trace on a live node); printed the same way for
+ * all. A step of which nothing was seen is kept, and makes the journey incomplete: nothing is
+ * assumed. */
+#pragma once
+
+#include "base/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct journey_line {
+    char *text;
+    int64_t at_ns; /* since the start of the journey; -1: no moment of its own */
+};
+
+struct journey_step {
+    const char *title; /* static */
+    VEC(struct journey_line) lines;
+    bool missing; /* what belongs here was not seen; the line says what */
+};
+
+struct journey {
+    VEC(struct journey_step) steps;
+};
+
+void journey_done(struct journey *j);
+/* Begins a step; the lines that follow belong to it. */
+void journey_step(struct journey *j, const char *title);
+void journey_saw(struct journey *j, int64_t at_ns, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Not seen: the journey is incomplete. */
+void journey_missed(struct journey *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The title of the first step that was not observed (one without lines counts), or NULL. */
+const char *journey_first_missing(const struct journey *j);
+void journey_print(const struct journey *j, const char *title, FILE *out);

@@ -1,0 +1,142 @@
+#include "lab/place.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define REMOVE_DEPTH 32 /* open folders while removing a tree */
+
+char *place_default(char out[PATH_MAX])
+{
+    const char *own = getenv("SIGNPOST_LAB"), *run = getenv("XDG_RUNTIME_DIR");
+    if (own && *own)
+        snprintf(out, PATH_MAX, "%s", own);
+    else if (run && access(run, W_OK) == 0)
+        snprintf(out, PATH_MAX, "%s/signpost-lab", run);
+    else
+        snprintf(out, PATH_MAX, "/tmp/signpost-lab-%u", (unsigned)getuid());
+    return out;
+}
+
+char *place_path(char out[PATH_MAX], const char *dir, const char *fmt, ...)
+{
+    va_list ap;
+    int n = snprintf(out, PATH_MAX, "%s/", dir), m = PATH_MAX;
+    if (n < PATH_MAX) {
+        va_start(ap, fmt);
+        m = vsnprintf(out + n, (size_t)(PATH_MAX - n), fmt, ap);
+        va_end(ap);
+    }
+    if (m >= PATH_MAX - n) {
+        fprintf(stderr, "signpost: the path below %s is too long\n", dir);
+        exit(1);
+    }
+    return out;
+}
+
+int place_write(const char *path, const char *text, size_t len)
+{
+    char temporary[PATH_MAX];
+    /* A leading dot: followers of the folder pass such names over. */
+    const char *slash = strrchr(path, '/');
+    snprintf(temporary, sizeof temporary, "%.*s/.%s.new", (int)(slash - path), path, slash + 1);
+    cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = write(fd, text, len);
+    if (n != (ssize_t)len)
+        return n < 0 ? -errno : -ENOSPC;
+    return rename(temporary, path) < 0 ? -errno : 0;
+}
+
+char *place_read(const char *path, size_t max)
+{
+    cleanup_fclose FILE *f = fopen(path, "re");
+    if (!f)
+        return NULL;
+    struct strbuf b = { 0 };
+    char chunk[4096];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && b.len + n <= max)
+        strbuf_add(&b, chunk, n);
+    if (ferror(f) || n > 0) {
+        errno = n > 0 ? EFBIG : EIO;
+        strbuf_done(&b);
+        return NULL;
+    }
+    strbuf_puts(&b, "");
+    return strbuf_steal(&b);
+}
+
+int place_mkdir(const char *path, mode_t mode)
+{
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *p = part + 1; (p = strchr(p, '/')); p++) {
+        *p = 0;
+        if (mkdir(part, 0755) < 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+            return -errno;
+        *p = '/';
+    }
+    struct stat st;
+    if (mkdir(part, mode) < 0 && (errno != EEXIST || stat(part, &st) < 0 || !S_ISDIR(st.st_mode)))
+        return -errno;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    remove(path);
+    return 0;
+}
+
+void place_remove(const char *path)
+{
+    nftw(path, remove_one, REMOVE_DEPTH, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+int place_pid(const char *dir, const char *rest, pid_t *ret_pid, struct err *e)
+{
+    char path[PATH_MAX];
+    long pid;
+    cleanup_free char *text = place_read(place_path(path, dir, "%s", rest), 32);
+    if (text)
+        text[strcspn(text, "\n")] = 0;
+    if (!text || str_to_long(text, 1, INT_MAX, &pid) < 0)
+        return err_set(e, ERR_NOT_FOUND, "%s: no such file", path);
+    if (kill((pid_t)pid, 0) < 0)
+        return err_set(e, ERR_NOT_FOUND, "%s: process %ld has ended", path, pid);
+    *ret_pid = (pid_t)pid;
+    return 0;
+}
+
+int place_pod_folder(const char *pod, char *out, size_t size, struct err *e)
+{
+    const char *slash = strchr(pod, '/');
+    int n = slash ? snprintf(out, size, "%.*s_%s", (int)(slash - pod), pod, slash + 1)
+                  : snprintf(out, size, "default_%s", pod);
+    if ((size_t)n >= size || strchr(out, '/') || strstr(out, ".."))
+        return err_set(e, ERR_PARSE, "\"%s\" is not a pod: write NAMESPACE/POD", pod);
+    return 0;
+}
+
+int place_pod_pid(const char *dir, const char *pod, pid_t *ret_pid, struct err *e)
+{
+    char folder[512], rest[600];
+    int code = place_pod_folder(pod, folder, sizeof folder, e);
+    if (code < 0)
+        return code;
+    snprintf(rest, sizeof rest, "pods/%s/pid", folder);
+    if (place_pid(dir, rest, ret_pid, e) < 0)
+        return err_wrap(e, "no pod %s runs in the lab (signpost lab status shows what does)", pod);
+    return 0;
+}

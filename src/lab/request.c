@@ -1,0 +1,399 @@
+#include "lab/request.h"
+
+#include "base/str.h"
+#include "lab/place.h"
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define REQUEST_NS   20000000000LL
+#define RESOLV_MAX   65536
+#define TEXT_ADDRESS (IP_TEXT_MAX + 8)
+
+static const char *endpoint(const struct ip *ip, uint16_t port, char out[TEXT_ADDRESS])
+{
+    char text[IP_TEXT_MAX];
+    snprintf(out, TEXT_ADDRESS, ip->family == 6 ? "[%s]:%u" : "%s:%u", ip_text(ip, text), port);
+    return out;
+}
+
+static int64_t since(const struct request *r, int64_t time_ns)
+{
+    return time_ns - r->start_ns;
+}
+
+static bool is_syn(const struct packet *p)
+{
+    return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static const struct packet *find_syn(const struct observer *o)
+{
+    for (size_t i = 0; i < o->packets.n; i++) {
+        const struct sighting *s = &o->packets.items[i];
+        if (s->pod == o->client && s->packet.outgoing && is_syn(&s->packet))
+            return &s->packet;
+    }
+    return NULL;
+}
+
+static const struct flow *find_flow(const struct observer *o, const struct packet *p)
+{
+    const struct flow *found = NULL;
+    for (size_t i = 0; p && i < o->flows.n; i++) {
+        const struct tuple *t = &o->flows.items[i].original;
+        if (t->protocol == p->protocol && t->from_port == p->from_port &&
+            t->to_port == p->to_port && ip_equal(&t->from, &p->from) && ip_equal(&t->to, &p->to))
+            found = &o->flows.items[i];
+    }
+    return found;
+}
+
+/* Where a connection attempt came in, among all pods: whoever got one from outside of itself just
+ * then. By the translated tuple, when the connection table told it. */
+static const struct sighting *find_arrival(const struct observer *o, const struct flow *f)
+{
+    for (size_t i = 0; f && i < o->packets.n; i++) {
+        const struct sighting *s = &o->packets.items[i];
+        const struct packet *p = &s->packet;
+        if (!p->outgoing && is_syn(p) && p->from_port == f->reply.to_port &&
+            p->to_port == f->reply.from_port && ip_equal(&p->to, &f->reply.from))
+            return s;
+    }
+    return NULL;
+}
+
+int request_make(struct observer *o, const char *name, struct request *ret, struct err *e)
+{
+    char url[300];
+    struct request r = { .o = o, .typed = name };
+    const char *const argv[] = {
+        "curl", "-sS", "--max-time",
+        "10",   "-w",  "%{http_code} %{time_namelookup} %{time_connect} %{time_total}",
+        url,    NULL
+    };
+    snprintf(url, sizeof url, "http://%s/", name);
+    observer_collect(o);
+    int code = enter_run(o->pods.items[o->client].pid, argv, REQUEST_NS, &r.ran, e);
+    if (code < 0)
+        return code;
+    observer_collect(o);
+    dns_seen_read(o, &r.dns);
+    r.winner = dns_seen_winner(&r.dns, false);
+    r.syn = find_syn(o);
+    r.flow = find_flow(o, r.syn);
+    r.arrival = find_arrival(o, r.flow);
+    r.start_ns = r.dns.items.n ? r.dns.items.items[0].asked_ns : r.syn ? r.syn->time_ns : 0;
+    *ret = r;
+    return 0;
+}
+
+void request_done(struct request *r)
+{
+    ran_done(&r->ran);
+    dns_seen_done(&r->dns);
+}
+
+static void tell_name(const struct request *r, struct journey *j)
+{
+    const struct watched_pod *c = &r->o->pods.items[r->o->client];
+    char ip[IP_TEXT_MAX];
+    journey_step(j, "name typed");
+    journey_saw(j, -1, "\"%s\", by curl http://%s/ in pod %s/%s (%s, on %s)", r->typed, r->typed,
+                c->namespace, c->name, ip_text(&c->ip, ip), c->node);
+}
+
+static void tell_resolver(const struct request *r, struct journey *j)
+{
+    char path[64], *line, *rest;
+    snprintf(path, sizeof path, "/proc/%d/root/etc/resolv.conf",
+             (int)r->o->pods.items[r->o->client].pid);
+    cleanup_free char *text = place_read(path, RESOLV_MAX);
+    journey_step(j, "resolver");
+    if (!text || !*text) {
+        journey_missed(j, "the pod's /etc/resolv.conf");
+        return;
+    }
+    for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        journey_saw(j, -1, "resolv.conf: %s", line);
+}
+
+static void tell_query(const struct request *r, const struct dns_seen *q, struct journey *j)
+{
+    char server[TEXT_ADDRESS], type[16], rcode[24];
+    journey_saw(j, since(r, q->asked_ns), "-> %s %s %s %s", endpoint(&q->server, 53, server),
+                q->tcp ? "tcp" : "udp", q->name, rr_type_text(q->type, type));
+    if (q->answered_ns)
+        journey_saw(j, since(r, q->answered_ns), "<- %s %s%s%s", rr_type_text(q->type, type),
+                    dns_seen_rcode(q, rcode), q->n_answers ? ": " : "", q->answer);
+    else
+        journey_missed(j, "an answer to %s %s", q->name, rr_type_text(q->type, type));
+}
+
+static void tell_queries(const struct request *r, struct journey *j)
+{
+    journey_step(j, "queries");
+    for (size_t i = 0; i < r->dns.items.n; i++)
+        tell_query(r, &r->dns.items.items[i], j);
+    if (!r->dns.items.n)
+        journey_missed(j, "a DNS query at the pod's link");
+}
+
+/* The queries are traffic to a Service themselves. */
+static void tell_query_path(const struct request *r, struct journey *j)
+{
+    const struct flow *found = NULL;
+    char to[TEXT_ADDRESS], from[TEXT_ADDRESS], name[300];
+    journey_step(j, "their way");
+    for (size_t i = 0; r->winner && i < r->o->flows.n; i++) {
+        const struct flow *f = &r->o->flows.items[i];
+        if (f->original.to_port == 53 && f->original.from_port == r->winner->client_port &&
+            ip_equal(&f->original.to, &r->winner->server))
+            found = f;
+    }
+    if (!found)
+        journey_missed(j, "the query in the connection table of the node");
+    else
+        journey_saw(j, -1, "conntrack: %s became %s (%s)",
+                    endpoint(&found->original.to, found->original.to_port, to),
+                    endpoint(&found->reply.from, found->reply.from_port, from),
+                    observer_name_of(r->o, &found->reply.from, name));
+}
+
+/* "bar.shop.svc.cluster.local." -> the Service object that it is made of. */
+static const struct manifest *service_of_name(const struct observer *o, const char *name)
+{
+    char label[3][64] = { "", "", "" };
+    for (int i = 0; i < 3 && *name; i++) {
+        size_t n = strcspn(name, ".");
+        snprintf(label[i], sizeof label[i], "%.*s", (int)n, name);
+        name += n + (name[n] == '.');
+    }
+    return strcmp(label[2], "svc") ? NULL
+                                   : manifests_find(&o->objects, "Service", label[1], label[0]);
+}
+
+static void tell_record(const struct request *r, struct journey *j)
+{
+    char ip[IP_TEXT_MAX];
+    const char *own, *name = r->winner ? r->winner->name : "";
+    journey_step(j, "record, and why");
+    if (!r->winner) {
+        journey_missed(j, "an answer with an address");
+        return;
+    }
+    ip_text(&r->winner->address, ip);
+    journey_saw(j, -1, "%s %s, ttl %u", name, r->winner->answer, r->winner->ttl);
+    const struct manifest *m = service_of_name(r->o, name);
+    if (!m) {
+        journey_missed(j, "a Service of that name among the objects");
+        return;
+    }
+    own = json_text(m->json, "spec.clusterIP");
+    if (own && !str_eq(own, ip))
+        journey_missed(j, "the clusterIP of Service %s/%s: it is %s, the answer was %s",
+                       m->namespace, m->name, own, ip);
+    else
+        journey_saw(
+            j, -1, "because of Service %s/%s (%s): %s", m->namespace, m->name, m->origin,
+            own ? "its clusterIP"
+                : "without a clusterIP in its manifest, so its address follows from its name");
+}
+
+static void tell_virtual_ip(const struct request *r, struct journey *j)
+{
+    char to[TEXT_ADDRESS], from[TEXT_ADDRESS];
+    journey_step(j, "virtual IP");
+    if (!r->syn || !r->winner || !ip_equal(&r->syn->to, &r->winner->address)) {
+        journey_missed(j, "a TCP connection attempt to the address in the answer");
+        return;
+    }
+    journey_saw(j, since(r, r->syn->time_ns), "SYN %s -> %s leaves the pod",
+                endpoint(&r->syn->from, r->syn->from_port, from),
+                endpoint(&r->syn->to, r->syn->to_port, to));
+    journey_saw(j, -1, "%s",
+                observer_pod_of(r->o, &r->syn->to) ? "the address of a pod: no Service in between"
+                                                   : "no pod and no node has this address");
+}
+
+static bool is_of_this_flow(const struct request *r, const struct nft_trace *t)
+{
+    for (size_t i = 0; r->syn && i < r->o->traces.n; i++) {
+        const struct nft_trace *first = &r->o->traces.items[i];
+        if (first->id == t->id && first->has_packet && first->from_port == r->syn->from_port &&
+            ip_equal(&first->from, &r->syn->from))
+            return true;
+    }
+    return false;
+}
+
+static void tell_rule(struct request *r, const struct nft_trace *t, struct journey *j)
+{
+    const char *text = observer_rule_text(r->o, t);
+    journey_saw(j, -1, "%s %s %s: %s  [%s%s%s]", nft_family_text(t->family), t->table, t->chain,
+                *text ? text : "(rule)", nft_verdict_text(t->verdict), t->jump_to[0] ? " " : "",
+                t->jump_to);
+}
+
+/* The rules that decided something; chains that were only passed through are left out. */
+static void tell_rules(struct request *r, struct journey *j)
+{
+    unsigned n = 0;
+    struct ip vip = r->syn ? r->syn->to : (struct ip){ 0 };
+    const struct nft_trace *after = NULL;
+    char to[TEXT_ADDRESS], name[300];
+    journey_step(j, "rule and endpoint");
+    for (size_t i = 0; i < r->o->traces.n; i++) {
+        const struct nft_trace *t = &r->o->traces.items[i];
+        if (!is_of_this_flow(r, t) || str_eq(t->table, "signpost_trace"))
+            continue;
+        if (t->type == NFT_TRACE_RULE && ++n)
+            tell_rule(r, t, j);
+        if (!after && t->has_packet && !ip_equal(&t->to, &vip))
+            after = t;
+    }
+    if (!n)
+        journey_missed(j, "a rule that the connection attempt met");
+    else if (after)
+        journey_saw(j, -1, "in chain %s the packet is for %s (%s): this is the choice",
+                    after->chain, endpoint(&after->to, after->to_port, to),
+                    observer_name_of(r->o, &after->to, name));
+    else if (r->flow && !ip_equal(&r->flow->reply.from, &vip))
+        journey_saw(j, -1, "chosen endpoint (from the connection table): %s (%s)",
+                    endpoint(&r->flow->reply.from, r->flow->reply.from_port, to),
+                    observer_name_of(r->o, &r->flow->reply.from, name));
+    else
+        journey_missed(j, "which endpoint was chosen");
+}
+
+static void tell_route(struct request *r, struct journey *j)
+{
+    struct route route;
+    char out[16], to[IP_TEXT_MAX], gateway[IP_TEXT_MAX];
+    const char *node = r->o->pods.items[r->o->client].node;
+    journey_step(j, "route");
+    int in = link_index(&r->o->node_links, "cni0");
+    if (!r->flow || in < 0 ||
+        route_get(&r->o->node_links, &r->flow->reply.from, &r->syn->from, in, &route) < 0) {
+        journey_missed(j, "the kernel's route on %s to the chosen endpoint", node);
+        return;
+    }
+    bool via = route.gateway.family != 0;
+    journey_saw(j, -1, "on %s, %s is behind %s%s%s", node, ip_text(&r->flow->reply.from, to),
+                link_name(&r->o->node_links, route.out, out), via ? " via " : ": the same node",
+                via ? ip_text(&route.gateway, gateway) : "");
+}
+
+static void tell_arrival(const struct request *r, struct journey *j)
+{
+    char from[TEXT_ADDRESS], to[TEXT_ADDRESS];
+    journey_step(j, "arrival");
+    if (!r->arrival) {
+        journey_missed(j, "the connection attempt at the link of any pod");
+        return;
+    }
+    const struct packet *p = &r->arrival->packet;
+    const struct watched_pod *pod = &r->o->pods.items[r->arrival->pod];
+    journey_saw(j, since(r, p->time_ns), "SYN %s -> %s at eth0 of pod %s on %s",
+                endpoint(&p->from, p->from_port, from), endpoint(&p->to, p->to_port, to), pod->name,
+                pod->node);
+    journey_saw(j, -1, "%s",
+                ip_equal(&p->from, &r->syn->from)
+                    ? "the source is the client's own address: nothing was masqueraded"
+                    : "the source is not the client's address: it was masqueraded");
+    size_t line = strcspn(r->ran.out.p, "\n");
+    if (r->ran.out.p[0] == '{')
+        journey_saw(j, -1, "the pod itself says: %.*s", (int)line, r->ran.out.p);
+    else
+        journey_missed(j, "what the pod itself says");
+}
+
+static void tell_conntrack(const struct request *r, struct journey *j)
+{
+    char a[TEXT_ADDRESS], b[TEXT_ADDRESS];
+    const struct flow *f = r->flow;
+    journey_step(j, "conntrack");
+    if (!f) {
+        journey_missed(j, "an entry for the connection in the node's table");
+        return;
+    }
+    journey_saw(j, -1, "original  %s -> %s", endpoint(&f->original.from, f->original.from_port, a),
+                endpoint(&f->original.to, f->original.to_port, b));
+    journey_saw(j, -1, "reply     %s -> %s", endpoint(&f->reply.from, f->reply.from_port, a),
+                endpoint(&f->reply.to, f->reply.to_port, b));
+    bool destination = !ip_equal(&f->original.to, &f->reply.from);
+    bool source = !ip_equal(&f->original.from, &f->reply.to);
+    journey_saw(j, -1, "destination %s, source %s%s%s", destination ? "translated" : "kept",
+                source ? "translated" : "kept", f->tcp_state ? ", last state " : "",
+                flow_tcp_state(f->tcp_state));
+    if (!(f->status & IPS_SEEN_REPLY))
+        journey_missed(j, "a reply in that entry");
+}
+
+static const struct packet *find_reply(const struct request *r)
+{
+    for (size_t i = 0; r->syn && i < r->o->packets.n; i++) {
+        const struct sighting *s = &r->o->packets.items[i];
+        const struct packet *p = &s->packet;
+        if (s->pod == r->o->client && !p->outgoing && p->payload_len > 12 &&
+            p->to_port == r->syn->from_port && ip_equal(&p->from, &r->syn->to))
+            return p;
+    }
+    return NULL;
+}
+
+static int first_line(const struct packet *p)
+{
+    const void *end = memchr(p->payload, '\r', p->payload_len);
+    return (int)(end ? (const uint8_t *)end - p->payload : (ptrdiff_t)p->payload_len);
+}
+
+static void tell_reply(const struct request *r, struct journey *j)
+{
+    const struct packet *p = find_reply(r);
+    char from[TEXT_ADDRESS], to[TEXT_ADDRESS];
+    journey_step(j, "reply");
+    if (!p) {
+        journey_missed(j, "data from the virtual IP at the client's link: %.*s",
+                       (int)strcspn(r->ran.err.p, "\n"), r->ran.err.p);
+        return;
+    }
+    journey_saw(j, since(r, p->time_ns), "%.*s, from %s to %s: translated back", first_line(p),
+                (const char *)p->payload, endpoint(&p->from, p->from_port, from),
+                endpoint(&p->to, p->to_port, to));
+}
+
+static void tell_total(const struct request *r, struct journey *j)
+{
+    double lookup, connect, total;
+    int status;
+    const char *last = strrchr(r->ran.out.p, '\n');
+    journey_step(j, "total");
+    if (r->ran.status ||
+        sscanf(last ? last + 1 : r->ran.out.p, "%d %lf %lf %lf", &status, &lookup, &connect,
+               &total) != 4 ||
+        status != 200)
+        journey_missed(j, "a complete answer: curl ended with %d", r->ran.status);
+    else
+        journey_saw(j, (int64_t)(total * 1e9),
+                    "%.2f ms as curl counts: name %.2f, connection %.2f, request and answer %.2f",
+                    total * 1e3, lookup * 1e3, (connect - lookup) * 1e3, (total - connect) * 1e3);
+}
+
+void request_tell(struct request *r, struct journey *j)
+{
+    tell_name(r, j);
+    tell_resolver(r, j);
+    tell_queries(r, j);
+    tell_query_path(r, j);
+    tell_record(r, j);
+    tell_virtual_ip(r, j);
+    tell_rules(r, j);
+    tell_route(r, j);
+    tell_arrival(r, j);
+    tell_conntrack(r, j);
+    tell_reply(r, j);
+    tell_total(r, j);
+}

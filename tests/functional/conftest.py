@@ -1,0 +1,24 @@
+"""What functional tests share. SIGNPOST names the program under test (default: build/signpost)."""
+import os
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "lib"))
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The top of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def signpost():
+    """The program under test, as an absolute path."""
+    program = pathlib.Path(os.environ.get("SIGNPOST", ROOT / "build" / "signpost")).absolute()
+    if not os.access(program, os.X_OK):
+        pytest.exit("%s is not there: ./run build makes it" % program, returncode=1)
+    return str(program)

@@ -1,0 +1,275 @@
+#include "dump.h"
+
+#include "config/tree.h"
+#include "kube/decode.h"
+#include "kube/pod.h"
+#include "kube/service.h"
+#include "kube/slice.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void dump_text(struct strbuf *b, const char *name, const char *text)
+{
+    if (text && *text)
+        strbuf_printf(b, " %s=%s", name, text);
+}
+
+static void dump_labels(struct strbuf *b, const char *name, const struct label *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        strbuf_printf(b, "  %s %s=%s\n", name, l[i].key, l[i].value);
+}
+
+static void dump_ips(struct strbuf *b, const char *name, const struct ip *ips, size_t n)
+{
+    char text[IP_TEXT_MAX];
+    if (n)
+        strbuf_putc(b, ' ');
+    for (size_t i = 0; i < n; i++)
+        strbuf_printf(b, "%s%s%s", i ? "," : name, i ? "" : "=", ip_text(&ips[i], text));
+}
+
+static void dump_prefixes(struct strbuf *b, const char *name, const struct ip_prefix *p, size_t n)
+{
+    char text[IP_TEXT_MAX];
+    for (size_t i = 0; i < n; i++)
+        strbuf_printf(b, " %s=%s/%u", name, ip_text(&p[i].ip, text), p[i].bits);
+}
+
+static void dump_service(struct strbuf *b, const struct service *s)
+{
+    static const char *const types[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName" };
+    char text[IP_TEXT_MAX];
+    strbuf_printf(b, "  type=%s families=%u,%u%s", types[s->type], s->families[0], s->families[1],
+                  s->headless ? " headless" : "");
+    dump_ips(b, "ips", s->cluster_ips, s->n_cluster_ips);
+    dump_ips(b, "external", s->external_ips, s->n_external_ips);
+    dump_text(b, "externalName", s->external_name);
+    dump_text(b, "distribution", s->traffic_distribution);
+    dump_text(b, "class", s->load_balancer_class);
+    dump_prefixes(b, "from", s->source_ranges, s->n_source_ranges);
+    strbuf_printf(b, "%s%s%s%s", s->external_local ? " externalLocal" : "",
+                  s->internal_local ? " internalLocal" : "",
+                  s->publish_not_ready ? " publishNotReady" : "",
+                  s->dual_stack_wanted ? " dualWanted" : "");
+    if (s->affinity_seconds)
+        strbuf_printf(b, " affinity=%u", s->affinity_seconds);
+    if (s->health_check_node_port)
+        strbuf_printf(b, " healthCheck=%u", s->health_check_node_port);
+    strbuf_putc(b, '\n');
+    for (unsigned i = 0; i < s->n_ingress; i++)
+        strbuf_printf(b, "  ingress ip=%s host=%s%s\n", ip_text(&s->ingress[i].ip, text),
+                      s->ingress[i].hostname ? s->ingress[i].hostname : "-",
+                      s->ingress[i].proxy_mode ? " proxy" : "");
+    for (unsigned i = 0; i < s->n_ports; i++) {
+        const struct service_port *p = &s->ports[i];
+        strbuf_printf(b, "  port %u/%s", p->port, protocol_text(p->protocol));
+        dump_text(b, "name", p->name);
+        dump_text(b, "target", p->target_name);
+        if (!p->target_name)
+            strbuf_printf(b, " target=%u", p->target_port);
+        if (p->node_port)
+            strbuf_printf(b, " node=%u", p->node_port);
+        dump_text(b, "app", p->app_protocol);
+        strbuf_putc(b, '\n');
+    }
+    dump_labels(b, "selector", s->selector, s->n_selector);
+}
+
+static void dump_endpoint(struct strbuf *b, const struct slice *s, const struct endpoint *ep)
+{
+    char text[IP_TEXT_MAX];
+    strbuf_printf(b, "  %s%s%s%s", ip_text(&ep->ip, text),
+                  ep->conditions & ENDPOINT_READY ? " ready" : "",
+                  ep->conditions & ENDPOINT_SERVING ? " serving" : "",
+                  ep->conditions & ENDPOINT_TERMINATING ? " terminating" : "");
+    dump_text(b, "hostname", slice_str(s, ep->hostname));
+    dump_text(b, "namespace", slice_str(s, ep->pod_namespace));
+    dump_text(b, "pod", slice_str(s, ep->pod));
+    dump_text(b, "node", slice_str(s, ep->node));
+    dump_text(b, "zone", slice_str(s, ep->zone));
+    for (unsigned i = 0; i < ep->n_hints; i++)
+        dump_text(b, "hint", slice_str(s, s->hints[ep->first_hint + i]));
+    strbuf_putc(b, '\n');
+}
+
+static void dump_slice(struct strbuf *b, const struct slice *s)
+{
+    strbuf_printf(b, "  family=%u%s", s->family, s->computed ? " computed" : "");
+    dump_text(b, "service", s->service);
+    if (s->trigger_time_ns)
+        strbuf_printf(b, " trigger=%" PRId64, s->trigger_time_ns);
+    strbuf_putc(b, '\n');
+    for (unsigned i = 0; i < s->n_ports; i++) {
+        strbuf_printf(b, "  port %d/%s", s->ports[i].port, protocol_text(s->ports[i].protocol));
+        dump_text(b, "name", s->ports[i].name);
+        dump_text(b, "app", s->ports[i].app_protocol);
+        strbuf_putc(b, '\n');
+    }
+    for (unsigned i = 0; i < s->n_endpoints; i++)
+        dump_endpoint(b, s, &s->endpoints[i]);
+}
+
+static void dump_pod(struct strbuf *b, const struct pod *p)
+{
+    static const char *const phases[] = { "Pending", "Running", "Succeeded", "Failed", "Unknown" };
+    strbuf_printf(b, "  phase=%s%s%s", phases[p->phase], p->ready ? " ready" : "",
+                  p->host_network ? " hostNetwork" : "");
+    dump_ips(b, "ips", p->ips, p->n_ips);
+    dump_text(b, "node", p->node);
+    dump_text(b, "hostname", p->hostname);
+    dump_text(b, "subdomain", p->subdomain);
+    if (p->ready_time_ns)
+        strbuf_printf(b, " readySince=%" PRId64, p->ready_time_ns);
+    strbuf_putc(b, '\n');
+    for (unsigned i = 0; i < p->n_ports; i++) {
+        strbuf_printf(b, "  port %u/%s", p->ports[i].port, protocol_text(p->ports[i].protocol));
+        dump_text(b, "name", p->ports[i].name);
+        strbuf_putc(b, '\n');
+    }
+}
+
+static void dump_node(struct strbuf *b, const struct node *n)
+{
+    strbuf_printf(b, " %s", n->ready ? " ready" : "");
+    dump_text(b, "zone", n->zone);
+    dump_ips(b, "ips", n->internal_ips, n->n_internal_ips);
+    dump_prefixes(b, "pods", n->pod_cidrs, n->n_pod_cidrs);
+    strbuf_putc(b, '\n');
+}
+
+void dump_object(struct strbuf *b, const struct object *o)
+{
+    const struct meta *m = &o->meta;
+    strbuf_printf(b, "%s %s%s%s", kind_text(o->kind), m->namespace, *m->namespace ? "/" : "",
+                  m->name);
+    dump_text(b, "uid", m->uid);
+    dump_text(b, "at", m->origin);
+    strbuf_printf(b, "%s\n", m->deleting ? " deleting" : "");
+    dump_labels(b, "label", m->labels, m->n_labels);
+    if (o->kind == KIND_SERVICE)
+        dump_service(b, service_of(o));
+    else if (o->kind == KIND_SLICE)
+        dump_slice(b, slice_of(o));
+    else if (o->kind == KIND_POD)
+        dump_pod(b, pod_of(o));
+    else if (o->kind == KIND_NODE)
+        dump_node(b, node_of(o));
+    else if (o->kind == KIND_CONFIGMAP)
+        dump_labels(b, "data", configmap_of(o)->data, configmap_of(o)->n_data);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct object *x = *(struct object *const *)a, *y = *(struct object *const *)b;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    int r = strcmp(x->meta.namespace, y->meta.namespace);
+    return r ? r : strcmp(x->meta.name, y->meta.name);
+}
+
+void dump_sorted(struct strbuf *b, struct objects *o)
+{
+    if (o->list.n)
+        qsort(o->list.items, o->list.n, sizeof *o->list.items, by_name);
+    vec_each (it, &o->list)
+        dump_object(b, *it);
+}
+
+static void add_object(void *ctx, struct object *o)
+{
+    struct objects *objects = ctx;
+    vec_push(&objects->list, o);
+}
+
+static void add_error(void *ctx, const struct err *e)
+{
+    struct objects *objects = ctx;
+    strbuf_printf(&objects->errors, "error: %s\n", e->text);
+}
+
+void objects_read(struct objects *o, const char *text, size_t len, const char *name)
+{
+    struct arena a;
+    struct tree_doc doc;
+    struct err e;
+    arena_init(&a, 65536);
+    if (tree_parse(text, len, name, &a, &doc, &e) < 0)
+        add_error(o, &e);
+    else
+        for (size_t i = 0; i < doc.n; i++)
+            (void)object_decode_each(doc.documents[i], name, add_object, add_error, o);
+    arena_done(&a);
+}
+
+void objects_done(struct objects *o)
+{
+    vec_each (it, &o->list)
+        object_free(*it);
+    vec_done(&o->list);
+    strbuf_done(&o->errors);
+}
+
+char *file_read(const char *path, size_t *ret_len)
+{
+    struct strbuf b = { 0 };
+    char chunk[65536];
+    cleanup_fclose FILE *f = fopen(path, "r");
+    if (!f)
+        return NULL;
+    strbuf_puts(&b, "");
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
+        strbuf_add(&b, chunk, n);
+    if (ret_len)
+        *ret_len = b.len;
+    return strbuf_steal(&b);
+}
+
+void golden_check(const char *path, const char *text)
+{
+    if (getenv("UPDATE_GOLDEN")) {
+        cleanup_fclose FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        assert_int_equal(fputs(text, f) >= 0, 1);
+        return;
+    }
+    cleanup_free char *want = file_read(path, NULL);
+    if (!want)
+        fail_msg("%s cannot be read", path);
+    if (strcmp(want, text) == 0)
+        return;
+    size_t i = 0;
+    int line = 1;
+    for (; want[i] && want[i] == text[i]; i++)
+        line += want[i] == '\n';
+    while (i && want[i - 1] != '\n')
+        i--;
+    fail_msg("%s:%d differs\n  want: %.*s\n  have: %.*s", path, line, (int)strcspn(want + i, "\n"),
+             want + i, (int)strcspn(text + i, "\n"), text + i);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+size_t folder_list(const char *path, char ***ret_names)
+{
+    VEC(char *) names = { 0 };
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            vec_push(&names, xstrdup(e->d_name));
+    if (d)
+        closedir(d);
+    if (names.n)
+        qsort(names.items, names.n, sizeof *names.items, by_text);
+    *ret_names = names.items;
+    return names.n;
+}
