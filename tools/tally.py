@@ -2,9 +2,11 @@
 """Adds up the results of all parts of `./run test`: tally.py STATUS:FILE...
 
 FILE is Meson's testlog.json (one JSON object a line) or a JUnit XML file; STATUS is 0 when the
-part's command said success. Prints what failed or was skipped, then one closing line; exits 1 when
-anything failed. A part that failed without naming a test counts as one failure.
+part's command said success. Prints what failed or was skipped (cases of one test in one line), then
+one closing line; exits 1 when anything failed. A part that failed without naming a test counts as
+one failure.
 """
+import collections
 import json
 import os
 import sys
@@ -50,12 +52,17 @@ def results_of(status, path):
 
 def main():
     count = {"passed": 0, "failed": 0, "skipped": 0}
+    named = collections.Counter()
     for argument in sys.argv[1:]:
         status, _, path = argument.partition(":")
         for name, outcome in results_of(int(status), path):
             count[outcome] += 1
-            if outcome != "passed":
-                print("%-8s %s  (%s)" % (outcome, name, path))
+            if outcome == "failed":
+                print("failed   %s  (%s)" % (name, path))
+            named[outcome, name.partition("[")[0], path] += 1
+    for (outcome, name, path), cases in named.items():
+        if outcome == "skipped":
+            print("skipped  %s%s  (%s)" % (name, " x%d" % cases if cases > 1 else "", path))
     line = "%(passed)d passed, %(failed)d failed" % count
     if count["skipped"]:
         line += ", %(skipped)d skipped" % count

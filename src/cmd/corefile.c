@@ -16,9 +16,14 @@ static const char *why_unsupported(const char *directive)
         "azure",    "clouddns",    "k8s_external", "file",  "auto",       "secondary", "etcd",
         "loop",     "grpc",        "erratic",  "on",        "sign",       "view",     "nomad",
     };
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-        if (strcmp(known[i], directive) == 0)
-            return "this plugin is not supported yet; take the line out";
+    static char why[96];
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(known[i], directive) != 0)
+            continue;
+        (void)snprintf(why, sizeof why, "plugin '%s' is not supported yet; take the line out",
+                       known[i]);
+        return why;
+    }
     return NULL;
 }
 

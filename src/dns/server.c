@@ -181,6 +181,7 @@ int dns_server_start(struct dns_server *s, struct err *e)
         if (ret < 0)
             return ret;
     }
+    s->serving = true;
     return 0;
 }
 
@@ -197,7 +198,7 @@ void dns_server_free(struct dns_server *s)
 {
     if (!s)
         return;
-    if (s->n_workers)
+    if (s->serving) /* a start that failed has no clients to wait for */
         vec_each(c, &s->lameducks) c->fn(c->conf);
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, close_on_worker, s);

@@ -60,6 +60,7 @@ struct dns_server {
     VEC(struct ready_entry *) readies;
     struct dns_worker *workers;
     unsigned n_workers; /* that have been started */
+    bool serving;       /* all of them have */
 };
 
 /* Groups the blocks' keys into listeners with their routes, and refuses duplicates. */

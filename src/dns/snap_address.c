@@ -10,8 +10,7 @@
 /* One (address, owner name) of a Service. */
 struct claim {
     struct ip ip;
-    bool cluster_ip;
-    uint8_t label[64]; /* endpoint's label, or empty */
+    const struct snap_endpoint *endpoint; /* NULL: a cluster IP */
 };
 
 /* Walks a Service's claims in order: its cluster IPs (IPv4, IPv6), then its endpoints by address. */
@@ -28,13 +27,10 @@ static bool claims_next(struct claims *c, struct claim *ret)
     uint32_t n_ips = s->kind == SNAP_CLUSTER_IP ? s->n_a + s->n_aaaa : 0;
     if (c->i >= n_ips + s->n_endpoints)
         return false;
-    *ret = (struct claim){ .cluster_ip = c->i < n_ips };
+    *ret = (struct claim){ 0 };
     if (c->i >= n_ips) {
-        const struct snap_endpoint *e = &s->endpoints[c->i - n_ips];
-        uint8_t buf[64];
-        const uint8_t *label = snap_endpoint_label(s, e, buf);
-        ret->ip = e->ip;
-        memcpy(ret->label, label, 1u + label[0]);
+        ret->endpoint = &s->endpoints[c->i - n_ips];
+        ret->ip = ret->endpoint->ip;
     } else if (c->i < s->n_a) {
         ret->ip.family = 4;
         memcpy(ret->ip.bytes, s->a + 4 * c->i, 4);
@@ -46,10 +42,16 @@ static bool claims_next(struct claims *c, struct claim *ret)
     return true;
 }
 
-static bool claim_equal(const struct claim *a, const struct claim *b)
+static bool claim_equal(const struct snap_service *sa, const struct claim *a,
+                        const struct snap_service *sb, const struct claim *b)
 {
-    return a->cluster_ip == b->cluster_ip && ip_equal(&a->ip, &b->ip) &&
-           memcmp(a->label, b->label, 1u + a->label[0]) == 0;
+    uint8_t buf_a[64], buf_b[64];
+    if (!a->endpoint != !b->endpoint || !ip_equal(&a->ip, &b->ip))
+        return false;
+    if (!a->endpoint || (!a->endpoint->label && !b->endpoint->label))
+        return true; /* a name made from the address is the same for the same address */
+    const uint8_t *la = snap_endpoint_label(sa, a->endpoint, buf_a);
+    return memcmp(la, snap_endpoint_label(sb, b->endpoint, buf_b), 1u + la[0]) == 0;
 }
 
 static bool owner_is(const struct snap_owner *o, const struct snap_service *s)
@@ -61,16 +63,17 @@ static bool owner_is(const struct snap_owner *o, const struct snap_service *s)
 static uint8_t *put_owner(uint8_t *at, const struct snap_service *s, const struct claim *c)
 {
     struct snap_owner *o = (struct snap_owner *)at;
-    uint8_t *p = o->name;
-    if (c->label[0]) {
-        memcpy(p, c->label, 1u + c->label[0]);
-        p += 1 + c->label[0];
+    uint8_t *p = o->name, buf[64];
+    if (c->endpoint) {
+        const uint8_t *label = snap_endpoint_label(s, c->endpoint, buf);
+        memcpy(p, label, 1u + label[0]);
+        p += 1 + label[0];
     }
     memcpy(p, s->key, s->key_len);
     p += s->key_len;
     memcpy(p, "\003svc", 4);
     o->key_len = s->key_len;
-    o->cluster_ip = c->cluster_ip;
+    o->cluster_ip = !c->endpoint;
     o->name_len = (uint8_t)(p + 4 - o->name);
     return p + 4;
 }
@@ -91,34 +94,43 @@ static void replace(struct snapshot *s, const struct ip *ip, struct snap_address
 
 #define OWNERS_BYTES_MAX 60000 /* of one address; some hundred Services may share a host's address */
 
-/* The address anew: what others own, then every claim that `service` (NULL: none) has on it. */
-static void rebuild(struct snapshot *s, const struct ip *ip, const struct snap_service *mine,
-                    const struct snap_service *service)
+/* What others own of the address, then every claim that `service` (NULL: none) has on it. */
+static size_t collect_owners(const struct snap_address *old, const struct ip *ip,
+                             const struct snap_service *mine, const struct snap_service *service,
+                             uint8_t out[OWNERS_BYTES_MAX + 512], uint16_t *ret_n)
 {
-    const struct snap_address *old = snapshot_address(s, ip);
-    size_t room = (old ? old->bytes : 0) + 4 * sizeof(struct snap_owner) + 2048;
-    struct snap_address *a = xcalloc(1, sizeof *a + room + 300);
-    uint8_t *at = a->owners;
-    a->ip = *ip;
+    uint8_t *at = out;
+    struct claim c;
     for (const struct snap_owner *o = old ? snap_owner_next(old, NULL) : NULL; o;
          o = snap_owner_next(old, o)) {
         if (owner_is(o, mine))
             continue;
         memcpy(at, o, sizeof *o + o->name_len);
         at += sizeof *o + o->name_len;
-        a->n_owners++;
+        ++*ret_n;
     }
-    struct claim c;
     for (struct claims all = { .s = service }; claims_next(&all, &c);) {
-        if (!ip_equal(&c.ip, ip) || (size_t)(at - a->owners) > MIN(room, OWNERS_BYTES_MAX))
+        if (!ip_equal(&c.ip, ip) || at - out > OWNERS_BYTES_MAX)
             continue;
         at = put_owner(at, service, &c);
-        a->n_owners++;
+        ++*ret_n;
     }
-    a->bytes = (uint16_t)(at - a->owners);
-    if (a->n_owners == 0) {
-        free(a);
-        a = NULL;
+    return (size_t)(at - out);
+}
+
+static void rebuild(struct snapshot *s, const struct ip *ip, const struct snap_service *mine,
+                    const struct snap_service *service)
+{
+    static uint8_t owners[OWNERS_BYTES_MAX + 512]; /* the control thread's */
+    uint16_t n = 0;
+    size_t bytes = collect_owners(snapshot_address(s, ip), ip, mine, service, owners, &n);
+    struct snap_address *a = NULL;
+    if (n) {
+        a = xcalloc(1, sizeof *a + bytes);
+        a->ip = *ip;
+        a->n_owners = n;
+        a->bytes = (uint16_t)bytes;
+        memcpy(a->owners, owners, bytes);
     }
     replace(s, ip, a);
 }
@@ -132,10 +144,10 @@ static void changed_claims(struct snapshot *s, const struct snap_service *a,
     bool have_y = claims_next(&all_b, &y);
     while (claims_next(&all_a, &x)) {
         /* Both walks are sorted the same way: skip what comes before x in b. */
-        while (have_y && ((y.cluster_ip && !x.cluster_ip) ||
-                          (y.cluster_ip == x.cluster_ip && ip_compare(&y.ip, &x.ip) < 0)))
+        while (have_y && ((!y.endpoint && x.endpoint) ||
+                          (!y.endpoint == !x.endpoint && ip_compare(&y.ip, &x.ip) < 0)))
             have_y = claims_next(&all_b, &y);
-        if (!have_y || !claim_equal(&x, &y))
+        if (!have_y || !claim_equal(a, &x, b, &y))
             rebuild(s, &x.ip, a, now);
     }
 }

@@ -11,9 +11,9 @@ metric upstream_m_ignored;
 /* ---- upstreams ---- */
 
 /* 0.25 ms times powers of two, as the originals. */
-static const uint64_t durations[] = { 250000,   500000,    1000000,   2000000,
-                                      4000000,  8000000,   16000000,  32000000,
-                                      64000000, 128000000, 256000000, 512000000,
+static const uint64_t durations[] = { 250000,     500000,     1000000,    2000000,
+                                      4000000,    8000000,    16000000,   32000000,
+                                      64000000,   128000000,  256000000,  512000000,
                                       1024000000, 2048000000, 4096000000, 8192000000 };
 
 static void register_metrics(struct upstream *u, const char *proxy)
@@ -23,18 +23,21 @@ static void register_metrics(struct upstream *u, const char *proxy)
     for (int i = 0; i < 2; i++) {
         (void)snprintf(labels, sizeof labels, "proxy_name=\"%s\",to=\"%s\",proto=\"%s\"", proxy,
                        u->name, protos[i]);
-        u->hits[i] = metric_counter("coredns_proxy_conn_cache_hits_total",
-                                    "Questions sent on a socket or connection that was open.", labels);
-        u->misses[i] = metric_counter("coredns_proxy_conn_cache_misses_total",
-                                      "Questions that a socket or connection was opened for.", labels);
+        u->hits[i] =
+            metric_counter("coredns_proxy_conn_cache_hits_total",
+                           "Questions sent on a socket or connection that was open.", labels);
+        u->misses[i] =
+            metric_counter("coredns_proxy_conn_cache_misses_total",
+                           "Questions that a socket or connection was opened for.", labels);
     }
     (void)snprintf(labels, sizeof labels, "proxy_name=\"%s\",to=\"%s\"", proxy, u->name);
     u->check_failures = metric_counter("coredns_proxy_healthcheck_failures_total",
                                        "Health checks that got no answer.", labels);
     u->full = metric_counter("signpost_upstream_full_total",
                              "Questions not sent because too many were under way.", labels);
-    upstream_m_ignored = metric_counter("signpost_upstream_ignored_total",
-                                        "Messages from upstreams that answer nothing under way.", "");
+    upstream_m_ignored =
+        metric_counter("signpost_upstream_ignored_total",
+                       "Messages from upstreams that answer nothing under way.", "");
 }
 
 static void name_upstream(struct upstream *u)
@@ -260,8 +263,8 @@ void channel_fail(struct channel *c, int error)
 {
     struct upstream_reply r = { .error = error };
     struct exchange *all = NULL;
-    bool broken = c->kind == CHANNEL_TCP &&
-                  (error == UV_EOF || error == -ECONNRESET || error == -EPIPE);
+    bool broken =
+        c->kind == CHANNEL_TCP && (error == UV_EOF || error == -ECONNRESET || error == -EPIPE);
     channel_error(c, error, r.text, sizeof r.text);
     for (unsigned i = 0; i < CHANNEL_BUCKETS; i++)
         while (c->by_id[i]) { /* first all of them: done() may put new ones into the buckets */
@@ -363,9 +366,16 @@ struct exchange *upstream_ask(struct upstream_worker *uw, struct upstream *u,
     struct exchange *x = exchange_get(uw);
     if (!x)
         return refuse(l, -ENOMEM, ret_error);
-    *x = (struct exchange){ .deadline.fn = exchange_late, .channel = c, .q = r->q, .done = done,
-                            .ctx = ctx, .start_ns = clock_ns(), .read_ns = r->read_ns,
-                            .limit_ns = r->limit_ns, .id = free_id(c), .reused = c->heard_ns != 0 };
+    *x = (struct exchange){ .deadline.fn = exchange_late,
+                            .channel = c,
+                            .q = r->q,
+                            .done = done,
+                            .ctx = ctx,
+                            .start_ns = clock_ns(),
+                            .read_ns = r->read_ns,
+                            .limit_ns = r->limit_ns,
+                            .id = free_id(c),
+                            .reused = c->heard_ns != 0 };
     error = send_on(c, x->id, r);
     if (error < 0) {
         exchange_put(uw, x);
@@ -421,7 +431,10 @@ static void send_check(struct upstream_link *l)
     size_t len = msg_encode_query(msg, 0, o->check_name.wire, RR_NS, 0);
     if (o->check_no_rec)
         put_u16(msg + 2, 0);
-    struct upstream_request r = { .msg = msg, .len = len, .q = &l->check_q, .tcp = o->check_tcp,
+    struct upstream_request r = { .msg = msg,
+                                  .len = len,
+                                  .q = &l->check_q,
+                                  .tcp = o->check_tcp,
                                   .read_ns = UPSTREAM_CHECK_NS,
                                   .limit_ns = clock_ns() + UPSTREAM_CHECK_NS };
     if (!upstream_ask(l->worker, l->upstream, &r, check_done, l, &error) &&
@@ -445,8 +458,8 @@ void upstream_observe(struct upstream_worker *uw, const struct upstream *u, uint
         (void)snprintf(labels, sizeof labels, "proxy_name=\"%s\",to=\"%s\",rcode=\"%s\"", u->proxy,
                        u->name, i == UPSTREAM_RCODES ? "OTHER" : rcode_text(rcode, buf));
         l->durations[i] = metric_histogram("coredns_proxy_request_duration_seconds",
-                                           "Time until an upstream's reply came.", labels, durations,
-                                           ARRAY_SIZE(durations), 1e-9);
+                                           "Time until an upstream's reply came.", labels,
+                                           durations, ARRAY_SIZE(durations), 1e-9);
         l->has_duration[i] = true;
     }
     histogram_observe(&l->durations[i], (uint64_t)MAX(elapsed_ns, 0));

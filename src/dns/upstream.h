@@ -1,14 +1,15 @@
 /* Asking other DNS servers over UDP and TCP, for plugins that forward.
  *
- * `struct upstream` is one server's address with its health and metrics, shared by all workers. Sockets,
- * connections and the questions under way belong to one worker each (`struct upstream_worker`) and are
- * only touched on its thread.
+ * `struct upstream` is one server's address with its health and metrics, shared by all workers.
+ * Sockets, connections and the questions under way belong to one worker each (`struct
+ * upstream_worker`) and are only touched on its thread.
  *
- * UDP: a few connected sockets an upstream and worker, each on a port that the kernel chose at random,
- * ids from the kernel's generator; a socket serves many questions at once and is given up after
- * UPSTREAM_USES of them. TCP (RFC 7766): pipelined connections with replies in any order. A reply counts
- * only when it comes from the upstream's address with the id and the question of what was sent; all else
- * is passed over while waiting on (RFC 5452). Nothing is allocated per question. */
+ * UDP: a few connected sockets an upstream and worker, each on a port that the kernel chose at
+ * random, ids from the kernel's generator; a socket serves many questions at once and is given up
+ * after UPSTREAM_USES of them. TCP (RFC 7766): pipelined connections with replies in any order. A
+ * reply counts only when it comes from the upstream's address with the id and the question of what
+ * was sent; all else is passed over while waiting on (RFC 5452). Nothing is allocated per question.
+ */
 #pragma once
 
 #include "base/ip.h"
@@ -29,11 +30,12 @@
 #define UPSTREAM_RCODES      24 /* with a series of their own; beyond: "OTHER" */
 
 struct upstream_options {
-    int64_t expire_ns; /* a channel that lies idle that long is closed */
+    int64_t expire_ns;  /* a channel that lies idle that long is closed */
     int64_t max_age_ns; /* of a channel; 0: any */
-    unsigned max_idle; /* channels of a kind that are kept open while idle, all workers; 0: any */
-    unsigned max_fails; /* health checks that must fail before the upstream is down; 0: never, no checks */
-    int64_t check_ns;  /* between health checks */
+    unsigned max_idle;  /* channels of a kind that are kept open while idle, all workers; 0: any */
+    unsigned max_fails; /* health checks that must fail before the upstream is down; 0: never, no
+                           checks */
+    int64_t check_ns;   /* between health checks */
     bool check_tcp, check_no_rec;
     struct name check_name;
     struct sockaddr_storage source; /* family 0: any */
@@ -76,9 +78,9 @@ struct upstream_request {
 };
 
 struct upstream_reply {
-    int error;           /* 0, or a negated errno: then there is no message */
-    bool stale;          /* the error is that of a connection that had lain idle: worth another try */
-    const uint8_t *msg;  /* valid during the call */
+    int error;  /* 0, or a negated errno: then there is no message */
+    bool stale; /* the error is that of a connection that had lain idle: worth another try */
+    const uint8_t *msg; /* valid during the call */
     size_t len;
     int64_t elapsed_ns;
     char text[2 * UPSTREAM_NAME + 64]; /* "read udp A->B: i/o timeout" */
@@ -87,15 +89,17 @@ struct upstream_reply {
 struct exchange;
 typedef void upstream_done_fn(void *ctx, const struct upstream_reply *reply);
 
-/* Sends a question. Later done(ctx, reply) is called exactly once, on this thread between worker_enter()
- * and worker_leave(), never from within this call. On failure ret_error is filled and NULL returned. */
+/* Sends a question. Later done(ctx, reply) is called exactly once, on this thread between
+ * worker_enter() and worker_leave(), never from within this call. On failure ret_error is filled
+ * and NULL returned. */
 struct exchange *upstream_ask(struct upstream_worker *uw, struct upstream *u,
                               const struct upstream_request *r, upstream_done_fn *done, void *ctx,
                               struct upstream_reply *ret_error);
 /* done will not be called. */
 void upstream_cancel(struct exchange *x);
 
-/* After a failed question: checks the upstream's health until it answers, unless that is under way. */
+/* After a failed question: checks the upstream's health until it answers, unless that is under way.
+ */
 void upstream_check(struct upstream_worker *uw, struct upstream *u);
 /* Counts a reply in the duration metric. */
 void upstream_observe(struct upstream_worker *uw, const struct upstream *u, uint16_t rcode,

@@ -206,8 +206,8 @@ static struct channel *find_idle(struct upstream_link *l, int kind, int64_t now)
     return found;
 }
 
-/* A free place is where a channel is opened. For UDP the first place is drawn by lot, and a socket that
- * lies there is taken. */
+/* A free place is where a channel is opened. For UDP the first place is drawn by lot, and a socket
+ * that lies there is taken. */
 static struct channel *at_place(struct upstream_link *l, int kind, unsigned first, bool sharing,
                                 int64_t now, int *ret_error)
 {
@@ -235,8 +235,8 @@ static struct channel *least_busy(struct upstream_link *l, int kind, size_t len,
         struct channel *c = l->channels[kind][i];
         if (!c || !has_room(c, len))
             continue;
-        bool worse = best && (is_spent(c, now) != is_spent(best, now) ? is_spent(c, now)
-                                                                      : c->n >= best->n);
+        bool worse =
+            best && (is_spent(c, now) != is_spent(best, now) ? is_spent(c, now) : c->n >= best->n);
         if (!worse)
             best = c;
     }
@@ -245,8 +245,8 @@ static struct channel *least_busy(struct upstream_link *l, int kind, size_t len,
     return best;
 }
 
-/* TCP: an idle connection, else a new one, else the least busy: many servers answer the questions of a
- * connection one after the other. */
+/* TCP: an idle connection, else a new one, else the least busy: many servers answer the questions
+ * of a connection one after the other. */
 struct channel *channel_pick(struct upstream_link *l, int kind, size_t len, int *ret_error)
 {
     int64_t now = clock_ns();

@@ -1,4 +1,5 @@
-/* Private to upstream*.c: channels (sockets and connections) and the questions under way on them. */
+/* Private to upstream*.c: channels (sockets and connections) and the questions under way on them.
+ */
 #pragma once
 
 #include "base/cleanup.h"
@@ -50,8 +51,8 @@ struct upstream_link {
     struct upstream_worker *worker;
     struct upstream *upstream;
     struct channel *channels[2][UPSTREAM_CHANNELS];
-    unsigned n;       /* questions under way */
-    int64_t dial_ns;  /* average time to connect; 0: unknown */
+    unsigned n;      /* questions under way */
+    int64_t dial_ns; /* average time to connect; 0: unknown */
     struct deadline check;
     struct question check_q;
     bool has_duration[UPSTREAM_RCODES + 1];

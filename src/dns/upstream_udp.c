@@ -16,8 +16,8 @@ static int send_datagram(struct channel *c, uint16_t id, const uint8_t *msg, siz
     return sendmsg(c->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* A send may be told that an earlier datagram was refused: those who wait for its answer fail at the
- * wheel's next tick (not here, in the middle of another query's step). */
+/* A send may be told that an earlier datagram was refused: those who wait for its answer fail at
+ * the wheel's next tick (not here, in the middle of another query's step). */
 static void blame_earlier(struct channel *c, int error)
 {
     struct wheel *wheel = &c->link->worker->wheel;

@@ -1,9 +1,10 @@
-/* The deadlines of a worker: setting, moving and clearing one costs a few pointers, however many there
- * are.
+/* The deadlines of a worker: setting, moving and clearing one costs a few pointers, however many
+ * there are.
  *
- * A wheel of WHEEL_SLOTS ticks; a deadline further away stays in its slot for more than one turn. The
- * timer behind it only runs while something is due, and is set to the next slot that is not empty.
- * All of it on one worker's thread; fn is called between worker_enter() and worker_leave(). */
+ * A wheel of WHEEL_SLOTS ticks; a deadline further away stays in its slot for more than one turn.
+ * The timer behind it only runs while something is due, and is set to the next slot that is not
+ * empty. All of it on one worker's thread; fn is called between worker_enter() and worker_leave().
+ */
 #pragma once
 
 #include "loop/worker.h"

@@ -10,7 +10,8 @@
 
 #define FAMILIES 2
 
-/* One Service that has, or wants, addresses. Index 0 is IPv4, 1 is IPv6. */
+/* One Service that wants addresses. Those that bring all of their own need no entry: what they have
+ * stands in the store. Index 0 is IPv4, 1 is IPv6. */
 struct entry {
     struct slot_claim claims[FAMILIES]; /* first, so that a claim leads to its entry */
     struct ip by_hand[FAMILIES];        /* family 0: none */
@@ -110,51 +111,71 @@ static void fill_families(const struct cluster_ip_allocator *a, struct service *
         s->families[1] = second;
 }
 
-static bool wants_addresses(const struct service *s)
+static bool has_address_of(const struct service *s, uint8_t family)
 {
-    return s->type != SERVICE_EXTERNAL_NAME && !s->headless;
+    for (uint8_t i = 0; i < s->n_cluster_ips; i++)
+        if (s->cluster_ips[i].family == family)
+            return true;
+    return false;
 }
 
-static void take_by_hand(struct cluster_ip_allocator *a, struct entry *e, const struct service *s)
+/* Is there something to allocate? Families are filled in. */
+static bool wants_addresses(const struct cluster_ip_allocator *a, const struct service *s)
+{
+    bool wants = false;
+    if (s->type == SERVICE_EXTERNAL_NAME || s->headless)
+        return false;
+    for (unsigned i = 0; i < FAMILIES && s->families[i]; i++) {
+        if (has_address_of(s, s->families[i]))
+            continue;
+        if (a->has_range[index_of(s->families[i])])
+            wants = true;
+        else
+            tell_problem(a, &s->object.meta, "there is no IPv%u range to take a clusterIP from",
+                         s->families[i]);
+    }
+    return wants;
+}
+
+static void reserve(struct cluster_ip_allocator *a, const struct service *s)
 {
     char text[IP_TEXT_MAX];
     for (uint8_t i = 0; i < s->n_cluster_ips; i++) {
-        unsigned f = index_of(s->cluster_ips[i].family);
-        if (!a->has_range[f])
-            continue;
-        e->by_hand[f] = s->cluster_ips[i];
-        if (ip_slots_reserve(&a->slots[f], &e->by_hand[f]) > 1)
+        const struct ip *ip = &s->cluster_ips[i];
+        unsigned f = index_of(ip->family);
+        if (a->has_range[f] && ip_slots_reserve(&a->slots[f], ip) > 1)
             tell_problem(a, &s->object.meta, "clusterIP %s is also that of another Service",
-                         ip_text(&e->by_hand[f], text));
+                         ip_text(ip, text));
+    }
+}
+
+static void release(struct cluster_ip_allocator *a, const struct ip *ips, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned f = index_of(ips[i].family);
+        if (ips[i].family && a->has_range[f])
+            ip_slots_release(&a->slots[f], &ips[i]);
     }
 }
 
 static void claim_missing(struct cluster_ip_allocator *a, struct entry *e, const struct service *s)
 {
+    for (uint8_t i = 0; i < s->n_cluster_ips; i++)
+        e->by_hand[index_of(s->cluster_ips[i].family)] = s->cluster_ips[i];
     for (unsigned i = 0; i < FAMILIES && s->families[i]; i++) {
         unsigned f = index_of(s->families[i]);
-        bool given = false;
-        for (uint8_t k = 0; k < s->n_cluster_ips; k++)
-            given |= s->cluster_ips[k].family == s->families[i];
-        if (given)
-            continue;
-        if (!a->has_range[f]) {
-            tell_problem(a, &s->object.meta, "there is no IPv%u range to take a clusterIP from",
-                         s->families[i]);
-            continue;
-        }
-        e->claimed[f] = true;
-        ip_slots_claim(&a->slots[f], &e->claims[f], e->ns, e->name);
+        e->claimed[f] = a->has_range[f] && !has_address_of(s, s->families[i]);
+        if (e->claimed[f])
+            ip_slots_claim(&a->slots[f], &e->claims[f], e->ns, e->name);
     }
 }
 
 static void drop_claims(struct cluster_ip_allocator *a, struct entry *e)
 {
+    release(a, e->by_hand, FAMILIES);
     for (unsigned f = 0; f < FAMILIES; f++) {
         if (e->claimed[f])
             ip_slots_drop(&a->slots[f], &e->claims[f]);
-        if (e->by_hand[f].family)
-            ip_slots_release(&a->slots[f], &e->by_hand[f]);
         e->claimed[f] = false;
         e->by_hand[f].family = 0;
     }
@@ -222,6 +243,8 @@ static void store_moved(struct cluster_ip_allocator *a)
 
 static void settle(struct cluster_ip_allocator *a)
 {
+    if (!a->synced)
+        return;
     for (unsigned f = 0; f < FAMILIES; f++)
         if (a->has_range[f])
             ip_slots_settle(&a->slots[f]);
@@ -238,74 +261,77 @@ static struct entry *entry_new(const struct meta *m)
     return e;
 }
 
+static void forget(struct cluster_ip_allocator *a, const char *ns, const char *name);
+
 static void key_of(struct strbuf *b, const char *ns, const char *name)
 {
     strbuf_printf(b, "%s/%s", ns, name);
 }
 
+/* The entry of a Service; it may have had none, but addresses by hand. */
 static struct entry *entry_of(struct cluster_ip_allocator *a, const struct meta *m)
 {
     cleanup(strbuf_done) struct strbuf key = { 0 };
     key_of(&key, m->namespace, m->name);
     struct entry *e = ht_get(&a->entries, key.p, key.len);
-    if (!e) {
-        e = entry_new(m);
-        ht_put(&a->entries, key.p, key.len, e);
-    }
+    if (e)
+        return e;
+    forget(a, m->namespace, m->name);
+    e = entry_new(m);
+    ht_put(&a->entries, key.p, key.len, e);
     return e;
 }
 
-/* Takes the entry out of the tables, whatever it had; false: there was none. */
-static bool forget(struct cluster_ip_allocator *a, const char *ns, const char *name)
+/* Gives back whatever the Service had; its entry goes, too. */
+static void forget(struct cluster_ip_allocator *a, const char *ns, const char *name)
 {
     cleanup(strbuf_done) struct strbuf key = { 0 };
     key_of(&key, ns, name);
     struct entry *e = ht_del(&a->entries, key.p, key.len);
-    if (!e)
-        return false;
-    drop_claims(a, e);
-    entry_free(e);
-    return true;
+    if (e) {
+        drop_claims(a, e);
+        entry_free(e);
+        return;
+    }
+    const struct object *o = store_get(a->store, KIND_SERVICE, ns, name);
+    if (o)
+        release(a, service_of(o)->cluster_ips, service_of(o)->n_cluster_ips);
 }
 
-/* A Service without addresses needs no entry. */
-static void put_plain(struct cluster_ip_allocator *a, struct object *o)
+/* Its own addresses are all it needs. */
+static void put_plain(struct cluster_ip_allocator *a, const struct service *s)
 {
-    struct service s = *service_of(o);
-    bool had = forget(a, s.object.meta.namespace, s.object.meta.name);
-    fill_families(a, &s);
-    store_put(a->store, object_copy(&s.object));
-    object_free(o);
-    if (had && a->synced)
-        settle(a);
+    forget(a, s->object.meta.namespace, s->object.meta.name);
+    reserve(a, s);
+    settle(a);
+    store_put(a->store, object_copy(&s->object));
 }
 
 void cluster_ip_put(struct cluster_ip_allocator *a, struct object *service)
 {
     struct service s = *service_of(service);
-    if (!wants_addresses(&s)) {
-        put_plain(a, service);
+    fill_families(a, &s);
+    if (!wants_addresses(a, &s)) {
+        put_plain(a, &s);
+        object_free(service);
         return;
     }
     struct entry *e = entry_of(a, &service->meta);
     drop_claims(a, e);
     object_free(e->incoming);
     e->incoming = service;
-    fill_families(a, &s);
-    take_by_hand(a, e, &s);
+    reserve(a, &s);
     claim_missing(a, e, &s);
-    if (!a->synced)
-        return;
     settle(a);
-    store_entry(a, e);
+    if (a->synced)
+        store_entry(a, e);
 }
 
 void cluster_ip_delete(struct cluster_ip_allocator *a, const char *ns, const char *name)
 {
-    bool had = forget(a, ns, name);
+    forget(a, ns, name);
     store_delete(a->store, KIND_SERVICE, ns, name);
-    if (had && a->synced)
-        settle(a);
+    settle(a);
 }
 
 void cluster_ip_synced(struct cluster_ip_allocator *a)

@@ -3,7 +3,11 @@
  * The address must be the same in every process that reads the same folder (dns, one proxy a node)
  * and after every restart, so it is a function of the set of Services only: each prefers the slot
  * hash(namespace/name) of the range, contested slots go to the first in order of (namespace, name),
- * the others probe on. Explicit addresses are never given away. */
+ * the others probe on. Explicit addresses are never given away.
+ *
+ * Like an API server's, the lowest part of a range (1/16 of it, at most 256 addresses) is left to
+ * addresses chosen by people until the rest is full; and Services without ipFamilies get those of
+ * the ranges: the first range's, and the second's when ipFamilyPolicy asks for two. */
 #pragma once
 
 #include "base/ip.h"
@@ -25,6 +29,6 @@ void cluster_ip_on_problem(struct cluster_ip_allocator *a,
 void cluster_ip_free(struct cluster_ip_allocator *a);
 void cluster_ip_put(struct cluster_ip_allocator *a, struct object *service); /* takes ownership */
 void cluster_ip_delete(struct cluster_ip_allocator *a, const char *ns, const char *name);
-/* Until now puts were collected; from here on each is stored at once (the first full list is in).
- */
+/* Until now Services that want an address were collected; from here on each is stored at once (the
+ * first full list is in). */
 void cluster_ip_synced(struct cluster_ip_allocator *a);

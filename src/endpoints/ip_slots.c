@@ -7,8 +7,16 @@
 
 #define HOST_BITS_MAX 32 /* of larger ranges only the first addresses are used */
 
+#define PAGE_SLOTS 256
+
+/* How many Services name each of these addresses. Most addresses of a large cluster are given by
+ * hand (that is, by an API server), so they get no struct slot each. */
+struct page {
+    uint32_t used; /* counts that are not 0 */
+    uint32_t count[PAGE_SLOTS];
+};
+
 struct slot {
-    unsigned reserved;         /* Services that name this address */
     struct slot_claim *claims; /* those who prefer it */
     struct slot_claim *holder; /* one of them, or a loser that came by */
 };
@@ -29,6 +37,9 @@ void ip_slots_done(struct ip_slots *s)
     ht_each (e, &s->slots)
         free(e->value);
     ht_done(&s->slots);
+    ht_each (e, &s->reserved)
+        free(e->value);
+    ht_done(&s->reserved);
     vec_done(&s->losers);
     vec_done(&s->moved);
 }
@@ -70,10 +81,22 @@ static struct slot *find_or_add(struct ip_slots *s, uint64_t at)
     return slot;
 }
 
+static struct page *page_of(const struct ip_slots *s, uint64_t at)
+{
+    at /= PAGE_SLOTS;
+    return ht_get(&s->reserved, &at, sizeof at);
+}
+
+static bool is_reserved(const struct ip_slots *s, uint64_t at)
+{
+    const struct page *p = page_of(s, at);
+    return p && p->count[at % PAGE_SLOTS];
+}
+
 static void forget_if_free(struct ip_slots *s, uint64_t at)
 {
     struct slot *slot = find(s, at);
-    if (slot && !slot->reserved && !slot->claims && !slot->holder)
+    if (slot && !slot->claims && !slot->holder)
         free(ht_del(&s->slots, &at, sizeof at));
 }
 
@@ -116,9 +139,10 @@ static void remove_loser(struct ip_slots *s, const struct slot_claim *c)
 }
 
 /* The claim to the slot that counts, or NULL when it is reserved. */
-static struct slot_claim *first_claim(const struct slot *slot)
+static struct slot_claim *first_claim(const struct ip_slots *s, const struct slot *slot,
+                                      uint64_t at)
 {
-    struct slot_claim *first = slot->reserved ? NULL : slot->claims;
+    struct slot_claim *first = is_reserved(s, at) ? NULL : slot->claims;
     for (struct slot_claim *c = first; c; c = c->next)
         if (compare(c, first) < 0)
             first = c;
@@ -145,8 +169,10 @@ static void move(struct ip_slots *s, struct slot_claim *c, uint64_t to)
 /* Decides a preferred slot anew. Losers are placed later, by ip_slots_settle(). */
 static void decide(struct ip_slots *s, uint64_t at)
 {
-    struct slot *slot = find(s, at);
-    struct slot_claim *winner = first_claim(slot), *before = slot->holder;
+    const struct slot *slot = find(s, at);
+    if (!slot)
+        return;
+    struct slot_claim *winner = first_claim(s, slot, at), *before = slot->holder;
     if (before == winner)
         return;
     if (before && before->preferred == at)
@@ -200,29 +226,37 @@ void ip_slots_drop(struct ip_slots *s, struct slot_claim *c)
 
 unsigned ip_slots_reserve(struct ip_slots *s, const struct ip *ip)
 {
-    uint64_t at = slot_of_ip(s, ip);
+    uint64_t at = slot_of_ip(s, ip), page = at / PAGE_SLOTS;
     if (!at)
         return 0;
-    struct slot *slot = find_or_add(s, at);
-    unsigned n = ++slot->reserved;
+    struct page *p = page_of(s, at);
+    if (!p) {
+        p = xcalloc(1, sizeof *p);
+        ht_put(&s->reserved, &page, sizeof page, p);
+    }
+    unsigned n = ++p->count[at % PAGE_SLOTS];
+    p->used += n == 1;
     decide(s, at);
     return n;
 }
 
 void ip_slots_release(struct ip_slots *s, const struct ip *ip)
 {
-    uint64_t at = slot_of_ip(s, ip);
+    uint64_t at = slot_of_ip(s, ip), page = at / PAGE_SLOTS;
     if (!at)
         return;
-    find(s, at)->reserved--;
+    struct page *p = page_of(s, at);
+    if (--p->count[at % PAGE_SLOTS] == 0)
+        p->used--;
+    if (!p->used)
+        free(ht_del(&s->reserved, &page, sizeof page));
     decide(s, at);
-    forget_if_free(s, at);
 }
 
 static bool is_free(const struct ip_slots *s, uint64_t at)
 {
     const struct slot *slot = find(s, at);
-    return !slot || (!slot->reserved && !slot->holder);
+    return (!slot || !slot->holder) && !is_reserved(s, at);
 }
 
 /* The next free slot behind the preferred one, around the dynamic part, then in the reserve; 0:

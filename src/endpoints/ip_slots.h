@@ -21,7 +21,8 @@ struct slot_claim {
 struct ip_slots {
     struct ip_prefix prefix;
     uint64_t low, first, last; /* dynamic slots are first..last, the reserve is low..first-1 */
-    struct ht slots;           /* offset -> struct slot */
+    struct ht slots;           /* offset -> struct slot, where somebody prefers or holds it */
+    struct ht reserved;        /* offset / 256 -> counts of addresses chosen by hand */
     VEC(struct slot_claim *) losers; /* those without their preferred slot, in order */
     VEC(struct slot_claim *) moved;  /* whose slot may have changed; the caller empties it */
 };

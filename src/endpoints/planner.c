@@ -100,15 +100,11 @@ static void compute(struct planner *p, const struct member_set *set, const struc
     plan_done(&plan);
 }
 
-/* Endpoints that somebody else maintains are left to them. */
 static void plan_set(struct planner *p, struct member_set *set)
 {
     struct slices slices = slices_of(p, &set->service->object.meta);
     set->dirty = false;
-    if (!slices.foreign)
-        compute(p, set, &slices);
-    else if (slices.ours.n)
-        delete_all(p, &set->service->object.meta);
+    compute(p, set, &slices);
     vec_done(&slices.ours);
 }
 
@@ -124,14 +120,12 @@ static void plan_dirty(struct planner *p)
     p->planning = false;
 }
 
-static void remove_service(struct planner *p, const struct service *s)
+static void untrack(struct planner *p, struct member_set *set)
 {
-    const struct meta *m = &s->object.meta;
-    const struct member_set *set = members_find(&p->members, m->namespace, m->name);
     for (size_t i = 0; i < p->dirty.n; i++)
         if (p->dirty.items[i] == set)
             p->dirty.items[i] = NULL;
-    members_remove_service(&p->members, s);
+    members_remove_service(&p->members, set->service);
 }
 
 static void add_member(void *ctx, struct member_set *set, const struct pod *pod)
@@ -164,23 +158,48 @@ static bool same_selector(const struct service *a, const struct service *b)
     return true;
 }
 
+static bool has_foreign(const struct planner *p, const struct meta *service)
+{
+    struct slices s = slices_of(p, service);
+    vec_done(&s.ours);
+    return s.foreign;
+}
+
+/* Begins or ends to look after a Service, as is right now. Endpoints that somebody else maintains
+ * are left to them; on a copy of a real cluster that is all of them, and costs nothing here. */
+static void consider(struct planner *p, const struct service *s)
+{
+    const struct meta *m = &s->object.meta;
+    struct member_set *set = members_find(&p->members, m->namespace, m->name);
+    bool ours = service_selects(s) && !has_foreign(p, m);
+    if (!ours && set)
+        untrack(p, set);
+    if (!ours) {
+        delete_all(p, m);
+        return;
+    }
+    if (!set) {
+        set = members_add_service(&p->members, s);
+        store_each(p->store, KIND_POD, m->namespace, add_if_selected, set);
+    }
+    mark(p, set);
+}
+
 static void service_changed(struct planner *p, const struct service *old, const struct service *new)
 {
     const struct meta *m = new ? &new->object.meta : &old->object.meta;
-    if (old && new &&same_selector(old, new)) {
+    struct member_set *set = members_find(&p->members, m->namespace, m->name);
+    if (set && new &&same_selector(old, new)) {
         members_replace_service(&p->members, new);
-        mark(p, members_find(&p->members, m->namespace, m->name));
+        mark(p, set);
         return;
     }
-    if (old && service_selects(old))
-        remove_service(p, old);
-    if (new &&service_selects(new)) {
-        struct member_set *set = members_add_service(&p->members, new);
-        store_each(p->store, KIND_POD, m->namespace, add_if_selected, set);
-        mark(p, set);
-    } else {
+    if (set)
+        untrack(p, set);
+    if (new)
+        consider(p, new);
+    else
         delete_all(p, m);
-    }
 }
 
 /* Where labels did not change, the old object is simply exchanged for the new one. */
@@ -213,15 +232,22 @@ static void node_changed(struct planner *p, const struct node *old, const struct
     }
 }
 
+static void consider_owner(struct planner *p, const struct slice *slice)
+{
+    const struct object *o = NULL;
+    if (slice && *slice->service)
+        o = store_get(p->store, KIND_SERVICE, slice->object.meta.namespace, slice->service);
+    if (o)
+        consider(p, service_of(o));
+}
+
 /* Our own writes come back as changes, too; they are no news. */
 static void slice_changed(struct planner *p, const struct slice *old, const struct slice *new)
 {
     if ((!old || old->computed) && (!new || new->computed))
         return;
-    if (old)
-        mark(p, members_find(&p->members, old->object.meta.namespace, old->service));
-    if (new)
-        mark(p, members_find(&p->members, new->object.meta.namespace, new->service));
+    consider_owner(p, old);
+    consider_owner(p, new);
 }
 
 static void on_change(void *ctx, const struct change *c)
@@ -243,7 +269,7 @@ static void on_change(void *ctx, const struct change *c)
 static void read_service(void *ctx, const struct object *o)
 {
     struct planner *p = ctx;
-    if (service_selects(service_of(o)))
+    if (service_selects(service_of(o)) && !has_foreign(p, &o->meta))
         mark(p, members_add_service(&p->members, service_of(o)));
 }
 

@@ -17,11 +17,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CLIENT   "shop/foo"
-#define REQUESTS 300
-#define FEW      60 /* requests of a look at what changed */
-#define SOON_NS  1000000000LL
-#define LATER_NS 10000000000LL
+#define CLIENT    "shop/foo"
+#define REQUESTS  300
+#define FEW       60    /* requests of a look at what changed */
+#define ROUND     40    /* by chance, one in ten million rounds misses a pod of three */
+#define PATIENT   "1"   /* seconds for a connection, as curl takes them */
+#define IMPATIENT "0.1" /* for what is asked again and again until it is there */
+#define SOON_NS   1000000000LL
+#define LATER_NS  10000000000LL
 
 struct demo {
     char root[PATH_MAX], dir[PATH_MAX], source[PATH_MAX];
@@ -93,7 +96,7 @@ static int wait_answer(const struct demo *d, const char *name, int64_t within_ns
     int64_t start = clock_ns();
     struct spread s = { .n = 0 };
     for (int64_t now = start; now - start < within_ns; now = clock_ns()) {
-        int code = spread_measure(d->client, name, 1, &s, e);
+        int code = spread_measure(d->client, name, 1, IMPATIENT, &s, e);
         if (code < 0)
             return code;
         if (s.answered) {
@@ -106,18 +109,28 @@ static int wait_answer(const struct demo *d, const char *name, int64_t within_ns
                    (long long)(within_ns / 1000000000));
 }
 
-static int show_getent(const struct demo *d, struct err *e)
+static int show_command(const struct demo *d, const char *const *argv, struct err *e)
 {
-    const char *const argv[] = { "getent", "hosts", "bar", NULL };
     struct ran r;
     int code = enter_run(d->client, argv, LATER_NS, &r, e);
     if (code < 0)
         return code;
-    printf("$ signpost lab exec %s -- getent hosts bar\n%s", CLIENT, r.out.p);
+    printf("$ signpost lab exec %s --", CLIENT);
+    for (const char *const *arg = argv; *arg; arg++)
+        printf(" %s", *arg);
+    printf("\n%s", r.out.p);
     if (r.status)
-        code = err_set(e, ERR_REFUSED, "getent hosts bar ended with %d", r.status);
+        code = err_set(e, ERR_REFUSED, "%s ended with %d: %s", argv[0], r.status, r.err.p);
     ran_done(&r);
     return code;
+}
+
+static int show_client(const struct demo *d, struct err *e)
+{
+    static const char *const getent[] = { "getent", "hosts", "bar", NULL };
+    static const char *const curl[] = { "curl", "-sS", "http://bar/", NULL };
+    int code = show_command(d, getent, e);
+    return code < 0 ? code : show_command(d, curl, e);
 }
 
 static int show_journey(struct observer *o, struct err *e)
@@ -142,7 +155,7 @@ static int show_spread(const struct demo *d, const char *title, const char *cons
 {
     struct spread s;
     char text[200];
-    int code = spread_measure(d->client, "bar", requests, &s, e);
+    int code = spread_measure(d->client, "bar", requests, PATIENT, &s, e);
     if (code < 0)
         return code;
     snprintf(text, sizeof text, "%s: %u requests to http://bar/ in %.2f s", title, requests,
@@ -159,7 +172,7 @@ static int wait_without(const struct demo *d, const char *pod, const char *what,
     struct spread s;
     uint64_t failed = 0;
     do {
-        int code = spread_measure(d->client, "bar", 20, &s, e);
+        int code = spread_measure(d->client, "bar", ROUND, PATIENT, &s, e);
         if (code < 0)
             return code;
         failed += s.failed;
@@ -215,7 +228,7 @@ static int wait_with(const struct demo *d, const char *pod, const char *what, st
     struct spread s;
     int64_t start = clock_ns();
     do {
-        int code = spread_measure(d->client, "bar", 20, &s, e);
+        int code = spread_measure(d->client, "bar", ROUND, PATIENT, &s, e);
         if (code < 0)
             return code;
         if (spread_of(&s, pod)) {
@@ -302,7 +315,7 @@ static int run(struct demo *d, const char *source, struct err *e)
         code = wait_answer(d, "bar", LATER_NS, &ns, e);
     if (code == 0) {
         headline("A client that knows nothing of all this");
-        code = show_getent(d, e);
+        code = show_client(d, e);
     }
     if (code == 0)
         code = watch(d, e);

@@ -5,6 +5,7 @@
 #include "lab/dns_seen.h"
 #include "lab/enter.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #define NAMES_NS 15000000000LL
@@ -151,6 +152,20 @@ static bool is_service(const struct name_run *r, const struct ip *ips, size_t n)
     return m && n == 1 && !observer_pod_of(r->o, &ips[0]) && (!own || has_ip(ips, n, own));
 }
 
+/* What said no: a reset, or an ICMP message, at the client's link; NULL: nothing did. */
+static const struct packet *find_refusal(const struct name_run *r)
+{
+    for (size_t i = 0; i < r->o->packets.n; i++) {
+        const struct sighting *s = &r->o->packets.items[i];
+        const struct packet *p = &s->packet;
+        bool icmp = p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6;
+        bool reset = p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST;
+        if (s->pod == r->o->client && !p->outgoing && (icmp || reset))
+            return p;
+    }
+    return NULL;
+}
+
 static bool is_as_expected(const struct name_run *r)
 {
     struct ip ips[16];
@@ -167,18 +182,20 @@ static bool is_as_expected(const struct name_run *r)
     case EXPECT_NOTHING:
         return r->ran.status == 2; /* getent(1): a key could not be found */
     default:
-        return r->ran.status == 7 && dns_seen_winner(&r->dns, false); /* curl: failed to connect */
+        /* curl(1): failed to connect */
+        return r->ran.status == 7 && dns_seen_winner(&r->dns, false) && find_refusal(r);
     }
 }
 
 static const char *result_text(const struct name_run *r, const struct dns_seen *winner)
 {
     size_t n = strcspn(r->ran.err.p, "\n");
-    if (r->c->expect == EXPECT_REFUSED && r->ran.status) {
-        const char *colon = strrchr(r->ran.err.p, ':');
-        return arena_strndup(&r->o->arena, colon ? colon + 2 : r->ran.err.p,
-                             strcspn(colon ? colon + 2 : r->ran.err.p, "\n"));
-    }
+    const struct packet *no = r->c->expect == EXPECT_REFUSED ? find_refusal(r) : NULL;
+    char ip[IP_TEXT_MAX];
+    if (no && winner)
+        return arena_printf(&r->o->arena, "%s, refused by %s from %s", winner->answer,
+                            no->protocol == IPPROTO_TCP ? "a reset" : "ICMP",
+                            ip_text(&no->from, ip));
     if (winner && r->ran.status == 0)
         return winner->answer;
     return n ? arena_strndup(&r->o->arena, r->ran.err.p, n) : "not found";

@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <string.h>
 
-#define TRACE_TABLE   "signpost_trace"
 #define SETTLE_US     30000 /* for packets and events that are still on their way */
 #define NFT_NS        10000000000LL
 #define SIGHTINGS_MAX 20000
@@ -93,7 +92,10 @@ static int open_all(struct observer *o, const char *client, struct err *e)
     char path[PATH_MAX], key[600];
     struct manifests nothing = { 0 };
     bool found = false;
-    int code = manifests_read(place_path(path, o->dir, "objects"), &nothing, &o->objects, e);
+    o->source = place_read(place_path(path, o->dir, "source"), PATH_MAX);
+    int code = o->source ? manifests_read(o->source, &nothing, &o->manifests, e) : -errno;
+    if (code == 0)
+        code = manifests_read(place_path(path, o->dir, "objects"), &nothing, &o->objects, e);
     vec_each (m, &o->objects.items) {
         if (code == 0 && str_eq(m->kind, "Pod"))
             code = watch_pod(o, m, e);
@@ -134,6 +136,8 @@ void observer_done(struct observer *o)
     vec_done(&o->flows);
     vec_done(&o->traces);
     manifests_done(&o->objects);
+    manifests_done(&o->manifests);
+    free(o->source);
     arena_done(&o->arena);
     *o = (struct observer){ 0 };
 }
@@ -182,6 +186,35 @@ const struct watched_pod *observer_pod_of(const struct observer *o, const struct
             return &o->pods.items[i];
     }
     return NULL;
+}
+
+const char *observer_node_of(const struct observer *o, const struct ip *ip)
+{
+    char text[IP_TEXT_MAX];
+    ip_text(ip, text);
+    vec_each (m, &o->objects.items) {
+        json_t *item;
+        size_t i;
+        if (!str_eq(m->kind, "Node"))
+            continue;
+        json_array_foreach(json_at(m->json, "status.addresses"), i, item)
+        {
+            if (str_eq(json_text(item, "address"), text))
+                return m->name;
+        }
+    }
+    return NULL;
+}
+
+const char *observer_origin_of(const struct observer *o, const struct manifest *object)
+{
+    const struct manifest *m =
+        manifests_find(&o->manifests, object->kind, object->namespace, object->name);
+    size_t len = strlen(o->source);
+    if (!m)
+        return "made by the lab";
+    return str_starts(m->origin, o->source) && m->origin[len] == '/' ? m->origin + len + 1
+                                                                     : m->origin;
 }
 
 const char *observer_name_of(const struct observer *o, const struct ip *ip, char out[300])

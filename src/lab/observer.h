@@ -16,6 +16,8 @@
 #include "lab/manifest.h"
 #include "lab/topology.h"
 
+#define TRACE_TABLE "signpost_trace" /* of the observer's own, in the client's node */
+
 struct watched_pod {
     const char *namespace, *name, *node; /* in the observer's objects */
     struct ip ip;
@@ -30,7 +32,8 @@ struct sighting {
 
 struct observer {
     const char *dir;
-    struct manifests objects;
+    char *source;
+    struct manifests manifests, objects; /* as written, and with status */
     struct arena arena;
     VEC(struct watched_pod) pods;
     unsigned client;
@@ -52,7 +55,11 @@ void observer_done(struct observer *o);
 void observer_collect(struct observer *o);
 
 const struct watched_pod *observer_pod_of(const struct observer *o, const struct ip *ip);
-/* "bar-2", "node-1", or the address itself; written into out. */
+/* The node with this address, or NULL. */
+const char *observer_node_of(const struct observer *o, const struct ip *ip);
+/* Where an object was written: "shop/services.yaml:3". */
+const char *observer_origin_of(const struct observer *o, const struct manifest *object);
+/* "pod bar-2", or the address itself; written into out. */
 const char *observer_name_of(const struct observer *o, const struct ip *ip, char out[300]);
 /* The text of a rule that a trace named, as nft prints it; "" when it is gone. */
 const char *observer_rule_text(struct observer *o, const struct nft_trace *t);

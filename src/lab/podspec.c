@@ -250,6 +250,16 @@ static int read_probe(struct podspec *s, json_t *c, struct container *ret, struc
     return read_probe_target(s, c, p, ret, e);
 }
 
+static int read_lifecycle(json_t *c, struct container *ret, struct err *e)
+{
+    json_t *life = json_object_get(c, "lifecycle"), *stop = json_object_get(life, "preStop");
+    json_t *sleep = json_object_get(stop, "sleep");
+    if (json_object_get(life, "postStart") || (stop && !sleep))
+        return err_set(e, ERR_UNSUPPORTED, "lifecycle: the lab offers preStop.sleep only");
+    ret->pre_stop_seconds = number(sleep, "seconds", 0);
+    return 0;
+}
+
 static int read_container(struct podspec *s, json_t *pod, json_t *c, const struct pod_facts *f,
                           struct err *e)
 {
@@ -265,6 +275,8 @@ static int read_container(struct podspec *s, json_t *pod, json_t *c, const struc
         code = read_mounts(s, c, ret, e);
     if (code == 0)
         code = read_probe(s, c, ret, e);
+    if (code == 0)
+        code = read_lifecycle(c, ret, e);
     if (code < 0)
         return err_wrap(e, "container %s", ret->name);
     s->n_containers++;

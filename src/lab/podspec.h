@@ -49,6 +49,7 @@ struct container {
     const char **argv, **env; /* NULL at the end */
     struct mount *mounts;
     unsigned n_mounts;
+    long pre_stop_seconds; /* lifecycle.preStop.sleep: goes on for so long when it is to end */
     struct probe ready;
 };
 

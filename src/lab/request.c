@@ -197,7 +197,8 @@ static void tell_record(const struct request *r, struct journey *j)
                        m->namespace, m->name, own, ip);
     else
         journey_saw(
-            j, -1, "because of Service %s/%s (%s): %s", m->namespace, m->name, m->origin,
+            j, -1, "because of Service %s/%s (%s): %s", m->namespace, m->name,
+            observer_origin_of(r->o, m),
             own ? "its clusterIP"
                 : "without a clusterIP in its manifest, so its address follows from its name");
 }
@@ -213,9 +214,10 @@ static void tell_virtual_ip(const struct request *r, struct journey *j)
     journey_saw(j, since(r, r->syn->time_ns), "SYN %s -> %s leaves the pod",
                 endpoint(&r->syn->from, r->syn->from_port, from),
                 endpoint(&r->syn->to, r->syn->to_port, to));
-    journey_saw(j, -1, "%s",
-                observer_pod_of(r->o, &r->syn->to) ? "the address of a pod: no Service in between"
-                                                   : "no pod and no node has this address");
+    if (observer_pod_of(r->o, &r->syn->to) || observer_node_of(r->o, &r->syn->to))
+        journey_missed(j, "an address that stands for a Service: a pod or node has this one");
+    else
+        journey_saw(j, -1, "no pod and no node has this address");
 }
 
 static bool is_of_this_flow(const struct request *r, const struct nft_trace *t)
@@ -229,39 +231,52 @@ static bool is_of_this_flow(const struct request *r, const struct nft_trace *t)
     return false;
 }
 
-static void tell_rule(struct request *r, const struct nft_trace *t, struct journey *j)
+/* The first event in which the packet has another destination: it was rewritten before. */
+static const struct nft_trace *find_choice(const struct request *r)
 {
-    const char *text = observer_rule_text(r->o, t);
-    journey_saw(j, -1, "%s %s %s: %s  [%s%s%s]", nft_family_text(t->family), t->table, t->chain,
-                *text ? text : "(rule)", nft_verdict_text(t->verdict), t->jump_to[0] ? " " : "",
-                t->jump_to);
+    for (size_t i = 0; r->syn && i < r->o->traces.n; i++) {
+        const struct nft_trace *t = &r->o->traces.items[i];
+        if (is_of_this_flow(r, t) && t->has_packet && !ip_equal(&t->to, &r->syn->to))
+            return t;
+    }
+    return NULL;
 }
 
-/* The rules that decided something; chains that were only passed through are left out. */
-static void tell_rules(struct request *r, struct journey *j)
+/* The rules up to the choice; what comes later only lets it pass, unless it masquerades, which the
+ * connection table shows. Chains that ended without a rule that decided are left out. */
+static unsigned tell_rules_until(struct request *r, const struct nft_trace *end, struct journey *j)
 {
     unsigned n = 0;
-    struct ip vip = r->syn ? r->syn->to : (struct ip){ 0 };
-    const struct nft_trace *after = NULL;
-    char to[TEXT_ADDRESS], name[300];
-    journey_step(j, "rule and endpoint");
     for (size_t i = 0; i < r->o->traces.n; i++) {
         const struct nft_trace *t = &r->o->traces.items[i];
-        if (!is_of_this_flow(r, t) || str_eq(t->table, "signpost_trace"))
+        if (t == end)
+            break;
+        if (!is_of_this_flow(r, t) || t->type != NFT_TRACE_RULE || !strcmp(t->table, TRACE_TABLE))
             continue;
-        if (t->type == NFT_TRACE_RULE && ++n)
-            tell_rule(r, t, j);
-        if (!after && t->has_packet && !ip_equal(&t->to, &vip))
-            after = t;
+        const char *text = observer_rule_text(r->o, t);
+        if (!*text)
+            continue;
+        bool far = t->jump_to[0];
+        journey_saw(j, -1, "%s %s %s: %s  => %s%s%s", nft_family_text(t->family), t->table,
+                    t->chain, text, nft_verdict_text(t->verdict), far ? " " : "", t->jump_to);
+        n++;
     }
-    if (!n)
+    return n;
+}
+
+static void tell_rules(struct request *r, struct journey *j)
+{
+    const struct nft_trace *choice = find_choice(r);
+    char to[TEXT_ADDRESS], name[300];
+    journey_step(j, "rule and endpoint");
+    if (!tell_rules_until(r, choice, j))
         journey_missed(j, "a rule that the connection attempt met");
-    else if (after)
-        journey_saw(j, -1, "in chain %s the packet is for %s (%s): this is the choice",
-                    after->chain, endpoint(&after->to, after->to_port, to),
-                    observer_name_of(r->o, &after->to, name));
-    else if (r->flow && !ip_equal(&r->flow->reply.from, &vip))
-        journey_saw(j, -1, "chosen endpoint (from the connection table): %s (%s)",
+    else if (choice)
+        journey_saw(j, -1, "by chain %s the packet is for %s, %s: this is the choice",
+                    choice->chain, endpoint(&choice->to, choice->to_port, to),
+                    observer_name_of(r->o, &choice->to, name));
+    else if (r->flow && !ip_equal(&r->flow->reply.from, &r->syn->to))
+        journey_saw(j, -1, "chosen, by the connection table: %s, %s",
                     endpoint(&r->flow->reply.from, r->flow->reply.from_port, to),
                     observer_name_of(r->o, &r->flow->reply.from, name));
     else
@@ -286,6 +301,19 @@ static void tell_route(struct request *r, struct journey *j)
                 via ? ip_text(&route.gateway, gateway) : "");
 }
 
+/* What the server answered must fit what was seen on its link. */
+static void tell_own_words(const struct request *r, const struct watched_pod *pod,
+                           const char *client, struct journey *j)
+{
+    size_t line = strcspn(r->ran.out.p, "\n");
+    json_t *json = json_loadb(r->ran.out.p, line, 0, NULL);
+    if (!str_eq(json_text(json, "pod"), pod->name) || !str_eq(json_text(json, "client"), client))
+        journey_missed(j, "the same in the answer of the pod: %.*s", (int)line, r->ran.out.p);
+    else
+        journey_saw(j, -1, "the pod itself says: %.*s", (int)line, r->ran.out.p);
+    json_decref(json);
+}
+
 static void tell_arrival(const struct request *r, struct journey *j)
 {
     char from[TEXT_ADDRESS], to[TEXT_ADDRESS];
@@ -303,11 +331,7 @@ static void tell_arrival(const struct request *r, struct journey *j)
                 ip_equal(&p->from, &r->syn->from)
                     ? "the source is the client's own address: nothing was masqueraded"
                     : "the source is not the client's address: it was masqueraded");
-    size_t line = strcspn(r->ran.out.p, "\n");
-    if (r->ran.out.p[0] == '{')
-        journey_saw(j, -1, "the pod itself says: %.*s", (int)line, r->ran.out.p);
-    else
-        journey_missed(j, "what the pod itself says");
+    tell_own_words(r, pod, endpoint(&p->from, p->from_port, from), j);
 }
 
 static void tell_conntrack(const struct request *r, struct journey *j)

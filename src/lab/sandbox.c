@@ -116,9 +116,22 @@ static int wait_signal(const sigset_t *set, int64_t until_ns)
     return s > 0 ? s : 0;
 }
 
+static long pre_stop_seconds(const struct runner *r)
+{
+    long seconds = 0;
+    for (unsigned i = 0; i < n_containers(r); i++)
+        seconds = MAX(seconds, r->s->spec->containers[i].pre_stop_seconds);
+    return seconds;
+}
+
+/* The hooks before the end and the end itself share the grace period. */
 static noreturn_fn void end_all(struct runner *r, const sigset_t *set)
 {
-    int64_t until = clock_ns() + (r->s->spec ? r->s->spec->grace_seconds : 0) * 1000000000LL;
+    int64_t now = clock_ns(), hook = now + pre_stop_seconds(r) * 1000000000LL;
+    int64_t until = now + (r->s->spec ? r->s->spec->grace_seconds : 0) * 1000000000LL;
+    for (hook = MIN(hook, until); clock_ns() < hook;)
+        if (wait_signal(set, hook) == SIGCHLD)
+            reap(r);
     for (unsigned i = 0; i < n_containers(r); i++) {
         if (r->pids[i])
             kill(r->pids[i], SIGTERM);

@@ -39,13 +39,13 @@ static void read_answers(struct spread *s, char *text)
     }
 }
 
-int spread_measure(pid_t client, const char *name, unsigned requests, struct spread *ret,
-                   struct err *e)
+int spread_measure(pid_t client, const char *name, unsigned requests, const char *patience,
+                   struct spread *ret, struct err *e)
 {
     char url[300];
     struct ran r;
-    const char *const argv[] = { "curl", "-s", "--connect-timeout", "1", "--max-time",
-                                 "3",    "-H", "Connection: close", url, NULL };
+    const char *const argv[] = { "curl", "-s", "--connect-timeout", patience, "--max-time",
+                                 "3",    "-H", "Connection: close", url,      NULL };
     snprintf(url, sizeof url, "http://%s/?request=[1-%u]", name, requests);
     int code = enter_run(client, argv, SPREAD_NS, &r, e);
     if (code < 0)

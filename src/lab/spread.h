@@ -21,9 +21,10 @@ struct spread {
     int64_t ns;
 };
 
-/* By an unmodified curl inside of the pod with this process; each request is a connection. */
-int spread_measure(pid_t client, const char *name, unsigned requests, struct spread *ret,
-                   struct err *e);
+/* By an unmodified curl inside of the pod with this process; each request is a connection, and
+ * gives up when it takes more than `patience` seconds ("0.5"). */
+int spread_measure(pid_t client, const char *name, unsigned requests, const char *patience,
+                   struct spread *ret, struct err *e);
 uint64_t spread_of(const struct spread *s, const char *pod);
 void spread_print(const struct spread *s, const char *title, FILE *out);
 /* All requests answered, by exactly these pods (NULL at the end), none of them by less than half of

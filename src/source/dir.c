@@ -81,30 +81,37 @@ static bool is_new_file(const struct folder *f, const char *name)
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
 }
 
-static void file_event(struct dir_source *s, struct folder *f, const struct inotify_event *ev)
+/* False: the folder has to be scanned to find out what this means. */
+static bool file_event(struct dir_source *s, struct folder *f, const struct inotify_event *ev)
 {
-    struct file *file = folder_file(s, f, ev->name, ev->mask & (IN_CREATE | IN_MODIFY));
+    bool appears = ev->mask & (IN_CREATE | IN_MODIFY | IN_MOVED_TO);
+    if (!ev->len || ev->mask & IN_ISDIR)
+        return false;
+    if (ev->name[0] == '.')
+        return !f->has_links; /* links may lead through it, as through "..data" */
+    if (!is_manifest(ev->name))
+        return ev->mask & (IN_MODIFY | IN_CLOSE_WRITE);
+    struct file *file = folder_file(s, f, ev->name, appears);
     if (!file)
-        return;
-    file->touched = true;
+        return false;
     if (ev->mask & IN_MODIFY || (ev->mask & IN_CREATE && is_new_file(f, ev->name)))
         file->written_ns = clock_ns();
     if (ev->mask & (IN_CLOSE_WRITE | IN_MOVED_TO))
         file->written_ns = 0;
+    file->touched = true;
+    file_note(s, file);
+    return true;
 }
 
 static void folder_event(struct dir_source *s, struct folder *f, const struct inotify_event *ev)
 {
-    bool is_file = ev->len && !(ev->mask & IN_ISDIR);
-    if (is_file && ev->mask & (IN_MODIFY | IN_CLOSE_WRITE) && !is_manifest(ev->name))
+    if (file_event(s, f, ev))
         return;
     f->dirty = true;
     if (ev->mask & IN_IGNORED)
         f->wd = -1;
     if (f->parent && ev->mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF))
         f->parent->dirty = true;
-    if (is_file)
-        file_event(s, f, ev);
 }
 
 /* The target of a symbolic link has changed: look at all of them again. */
@@ -158,6 +165,8 @@ void dir_drain_events(struct dir_source *s)
 
 static bool any_dirty(const struct dir_source *s)
 {
+    if (s->changed.n)
+        return true;
     vec_each (it, &s->folders)
         if ((*it)->dirty)
             return true;
@@ -302,6 +311,8 @@ int dir_source_open(uv_loop_t *loop, const char *const *dirs, size_t n, const st
         return r;
     }
     settle(s);
+    for (size_t i = 0; i < s->changed.n && !loop; i++)
+        dir_problem(s, "%s: changes faster than it can be read", s->changed.items[i]->path);
     (void)malloc_trim(0); /* the trees of large files leave far more than what stays */
     if (any_dirty(s) && s->watch)
         (void)uv_timer_start(&s->watch->settle, on_settle, SETTLE_MAX_MS, 0);
@@ -320,6 +331,7 @@ void dir_source_close(struct dir_source *s)
     free(s->roots);
     vec_done(&s->folders);
     vec_done(&s->load);
+    vec_done(&s->changed);
     claims_done(&s->claims);
     watch_close(s->watch);
     free(s);

@@ -25,8 +25,7 @@ struct sink {
     void (*del)(void *ctx, enum kind kind, const char *ns, const char *name);
     void (*synced)(void *ctx);                    /* after the first full read */
     void (*problem)(void *ctx, const char *text); /* one sentence, "FILE:LINE: ..." */
-    void (*settled)(
-        void *ctx); /* after each batch of changes, the first read included; may be NULL */
+    void (*settled)(void *ctx); /* after each batch, the first read included; may be NULL */
 };
 
 #define DIR_FILE_BYTES_MAX (64L * 1024 * 1024)

@@ -28,6 +28,7 @@ struct file {
     bool seen;          /* by the running scan */
     bool touched;       /* to be read whatever its identity says */
     bool queued;        /* in the load list */
+    bool changed;       /* in the list of those of which an event told */
     int64_t written_ns; /* last write without a close so far, monotonic; 0: none */
 };
 
@@ -51,6 +52,7 @@ struct dir_source {
     struct folder **roots;
     size_t n_roots;
     VEC(struct folder *) folders; /* all, flat */
+    VEC(struct file *) changed;   /* to be looked at, though their folder need not be scanned */
     VEC(struct file *) load;      /* to be read in this batch */
     size_t n_files;
     struct claims claims;
@@ -77,8 +79,9 @@ char *path_join(const char *folder, const char *name);    /* to be freed */
 bool is_manifest(const char *name);
 /* The file of that name, made when it is new and looks like a manifest; may be NULL. */
 struct file *folder_file(struct dir_source *s, struct folder *f, const char *name, bool make);
-/* Scans every dirty folder; files that are new or changed are put in the load list, gone ones lose
- * their objects. */
+void file_note(struct dir_source *s, struct file *f); /* puts it in the list of changed ones */
+/* Looks at every changed file and scans every dirty folder; files that are new or changed are put
+ * in the load list, gone ones lose their objects. */
 void dir_scan(struct dir_source *s);
 
 /* dir_load.c */

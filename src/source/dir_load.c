@@ -267,7 +267,7 @@ static char *read_text(struct dir_source *s, struct file *f, size_t *ret_len)
     dir_drain_events(s);
     if (is_being_written(f) || n != st.st_size || !identity_equal(&id, &f->id)) {
         f->touched = true;
-        f->folder->dirty = true;
+        file_note(s, f);
         s->postponed = true;
         return NULL;
     }

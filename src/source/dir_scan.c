@@ -49,13 +49,21 @@ void folder_free(struct dir_source *s, struct folder *f)
     free(f);
 }
 
-/* Objects first, memory later: a file in the load list must not disappear under it. */
+static void take_out(struct file **items, size_t *n, const struct file *f)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (items[i] == f)
+            items[i--] = items[--*n];
+}
+
+/* Objects first, memory later: a file in one of the lists must not disappear under it. */
 static void remove_file(struct dir_source *s, struct file *f)
 {
     file_forget(s, f);
-    for (size_t i = 0; f->queued && i < s->load.n; i++)
-        if (s->load.items[i] == f)
-            vec_swap_remove(&s->load, i--);
+    if (f->queued)
+        take_out(s->load.items, &s->load.n, f);
+    if (f->changed)
+        take_out(s->changed.items, &s->changed.n, f);
     s->n_files--;
     file_free(f);
 }
@@ -244,8 +252,49 @@ static void scan_folder(struct dir_source *s, struct folder *f)
     remove_unseen(s, f);
 }
 
+void file_note(struct dir_source *s, struct file *f)
+{
+    if (f->changed)
+        return;
+    f->changed = true;
+    vec_push(&s->changed, f);
+}
+
+static const char *name_of(const struct file *f)
+{
+    return strrchr(f->path, '/') + 1;
+}
+
+/* Cheaper than a scan of the whole folder, which would look at each of its files. */
+static void look_at(struct dir_source *s, struct file *f)
+{
+    struct folder *folder = f->folder;
+    struct stat st;
+    bool there = lstat(f->path, &st) == 0;
+    if (there && S_ISREG(st.st_mode)) {
+        file_queue(s, f);
+    } else if (!there && errno == ENOENT) {
+        cleanup_free char *name = xstrdup(name_of(f));
+        ht_del_str(&folder->files, name);
+        remove_file(s, f);
+    } else {
+        folder->dirty = true; /* a link, or a folder of that name */
+    }
+}
+
+static void look_at_changed(struct dir_source *s)
+{
+    while (s->changed.n) {
+        struct file *f = s->changed.items[--s->changed.n];
+        f->changed = false;
+        if (!f->folder->dirty)
+            look_at(s, f);
+    }
+}
+
 void dir_scan(struct dir_source *s)
 {
+    look_at_changed(s);
     /* Scans add folders and take some out, so the list is looked at afresh after each. */
     for (size_t i = 0; i < s->folders.n;) {
         struct folder *f = s->folders.items[i];

@@ -92,17 +92,18 @@ static void index_slice(struct store *s, const struct object *o)
         return;
     struct slice_set *set = index_find(&s->slices_of, o->meta.namespace, service);
     uint32_t n = set ? set->n : 0;
-    if (!set || n == set->capacity) {
-        uint32_t capacity = set ? 2 * n : 1;
+    bool grows = !set || n == set->capacity;
+    if (grows) {
+        /* Out of the index while it may move in memory. */
+        (void)index_remove(&s->slices_of, o->meta.namespace, service);
+        uint32_t capacity = n ? 2 * n : 1;
         set = xrealloc(set, sizeof *set + capacity * sizeof set->items[0]);
         set->capacity = capacity;
     }
     set->items[n] = o;
     set->n = n + 1;
-    if (n == 0)
-        index_put(&s->slices_of, set);
-    else
-        index_replace(&s->slices_of, set);
+    if (grows)
+        (void)index_put(&s->slices_of, set);
 }
 
 /* A set's key lies in its first slice; any of them will do. */

@@ -1,10 +1,10 @@
 /* The store: typed maps of objects by namespace and name, with one writer and a change feed.
  *
- * It lives on the control thread; nothing here is thread-safe. Sources write, consumers (DNS snapshot,
- * endpoint planner, proxy model) listen and read. Every change raises the revision by one. Listeners
- * are called at once, in the order in which they were added, while both the old and the new object are
- * alive; what they want to keep they copy. A listener may write to the store (the planner does): those
- * changes are queued and told after the current one. */
+ * It lives on the control thread; nothing here is thread-safe. Sources write, consumers (DNS
+ * snapshot, endpoint planner, proxy model) listen and read. Every change raises the revision by
+ * one. Listeners are called at once, in the order in which they were added, while both the old and
+ * the new object are alive; what they want to keep they copy. A listener may write to the store
+ * (the planner does): those changes are queued and told after the current one. */
 #pragma once
 
 #include "kube/object.h"
@@ -26,7 +26,8 @@ void store_free(struct store *s);
 /* Takes ownership. An object equal to what is there is dropped without a change. */
 void store_put(struct store *s, struct object *o);
 void store_delete(struct store *s, enum kind kind, const char *ns, const char *name);
-const struct object *store_get(const struct store *s, enum kind kind, const char *ns, const char *name);
+const struct object *store_get(const struct store *s, enum kind kind, const char *ns,
+                               const char *name);
 size_t store_count(const struct store *s, enum kind kind);
 uint64_t store_revision(const struct store *s);
 int64_t store_changed_unix(const struct store *s); /* Unix seconds of the last change, 0: never */

@@ -3,6 +3,7 @@ import os
 import pathlib
 import sys
 
+import dns  # noqa: F401  dnspython, before a test's path offers bench/dns.py under that name
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

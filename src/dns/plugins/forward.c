@@ -51,7 +51,8 @@ static void build_message(struct attempt *t)
     put_u16(out + 2, q->msg.flags & (FLAG_RD | FLAG_CD | FLAG_AD));
     put_u16(out + MSG_HEADER + q->msg.q.name.len + 2, q->msg.q.class);
     if (size && edns->do_bit)
-        out[t->len - 4] |= 0x80; /* the OPT is the last record: size, rcode, version, flags, length */
+        out[t->len - 4] |=
+            0x80; /* the OPT is the last record: size, rcode, version, flags, length */
     t->msg = out;
 }
 
@@ -130,8 +131,12 @@ static void on_done(void *ctx, const struct upstream_reply *reply)
 static bool ask(struct attempt *t, enum step *ret_step)
 {
     struct upstream_reply error;
-    struct upstream_request r = { .msg = t->msg, .len = t->len, .q = &t->q->msg.q, .tcp = t->tcp,
-                                  .read_ns = t->f->read_ns, .limit_ns = t->limit_ns };
+    struct upstream_request r = { .msg = t->msg,
+                                  .len = t->len,
+                                  .q = &t->q->msg.q,
+                                  .tcp = t->tcp,
+                                  .read_ns = t->f->read_ns,
+                                  .limit_ns = t->limit_ns };
     struct exchange *x = upstream_ask(t->uw, t->current, &r, on_done, t, &error);
     if (!x) {
         bool ours = error.error == -ENOBUFS || error.error == -EMFILE || error.error == -ENOMEM;
@@ -154,7 +159,8 @@ static unsigned tries_max(const struct attempt *t)
     return max < 0 ? 2u * t->n : max == 0 ? FORWARD_TRIES_MAX : (unsigned)max;
 }
 
-/* The next that is up. When all are down health checks may be what is broken: one by lot is tried. */
+/* The next that is up. When all are down health checks may be what is broken: one by lot is tried.
+ */
 static struct upstream *next_upstream(struct attempt *t)
 {
     if (t->tries++ >= tries_max(t) || clock_ns() >= t->limit_ns)
@@ -248,7 +254,8 @@ static enum step on_reply(struct query *q, void *conf, void *data)
             upstream_check(t->uw, t->current);
             return try_next(t);
         }
-        *m = (struct msg){ .flags = flags, .rcode = flags & 15 }; /* cut in the middle of a record */
+        *m =
+            (struct msg){ .flags = flags, .rcode = flags & 15 }; /* cut in the middle of a record */
     }
     upstream_observe(t->uw, t->current, m->rcode, reply->elapsed_ns);
     return judge(t, m);

@@ -1,5 +1,5 @@
-/* `forward`: what its files share. A server block may have several forward lines; a query goes to the
- * first whose FROM covers it. */
+/* `forward`: what its files share. A server block may have several forward lines; a query goes to
+ * the first whose FROM covers it. */
 #pragma once
 
 #include "dns/plugin.h"
@@ -8,8 +8,8 @@
 #define FORWARD_TO_MAX    15 /* upstreams of a line at one time, as the reference */
 #define FORWARD_SEEN_MAX  64 /* upstreams that a line has had while its resolv.conf changed */
 #define FORWARD_TIME_NS   5000000000LL /* for a query, all tries together */
-#define FORWARD_TRIES_MAX 64 /* of a query, even with max_connect_attempts 0 */
-#define FORWARD_FILE_MAX  65536 /* bytes of a resolv.conf */
+#define FORWARD_TRIES_MAX 64           /* of a query, even with max_connect_attempts 0 */
+#define FORWARD_FILE_MAX  65536        /* bytes of a resolv.conf */
 
 enum forward_policy { POLICY_RANDOM, POLICY_ROUND_ROBIN, POLICY_SEQUENTIAL };
 
@@ -53,7 +53,7 @@ struct forward {
 struct forward_block {
     struct forward *items;
     unsigned n;
-    unsigned n_upstreams; /* ids that were given */
+    unsigned n_upstreams;             /* ids that were given */
     struct upstream_worker **workers; /* by worker index; made at the first query */
     unsigned n_workers;
     uv_loop_t *loop;

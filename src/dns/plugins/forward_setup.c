@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#define EXPIRE_NS   10000000000LL
-#define READ_NS     2000000000LL
-#define CHECK_NS    500000000LL
-#define MAX_FAILS   2
-#define RCODES_MAX  32
+#define EXPIRE_NS  10000000000LL
+#define READ_NS    2000000000LL
+#define CHECK_NS   500000000LL
+#define MAX_FAILS  2
+#define RCODES_MAX 32
 
 static int no_args(struct dispenser *d, struct err *e)
 {
@@ -292,9 +292,10 @@ static int read_from(struct setup *s, struct forward *f, struct dispenser *d, st
     if (zone_expand(dispenser_val(d), setup_arena(s), &zones, e) < 0)
         return dispenser_err(d, e, "%s", e->text);
     if (zones.n > 1)
-        log_warning("plugin/forward: unsupported CIDR notation: '%s' expands to %zu zones. Using only "
-                    "'%s'.",
-                    dispenser_val(d), zones.n, zones.items[0]);
+        log_warning(
+            "plugin/forward: unsupported CIDR notation: '%s' expands to %zu zones. Using only "
+            "'%s'.",
+            dispenser_val(d), zones.n, zones.items[0]);
     zones.n = MIN(zones.n, 1u);
     f->from = zone_set_new(setup_arena(s), &zones);
     return 0;
@@ -405,5 +406,6 @@ static int forward_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_forward = { .name = "forward", .setup = forward_setup,
+const struct plugin plugin_forward = { .name = "forward",
+                                       .setup = forward_setup,
                                        .repeatable = true };

@@ -1,5 +1,5 @@
-/* Where `forward` sends to: TO arguments, resolv.conf-style files, and how the list follows a file that
- * changes. All on the control thread. */
+/* Where `forward` sends to: TO arguments, resolv.conf-style files, and how the list follows a file
+ * that changes. All on the control thread. */
 #include "dns/plugins/forward.h"
 
 #include <errno.h>
@@ -15,8 +15,8 @@
 
 /* ---- one TO ---- */
 
-/* "fe80::1%eth0": takes the zone out of text; the interface's number, 0 for none, -1 for one that is not
- * there. */
+/* "fe80::1%eth0": takes the zone out of text; the interface's number, 0 for none, -1 for one that
+ * is not there. */
 static int take_zone(char *text)
 {
     char *percent = strchr(text, '%');
@@ -81,8 +81,8 @@ static int check_scheme(const char **text, struct err *e)
         *text += strlen("dns://");
     for (size_t i = 0; i < ARRAY_SIZE(later); i++)
         if (str_starts(*text, later[i]))
-            return err_set(e, ERR_UNSUPPORTED, "'%s': upstreams with %s are not supported yet", *text,
-                           later[i]);
+            return err_set(e, ERR_UNSUPPORTED, "'%s': upstreams with %s are not supported yet",
+                           *text, later[i]);
     return 0;
 }
 
@@ -161,7 +161,8 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
     return a->ss_family == b->ss_family && memcmp(a, b, len) == 0;
 }
 
-/* The upstream of that address, made on first sight: one that comes back finds its sockets again. */
+/* The upstream of that address, made on first sight: one that comes back finds its sockets again.
+ */
 static struct upstream *upstream_of(struct forward *f, const struct sockaddr_storage *addr)
 {
     for (unsigned i = 0; i < f->n_seen; i++)
@@ -249,8 +250,8 @@ void forward_lists_free(struct forward *f)
 
 /* ---- watching ---- */
 
-/* The folder tells of a file that is replaced, the file itself of one that is written in place, also
- * through a bind mount. */
+/* The folder tells of a file that is replaced, the file itself of one that is written in place,
+ * also through a bind mount. */
 struct watched {
     struct forward_watch *watch;
     const char *path, *folder_path, *base; /* base: the path's last part */
@@ -270,10 +271,10 @@ static void settled(uv_timer_t *timer)
 {
     struct forward_watch *w = timer->data;
     struct err e = { 0 };
+    for (unsigned i = 0; i < w->n; i++) /* first, so that no change falls between the two */
+        arm(&w->files[i]);
     if (forward_list_update(w->f, &e) < 0)
         log_warning("plugin/forward: the upstreams stay as they were: %s", e.text);
-    for (unsigned i = 0; i < w->n; i++)
-        arm(&w->files[i]);
 }
 
 static void changed(uv_fs_event_t *event, const char *name, int events, int status)
@@ -294,7 +295,8 @@ static void arm(struct watched *w)
     int file = uv_fs_event_start(&w->file, changed, w->path, 0);
     int folder = uv_fs_event_start(&w->folder, changed, w->folder_path, 0);
     if (file < 0 && folder < 0)
-        log_warning("plugin/forward: %s is not watched for changes: %s", w->path, uv_strerror(file));
+        log_warning("plugin/forward: %s is not watched for changes: %s", w->path,
+                    uv_strerror(file));
 }
 
 static void add_watched(struct forward_watch *w, struct arena *a, const char *path)
@@ -304,7 +306,9 @@ static void add_watched(struct forward_watch *w, struct arena *a, const char *pa
     x->watch = w;
     x->path = path;
     x->base = slash ? slash + 1 : path;
-    x->folder_path = !slash ? "." : slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
+    x->folder_path = !slash          ? "."
+                     : slash == path ? "/"
+                                     : arena_strndup(a, path, (size_t)(slash - path));
     x->file.data = x->folder.data = x;
     uv_fs_event_init(w->f->block->loop, &x->file);
     uv_fs_event_init(w->f->block->loop, &x->folder);

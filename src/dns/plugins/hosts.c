@@ -186,7 +186,8 @@ static int check_file(const struct hosts *h, const struct dispenser *d, struct e
     } else if (errno == ENOENT) {
         log_warning("plugin/hosts: File does not exist: %s", h->path);
     } else {
-        return dispenser_err(d, e, "unable to access hosts file '%s': %s", h->path, strerror(errno));
+        return dispenser_err(d, e, "unable to access hosts file '%s': %s", h->path,
+                             strerror(errno));
     }
     return 0;
 }
@@ -209,19 +210,25 @@ static const struct hosts_name *find_name(const struct hosts_table *t, const str
 static const uint8_t *owner(const struct query *q)
 {
     const struct question *question = &q->msg.q;
-    return memcmp(question->lower, question->name.wire, question->name.len) ? question->lower : NULL;
+    return memcmp(question->lower, question->name.wire, question->name.len) ? question->lower
+                                                                            : NULL;
 }
 
-/* The table may be replaced while the query waits for nobody: what is added lives until the batch ends,
- * and the chain copies it before it waits. */
+/* The table may be replaced while the query waits for nobody: what is added lives until the batch
+ * ends, and the chain copies it before it waits. */
 static enum step answer(struct query *q, const struct hosts *h, uint16_t type, const uint8_t *rdata,
                         uint16_t n, uint16_t rdlen)
 {
     q->reply.flags |= FLAG_AA;
     if (n)
         query_add(q, SECTION_ANSWER,
-                  (struct rrset){ .owner = owner(q), .rdata = rdata, .ttl = h->ttl, .type = type,
-                                  .class = CLASS_IN, .count = n, .rdlen = rdlen });
+                  (struct rrset){ .owner = owner(q),
+                                  .rdata = rdata,
+                                  .ttl = h->ttl,
+                                  .type = type,
+                                  .class = CLASS_IN,
+                                  .count = n,
+                                  .rdlen = rdlen });
     return STEP_DONE;
 }
 

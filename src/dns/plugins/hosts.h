@@ -1,13 +1,14 @@
-/* `hosts`: the table of names and addresses that the step reads. Built as a whole from a file and the
- * Corefile's own lines, never changed afterwards, published by RCU. */
+/* `hosts`: the table of names and addresses that the step reads. Built as a whole from a file and
+ * the Corefile's own lines, never changed afterwards, published by RCU. */
 #pragma once
 
 #include "base/ht.h"
 #include "dns/plugin.h"
 
 #define HOSTS_FILE_MAX (64 << 20) /* bytes */
-#define HOSTS_PER_NAME 4000       /* addresses of a name, names of an address: what a message can hold */
-#define HOSTS_LINE_MAX 65536      /* bytes of a line */
+#define HOSTS_PER_NAME 4000  /* addresses of a name, names of an address: what a message can hold  \
+                              */
+#define HOSTS_LINE_MAX 65536 /* bytes of a line */
 
 /* The addresses of a name. */
 struct hosts_name {
@@ -40,8 +41,8 @@ struct hosts_rules {
     bool reverse;                 /* addresses lead to names too */
 };
 
-/* From several texts in hosts(5) format, in order. What cannot be read is left out and logged, the first
- * line of each source by number. */
+/* From several texts in hosts(5) format, in order. What cannot be read is left out and logged, the
+ * first line of each source by number. */
 struct hosts_table *hosts_table_new(const struct hosts_source *sources, size_t n,
                                     const struct hosts_rules *rules);
 void hosts_table_free(void *table);

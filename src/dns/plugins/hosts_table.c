@@ -30,11 +30,11 @@ static struct growing *growing_of(struct ht *t, const void *key, size_t len)
     return g;
 }
 
-#define append(v, bytes, len)                          \
-    do {                                               \
-        vec_reserve(v, (v)->n + (len));                \
-        memcpy((v)->items + (v)->n, bytes, len);       \
-        (v)->n += (len);                               \
+#define append(v, bytes, len)                                                                      \
+    do {                                                                                           \
+        vec_reserve(v, (v)->n + (len));                                                            \
+        memcpy((v)->items + (v)->n, bytes, len);                                                   \
+        (v)->n += (len);                                                                           \
     } while (0)
 
 static void add_forward(struct builder *b, const uint8_t *wire, size_t len, const struct ip *ip)
@@ -153,8 +153,7 @@ static void add_source(struct builder *b, const struct hosts_source *s)
 static void freeze_names(struct builder *b)
 {
     struct arena *a = &b->table->arena;
-    ht_each(e, &b->names)
-    {
+    ht_each (e, &b->names) {
         struct growing *g = e->value;
         struct hosts_name *n = arena_alloc(a, sizeof *n);
         n->v4 = arena_memdup(a, g->v4.items, g->v4.n);
@@ -168,8 +167,7 @@ static void freeze_names(struct builder *b)
 static void freeze_addrs(struct builder *b)
 {
     struct arena *a = &b->table->arena;
-    ht_each(e, &b->addrs)
-    {
+    ht_each (e, &b->addrs) {
         struct growing *g = e->value;
         struct hosts_addr *n = arena_alloc(a, sizeof *n);
         n->names = arena_memdup(a, g->names.items, g->names.n);
@@ -180,8 +178,7 @@ static void freeze_addrs(struct builder *b)
 
 static void growing_done(struct ht *t)
 {
-    ht_each(e, t)
-    {
+    ht_each (e, t) {
         struct growing *g = e->value;
         vec_done(&g->v4);
         vec_done(&g->v6);
@@ -200,9 +197,10 @@ struct hosts_table *hosts_table_new(const struct hosts_source *sources, size_t n
     for (size_t i = 0; i < n; i++)
         add_source(&b, &sources[i]);
     if (b.cut)
-        log_warning("plugin/hosts: %u entries are left out: more than %d addresses of a name, or names "
-                    "of an address",
-                    b.cut, HOSTS_PER_NAME);
+        log_warning(
+            "plugin/hosts: %u entries are left out: more than %d addresses of a name, or names "
+            "of an address",
+            b.cut, HOSTS_PER_NAME);
     freeze_names(&b);
     freeze_addrs(&b);
     growing_done(&b.names);

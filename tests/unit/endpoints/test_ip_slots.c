@@ -146,7 +146,7 @@ static void test_random(void **state)
     struct model m = { 0 };
     struct rand r = { { 1, 2, 3, 4 } };
     struct ip_slots s = make("10.0.0.0/27");
-    for (unsigned round = 0; round < 5000; round++) {
+    for (unsigned round = 0; round < 2000; round++) {
         random_step(&s, claims, &m, &r);
         ip_slots_settle(&s);
         expect_moved_told(&s, claims, &m);

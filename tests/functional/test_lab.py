@@ -1,0 +1,319 @@
+"""The lab: nodes and pods as namespaces, without root, and nothing left behind."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+NODES = """
+kind: Node
+apiVersion: v1
+metadata: {name: n1}
+spec: {podCIDR: 10.244.1.0/24}
+status: {addresses: [{type: InternalIP, address: 172.18.0.11}]}
+---
+kind: Node
+apiVersion: v1
+metadata: {name: n2}
+spec: {podCIDR: 10.244.2.0/24}
+status: {addresses: [{type: InternalIP, address: 172.18.0.12}]}
+"""
+
+POD = """
+kind: Pod
+apiVersion: v1
+metadata: {name: NAME, namespace: app, labels: {app: NAME}}
+spec:
+  nodeName: NODE
+  terminationGracePeriodSeconds: 1
+  containers:
+    - name: web
+      image: signpost
+      args: [lab, backend, --port, "8080"]
+      readinessProbe: {httpGet: {port: 8080, path: /ready}, periodSeconds: 1, failureThreshold: 1}
+"""
+
+
+def pod(name, node, **changes):
+    text = POD.replace("NAME", name).replace("NODE", node)
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
+
+
+class Lab:
+    """A running lab and its folder of manifests."""
+
+    def __init__(self, program, tmp):
+        self.program = program
+        self.source = tmp / "manifests"
+        self.dir = tmp / "lab"
+        self.source.mkdir()
+
+    def call(self, *args, check=True):
+        done = subprocess.run([self.program, "lab", args[0], "--dir", str(self.dir), *args[1:]],
+                              capture_output=True, text=True, timeout=90, check=False)
+        if check and done.returncode:
+            raise AssertionError("%s: %s%s" % (args, done.stdout, done.stderr))
+        return done
+
+    def run(self, where, *command, check=True):
+        return self.call("exec", where, "--", *command, check=check).stdout
+
+    def write(self, name, text):
+        hidden = self.source / ("." + name)
+        hidden.write_text(text)
+        hidden.rename(self.source / name)
+
+    def object(self, name):
+        return json.loads((self.dir / "objects" / (name + ".json")).read_text())
+
+    def pid(self):
+        return int((self.dir / "pid").read_text())
+
+
+def wait(what, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what():
+            return
+        time.sleep(0.02)
+    raise AssertionError("not within %s s" % seconds)
+
+
+def is_ready(thing):
+    return any(c["type"] == "Ready" and c["status"] == "True"
+               for c in thing["status"]["conditions"])
+
+
+@pytest.fixture(scope="module")
+def world(signpost, tmp_path_factory):
+    """A lab of two nodes and three pods that all tests here share."""
+    if subprocess.run(["unshare", "-Urnmp", "--fork", "true"], check=False).returncode:
+        pytest.skip("this machine gives no user namespaces")
+    # Sockets and mounts want short paths: pytest's own are long.
+    tmp = pathlib.Path(subprocess.check_output(["mktemp", "-d", "/tmp/lab-XXXXXX"],
+                                               text=True).strip())
+    lab = Lab(signpost, tmp)
+    lab.write("nodes.yaml", NODES)
+    lab.write("client.yaml", pod("client", "n1"))
+    lab.write("near.yaml", pod("near", "n1"))
+    lab.write("far.yaml", pod("far", "n2"))
+    lab.call("up", str(lab.source))
+    yield lab
+    lab.call("down", check=False)
+    shutil.rmtree(tmp, ignore_errors=True)
+
+
+def address(lab, name):
+    return lab.object("pod_app_" + name)["status"]["podIP"]
+
+
+def test_addresses_are_of_the_nodes(world):
+    assert address(world, "client").startswith("10.244.1.")
+    assert address(world, "far").startswith("10.244.2.")
+    status = world.object("pod_app_far")["status"]
+    assert status["phase"] == "Running"
+    assert status["hostIP"] == "172.18.0.12"
+    assert is_ready(world.object("pod_app_far"))
+
+
+@pytest.mark.parametrize("name", ["near", "far"])
+def test_pods_reach_each_other_without_translation(world, name):
+    answer = json.loads(world.run("app/client", "curl", "-sS", "-m", "5",
+                                  "http://%s:8080/" % address(world, name)))
+    assert answer["pod"] == name
+    assert answer["client"].split(":")[0] == address(world, "client")
+    assert answer["local"] == address(world, name) + ":8080"
+
+
+def test_files_are_those_of_a_kubelet(world):
+    assert world.run("app/client", "cat", "/etc/resolv.conf") == (
+        "search app.svc.cluster.local svc.cluster.local cluster.local\n"
+        "nameserver 10.96.0.10\n"
+        "options ndots:5\n")
+    hosts = world.run("app/client", "cat", "/etc/hosts")
+    assert hosts.startswith("# Kubernetes-managed hosts file.\n")
+    assert hosts.endswith("%s\tclient\n" % address(world, "client"))
+    assert world.run("app/client", "hostname").strip() == "client"
+    assert world.run("app/client", "getent", "hosts", "client").split() == [
+        address(world, "client"), "client"]
+
+
+def test_a_pod_cannot_touch_this_machine(world):
+    for path in ["/usr/lab-was-here", "/etc/../usr/bin/lab-was-here", "/.lab/etc/lab-was-here"]:
+        assert world.call("exec", "app/client", "--", "touch", path, check=False).returncode
+        assert not os.path.exists(path)
+    world.run("app/client", "touch", "/tmp/lab-was-here", "/etc/lab-was-here")
+    assert not os.path.exists("/tmp/lab-was-here")
+    assert not os.path.exists("/etc/lab-was-here")
+    links = world.run("app/client", "cat", "/proc/net/dev")
+    assert re.findall(r"^ *(\w+):", links, re.M) in (["lo", "eth0"], ["eth0", "lo"])
+
+
+def test_exec_hands_the_status_on(world):
+    assert world.call("exec", "app/client", "--", "sh", "-c", "exit 7", check=False).returncode == 7
+    assert world.call("exec", "app/client", "--", "no-such", check=False).returncode == 127
+    missing = world.call("exec", "app/nobody", "--", "true", check=False)
+    assert missing.returncode == 1
+    assert "no pod app/nobody" in missing.stderr
+
+
+def test_exec_in_a_node(world):
+    done = world.call("exec", "--node", "n1", "--", "hostname")
+    assert done.stdout == "n1\n"
+
+
+def test_status_shows_all(world):
+    text = world.call("status").stdout
+    for word in ["n1", "172.18.0.12", "app/client", address(world, "far"), "ready"]:
+        assert word in text
+
+
+def test_a_second_lab_in_the_same_place_is_refused(world):
+    again = world.call("up", str(world.source), check=False)
+    assert again.returncode == 1
+    assert "already runs" in again.stderr
+    assert world.run("app/client", "true") == ""
+
+
+def test_a_pod_comes_and_goes_with_its_manifest(world):
+    world.write("extra.yaml", pod("extra", "n2"))
+    path = world.dir / "objects" / "pod_app_extra.json"
+    wait(lambda: path.exists() and is_ready(world.object("pod_app_extra")))
+    pid = int((world.dir / "pods" / "app_extra" / "pid").read_text())
+    (world.source / "extra.yaml").unlink()
+    wait(lambda: not path.exists())
+    assert not os.path.exists("/proc/%d/root" % pid)
+    assert not (world.dir / "pods" / "app_extra").exists()
+
+
+def test_readiness_follows_the_probe(world):
+    world.run("app/near", "touch", "/tmp/unready")
+    wait(lambda: not is_ready(world.object("pod_app_near")))
+    world.run("app/near", "rm", "/tmp/unready")
+    wait(lambda: is_ready(world.object("pod_app_near")))
+
+
+def test_readiness_of_the_manifest_wins(world):
+    told = pod("near", "n1") + "status: {conditions: [{type: Ready, status: 'False'}]}\n"
+    world.write("near.yaml", told)
+    wait(lambda: not is_ready(world.object("pod_app_near")))
+    world.write("near.yaml", pod("near", "n1"))
+    wait(lambda: is_ready(world.object("pod_app_near")))
+
+
+def test_a_changed_spec_is_a_new_pod(world):
+    pid = (world.dir / "pods" / "app_near" / "pid").read_text()
+    world.write("near.yaml", pod("near", "n1").replace("--port", "--name, other, --port"))
+
+    def is_new():
+        try:
+            now = (world.dir / "pods" / "app_near" / "pid").read_text()
+            return now != pid and is_ready(world.object("pod_app_near"))
+        except FileNotFoundError:
+            return False
+
+    wait(is_new)
+    answer = world.run("app/client", "curl", "-sS", "http://%s:8080/" % address(world, "near"))
+    assert json.loads(answer)["pod"] == "other"
+
+
+def test_a_broken_file_keeps_its_pods(world):
+    world.write("far.yaml", "kind: Pod\nmetadata: {name: far\n")
+    wait(lambda: "far.yaml:" in (world.dir / "log").read_text())
+    assert is_ready(world.object("pod_app_far"))
+    world.write("far.yaml", pod("far", "n2"))
+    assert world.run("app/far", "true") == ""
+
+
+def test_what_is_not_offered_is_refused_by_name(world):
+    world.write("odd.yaml", pod("odd", "n1", containers="initContainers: [{name: x}]\n  containers"))
+    path = world.dir / "objects" / "pod_app_odd.json"
+    wait(path.exists)
+    status = world.object("pod_app_odd")["status"]
+    assert status["phase"] == "Pending"
+    assert "initContainers are not offered" in status["message"]
+    (world.source / "odd.yaml").unlink()
+    wait(lambda: not path.exists())
+
+
+def test_a_config_map_is_a_folder_that_follows(world):
+    world.write("map.yaml", "kind: ConfigMap\nmetadata: {name: m, namespace: app}\n"
+                            "data: {word: one}\n")
+    world.write("reader.yaml", pod("reader", "n1").replace(
+        "spec:\n", "spec:\n  volumes: [{name: v, configMap: {name: m}}]\n").replace(
+        "image: signpost\n",
+        "image: signpost\n      volumeMounts: [{name: v, mountPath: /etc/words}]\n"))
+    path = world.dir / "objects" / "pod_app_reader.json"
+    wait(lambda: path.exists() and is_ready(world.object("pod_app_reader")))
+    assert world.run("app/reader", "cat", "/etc/words/word") == "one"
+    world.write("map.yaml", "kind: ConfigMap\nmetadata: {name: m, namespace: app}\n"
+                            "data: {word: two}\n")
+    wait(lambda: world.run("app/reader", "cat", "/etc/words/word") == "two")
+
+
+def test_nothing_survives_its_first_process(signpost, tmp_path):
+    if subprocess.run(["unshare", "-Urnmp", "--fork", "true"], check=False).returncode:
+        pytest.skip("this machine gives no user namespaces")
+    lab = Lab(signpost, tmp_path)
+    lab.write("client.yaml", pod("client", "node-1"))  # no Node described: there is one
+    lab.call("up", str(lab.source))
+    pids = [lab.pid()] + [int(p.read_text()) for p in lab.dir.glob("*/*/pid")]
+    assert len(pids) == 3  # the lab, its node, its pod
+    lab.call("down")
+    assert not lab.dir.exists()
+    for pid in pids:
+        wait(lambda pid=pid: not os.path.exists("/proc/%d/root" % pid))
+
+
+def test_bad_arguments(signpost, tmp_path):
+    for args, words in [(["lab"], "what shall it do"), (["lab", "fly"], 'there is no "fly"'),
+                        (["lab", "up", str(tmp_path / "none")], "No such file"),
+                        (["lab", "exec", "--dir", str(tmp_path / "none"), "a/b", "--", "true"],
+                         "no lab runs"),
+                        (["lab", "down", "--dir", str(tmp_path / "none")], "no lab runs"),
+                        (["lab", "backend", "--port", "0"], "give 1 to 65535")]:
+        done = subprocess.run([signpost, *args], capture_output=True, text=True, check=False)
+        assert done.returncode == 1, args
+        assert words in done.stderr, args
+
+
+WALK = ["name typed", "resolver", "queries", "their way", "record, and why", "virtual IP",
+        "rule and endpoint", "route", "arrival", "conntrack", "reply", "total"]
+
+
+def demo(signpost, source):
+    return subprocess.run([signpost, "lab", "demo", str(source)], capture_output=True, text=True,
+                          timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def shop(world, root, tmp_path_factory):
+    """A copy of the example, to be spoiled."""
+    to = tmp_path_factory.mktemp("shop") / "shop"
+    shutil.copytree(root / "examples" / "shop", to)
+    return to
+
+
+def test_the_demonstration(world, signpost, root):
+    done = demo(signpost, root / "examples" / "shop")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.findall(r"^ +\d+  (\w.*?)  ", done.stdout, re.M)
+    assert steps[:len(WALK)] == WALK
+    assert "NOT SEEN" not in done.stdout and "UNEXPECTED" not in done.stdout
+    assert "every step was observed" in done.stdout
+    assert not list(pathlib.Path("/tmp").glob("signpost-demo-*/lab/pid"))
+
+
+def test_the_demonstration_fails_loudly(shop, signpost):
+    """Without a proxy on foo's node nothing leads from a Service address to a pod."""
+    path = shop / "kube-system" / "kube-proxy-1.yaml"
+    path.unlink()
+    done = demo(signpost, shop)
+    assert done.returncode == 1
+    assert "http://bar/ gave no answer" in done.stderr
