@@ -106,11 +106,13 @@ static int check_words(struct err *e)
                        "--cluster-cidr only",
                        detect_local);
     if (min_sync < 0 || sync_period < 0)
-        return err_set(e, ERR_INVALID, "--min-sync-period and --iptables-sync-period cannot be "
-                                       "negative");
+        return err_set(e, ERR_INVALID,
+                       "--min-sync-period and --iptables-sync-period cannot be "
+                       "negative");
     if (tuning.max_per_core < 0 || tuning.min < 0 || tuning.max_per_core > 1L << 40)
-        return err_set(e, ERR_INVALID, "--conntrack-max-per-core and --conntrack-min cannot be "
-                                       "negative or beyond any memory");
+        return err_set(e, ERR_INVALID,
+                       "--conntrack-max-per-core and --conntrack-min cannot be "
+                       "negative or beyond any memory");
     if (!cleanup_rules && manifests.n == 0)
         return err_set(e, ERR_INVALID, "name the folder with the objects: --manifests DIR");
     return 0;
@@ -119,8 +121,8 @@ static int check_words(struct err *e)
 static int read_cidrs(struct ruleset_options rules[FAMILIES], struct err *e)
 {
     for (unsigned f = 0; f < FAMILIES; f++)
-        rules[f] = (struct ruleset_options){ .family = f == 0 ? 4 : 6,
-                                             .masquerade_all = masquerade_all };
+        rules[f] =
+            (struct ruleset_options){ .family = f == 0 ? 4 : 6, .masquerade_all = masquerade_all };
     for (size_t i = 0; i < cluster_cidr.n; i++) {
         struct ip_prefix p;
         if (ip_prefix_parse(cluster_cidr.items[i], &p) < 0)
@@ -168,7 +170,8 @@ static int find_node_name(struct run *r, struct err *e)
                        sizeof r->node_name - 1);
     memcpy(r->node_name, hostname_override, n + 1);
     if (!n && gethostname(r->node_name, sizeof r->node_name - 1) < 0)
-        return err_set(e, -errno, "this host's name: %s; give --hostname-override", err_str(-errno));
+        return err_set(e, -errno, "this host's name: %s; give --hostname-override",
+                       err_str(-errno));
     if (!n)
         str_lower(r->node_name);
     return 0;
@@ -261,6 +264,10 @@ static void serve(struct run *r)
     uv_signal_start(&r->term, on_signal, SIGTERM);
     uv_signal_start(&r->interrupt, on_signal, SIGINT);
     log_info("signpost proxy on node %s, mode nftables", r->node_name);
+    for (unsigned f = 0; f < FAMILIES; f++)
+        if (!r->rules[f].cluster_cidr.ip.family && !masquerade_all)
+            log_info("no --cluster-cidr for %s: connections from outside are not masqueraded",
+                     family_names[f]);
     tune_apply(&tuning, "/proc/sys", on_warning, NULL);
     open_servers(&r->listen_retry);
     r->listener = (struct listener){ .changed = on_change, .synced = on_synced, .ctx = r };
@@ -309,7 +316,8 @@ static void run_init(struct run *r)
     r->listen_retry.data = r;
     proxy_metrics_init(&r->metrics);
     /* Twice the period, as the original; changes that wait longer mean that rules are stale. */
-    health_init(&r->health, &r->metrics, "nftables", sync_period > 0 ? 2 * sync_period : 60000000000LL);
+    health_init(&r->health, &r->metrics, "nftables",
+                sync_period > 0 ? 2 * sync_period : 60000000000LL);
 }
 
 static void run_done(struct run *r)
@@ -370,10 +378,12 @@ const struct command cmd_proxy = {
     .args = "",
     .summary = "The service proxy: cluster IPs of Services, by nftables rules.",
     .details =
-        "Follows folders of manifests and keeps the nftables tables `ip signpost` and `ip6 signpost` "
+        "Follows folders of manifests and keeps the nftables tables `ip signpost` and `ip6 "
+        "signpost` "
         "in line with their Services and EndpointSlices. The rules are always the same; only map "
         "elements change, so that thousands of Services cost a connection no more than one.\n\n"
-        "Cluster IPs are served over TCP, UDP and SCTP, in IPv4 and IPv6. Services that ask for more "
+        "Cluster IPs are served over TCP, UDP and SCTP, in IPv4 and IPv6. Services that ask for "
+        "more "
         "(node ports, load balancer addresses, session affinity, local traffic policies) get their "
         "cluster IP and a line in the log.\n\n"
         "SIGTERM and SIGINT end it; the rules stay and go on working. --cleanup removes them. "

@@ -128,10 +128,11 @@ static void count_family(struct sync *s, unsigned f)
     struct proxy_metrics *m = s->options.metrics;
     const struct job *j = &s->job;
     const struct applied *a = &j->applied[f];
-    histogram_observe(&m->sync[f], (uint64_t)j->took[f]);
-    histogram_observe(a->full ? &m->full_sync[f] : &m->partial_sync[f], (uint64_t)j->took[f]);
-    if (a->transactions)
+    if (a->transactions) {
+        histogram_observe(&m->sync[f], (uint64_t)j->took[f]);
+        histogram_observe(a->full ? &m->full_sync[f] : &m->partial_sync[f], (uint64_t)j->took[f]);
         histogram_observe(&m->transaction[f], a->elements);
+    }
     if (s->applier[f].rules) {
         struct ruleset_counts c = ruleset_counts(s->applier[f].rules);
         m->elements[f] = c.elements;

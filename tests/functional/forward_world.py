@@ -144,7 +144,7 @@ class Server:
         text = corefile.replace("@PORT@", str(self.port))
         text = text.replace("@METRICS@", "%s:%d" % (HOST, self.metrics_port))
         (folder / "Corefile").write_text(text)
-        self.log = folder / "log"
+        self.log, self.ending = folder / "log", False
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
                 [program, "dns", "-conf", "Corefile", "-workers", str(workers)], cwd=folder,
@@ -174,8 +174,13 @@ class Server:
         assert only in (None, len(found)), text.decode()
         return sum(float(value) for value in found)
 
+    def terminate(self):
+        if not self.ending:
+            self.process.send_signal(signal.SIGTERM)
+        self.ending = True
+
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
+        self.terminate()
         code = self.process.wait(20)
         text = self.log.read_text()
         assert code == 0 and "Sanitizer" not in text and "runtime error" not in text, text

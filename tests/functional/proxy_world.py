@@ -101,7 +101,8 @@ class World:
         meta = {"name": name, "namespace": "t"}
         objects = [{"apiVersion": "v1", "kind": "Service", "metadata": meta,
                     "spec": {"clusterIP": ips[0], "clusterIPs": ips,
-                             "ports": [{"name": n, "port": p, "protocol": t} for n, p, t in ports]}}]
+                             "ports": [{"name": n, "port": p, "protocol": t}
+                                       for n, p, t in ports]}}]
         if pods is not None:
             address = pod4 if family == 4 else pod6
             objects.append({

@@ -1,6 +1,5 @@
 """`forward` against upstreams that answer late, wrongly, cut, out of order or not at all."""
 import re
-import signal
 import socket
 import struct
 import subprocess
@@ -456,7 +455,7 @@ def test_an_end_with_queries_under_way(world):
             sock.sendto(dns.message.make_query("n%d.test." % i, "A").to_wire(), (HOST, server.port))
         wait_for(lambda: up.asked() == 10)
         start = time.monotonic()
-        server.process.send_signal(signal.SIGTERM)
+        server.terminate()
         rcodes = {dns.message.from_wire(sock.recv(4096)).rcode() for _ in range(10)}
     assert rcodes == {dns.rcode.SERVFAIL} and time.monotonic() - start < 1
 

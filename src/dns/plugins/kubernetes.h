@@ -7,7 +7,7 @@
 
 #define KUBERNETES_TTL_DEFAULT 5
 #define KUBERNETES_TTL_MAX     3600
-#define KUBERNETES_CHASE       8 /* ExternalNames in a row inside the zone */
+#define KUBERNETES_CHASE       11 /* ExternalNames in a row inside the zone, as in the reference */
 
 struct kubernetes {
     struct zone_set *zones;
