@@ -139,6 +139,9 @@ static void take_record(struct stub_result *r, struct arena *a, const struct msg
 {
     cleanup(strbuf_done) struct strbuf text = { 0 };
     rr_to_text(owner_of(m, s), s->ttl, s->class, s->type, d.p, d.len, &text);
+    for (char *p = text.p; p && *p; p++) /* zone files have tabs; a line for people has blanks */
+        if (*p == '\t')
+            *p = ' ';
     strlist_add(&r->records, a, arena_strdup(a, text.p ? text.p : ""));
     bool v4 = s->type == RR_A && d.len == 4, v6 = s->type == RR_AAAA && d.len == 16;
     if (at_end && s->type == m->q.type && (v4 || v6)) {

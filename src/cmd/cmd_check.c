@@ -57,7 +57,6 @@ static int check_corefile(const char *path, struct err *e)
     dns_server_free(server);
     for (unsigned i = 0; i < c.n; i++)
         cluster_close(c.clusters[i]);
-    corefile_free(corefile);
     uv_loop_close(&loop);
     return ret;
 }

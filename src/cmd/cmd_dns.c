@@ -1,6 +1,7 @@
 /* `signpost dns`: the cluster DNS server, with the flags of the reference. */
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/rand.h"
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
 #include "cmd/corefile.h"
@@ -29,25 +30,120 @@ static const struct flag flags[] = {
 
 struct run {
     uv_loop_t loop;
-    uv_signal_t term, interrupt;
-    struct corefile *corefile;
+    uv_signal_t term, interrupt, usr1, hup;
+    uv_timer_t look;          /* of `reload` */
+    long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */
+    uint8_t refused[64];      /* hash of a Corefile that was tried and refused */
+    struct rand rand;
     struct dns_server *server;
     struct cluster *clusters[64];
     unsigned n_clusters;
 };
 
+static metric reload_failed;
+
 static int open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
                        struct store **ret, struct err *e)
 {
     struct run *r = ctx;
-    if (r->n_clusters == ARRAY_SIZE(r->clusters))
-        return err_set(e, ERR_LIMIT, "more than %zu sources of objects", ARRAY_SIZE(r->clusters));
-    int code = cluster_get(&r->loop, dirs, n, range, &r->clusters[r->n_clusters], e);
+    struct cluster *c;
+    int code = cluster_get(&r->loop, dirs, n, range, &c, e);
     if (code < 0)
         return code;
-    *ret = cluster_store(r->clusters[r->n_clusters++]);
+    *ret = cluster_store(c);
+    for (unsigned i = 0; i < r->n_clusters; i++)
+        if (r->clusters[i] == c) {
+            cluster_close(c); /* held already: once is enough for this process */
+            return 0;
+        }
+    if (r->n_clusters == ARRAY_SIZE(r->clusters)) {
+        cluster_close(c);
+        return err_set(e, ERR_LIMIT, "more than %zu sources of objects", ARRAY_SIZE(r->clusters));
+    }
+    r->clusters[r->n_clusters++] = c;
     return 0;
 }
+
+/* ---- reload ---- */
+
+static void hex(const uint8_t hash[64], char out[129])
+{
+    for (int i = 0; i < 64; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", hash[i]);
+}
+
+static bool same(const uint8_t a[64], const uint8_t b[64])
+{
+    return memcmp(a, b, 64) == 0;
+}
+
+/* Serves the Corefile as it is now. changed_only: not when it says what is served, or what was refused
+ * before. */
+static void reload(struct run *r, bool changed_only)
+{
+    struct err e = { 0 };
+    struct corefile *c = NULL;
+    uint8_t hash[64];
+    char text[129];
+    if (command_corefile(conf, (uint16_t)port, &c, &e) < 0) {
+        log_warning("Corefile cannot be parsed, the old one goes on serving: %s", e.text);
+        metric_add(reload_failed, changed_only ? 0 : 1);
+        return;
+    }
+    memcpy(hash, c->sha512, sizeof hash);
+    bool served = same(hash, dns_server_corefile(r->server)->sha512);
+    if (changed_only && (served || same(hash, r->refused))) {
+        corefile_free(c);
+        return;
+    }
+    log_info("Reloading");
+    if (dns_server_reload(r->server, c, &e) < 0) {
+        log_error("Corefile changed but reload failed, the old one goes on serving: %s", e.text);
+        metric_add(reload_failed, 1);
+        memcpy(r->refused, hash, sizeof hash);
+        return;
+    }
+    hex(hash, text);
+    log_info("plugin/reload: Running configuration SHA512 = %s", text);
+    log_info("Reloading complete");
+}
+
+static void on_look(uv_timer_t *t);
+
+/* Each period is drawn anew, so that a fleet does not move in step. */
+static void look_later(struct run *r)
+{
+    double share = (double)rand_below(&r->rand, 1000000) / 1e6 - 0.5;
+    long long ns = r->interval + (long long)((double)r->jitter * share);
+    if (r->interval)
+        uv_timer_start(&r->look, on_look, (uint64_t)(ns / 1000000), 0);
+    else
+        uv_timer_stop(&r->look);
+}
+
+static void on_look(uv_timer_t *t)
+{
+    struct run *r = t->data;
+    reload(r, true);
+    look_later(r);
+}
+
+static void set_reload(void *ctx, long long interval, long long jitter)
+{
+    struct run *r = ctx;
+    r->interval = interval;
+    r->jitter = jitter;
+}
+
+static void on_reload_signal(uv_signal_t *s, int number)
+{
+    struct run *r = s->data;
+    log_info("%s: Reloading", number == SIGUSR1 ? "SIGUSR1" : "SIGHUP");
+    reload(r, false);
+    look_later(r);
+}
+
+/* ---- start and end ---- */
 
 static int write_pidfile(struct err *e)
 {
@@ -76,16 +172,24 @@ static void print_start(const struct run *r)
 static int start(struct run *r, struct err *e)
 {
     struct dns_options options = { .workers = (unsigned)workers, .loop = &r->loop,
-                                   .open_source = open_source, .ctx = r };
-    int ret = command_corefile(conf, (uint16_t)port, &r->corefile, e);
+                                   .open_source = open_source, .set_reload = set_reload,
+                                   .ctx = r };
+    struct corefile *c = NULL;
+    char text[129];
+    int ret = command_corefile(conf, (uint16_t)port, &c, e);
     if (ret == 0)
-        ret = dns_server_new(r->corefile, &options, &r->server, e);
+        ret = dns_server_new(c, &options, &r->server, e);
     if (ret == 0 && !quiet)
         print_start(r);
     if (ret == 0)
         ret = dns_server_start(r->server, e);
     if (ret == 0 && pidfile)
         ret = write_pidfile(e);
+    if (ret == 0 && r->interval) {
+        hex(dns_server_corefile(r->server)->sha512, text);
+        log_info("plugin/reload: Running configuration SHA512 = %s", text);
+        look_later(r);
+    }
     return ret;
 }
 
@@ -98,28 +202,41 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 static void finish(struct run *r)
 {
-    dns_server_free(r->server);
+    dns_server_stop(r->server);
     for (unsigned i = 0; i < r->n_clusters; i++)
         cluster_close(r->clusters[i]);
-    corefile_free(r->corefile);
     uv_walk(&r->loop, close_handle, NULL);
     uv_run(&r->loop, UV_RUN_DEFAULT);
     uv_loop_close(&r->loop);
+    dns_server_free(r->server);
     if (pidfile)
         (void)unlink(pidfile);
 }
 
+static void watch_signal(struct run *r, uv_signal_t *s, uv_signal_cb fn, int number)
+{
+    uv_signal_init(&r->loop, s);
+    s->data = r;
+    uv_signal_start(s, fn, number);
+}
+
 static int serve(struct err *e)
 {
-    struct run r = { 0 };
+    static struct run r;
     uv_loop_init(&r.loop);
-    uv_signal_init(&r.loop, &r.term);
-    uv_signal_init(&r.loop, &r.interrupt);
-    uv_signal_start(&r.term, on_signal, SIGTERM);
-    uv_signal_start(&r.interrupt, on_signal, SIGINT);
+    rand_init(&r.rand);
+    uv_timer_init(&r.loop, &r.look);
+    r.look.data = &r;
+    reload_failed = metric_counter("coredns_reload_failed_total",
+                                   "Counter of the number of failed reload attempts.", "");
+    watch_signal(&r, &r.term, on_signal, SIGTERM);
+    watch_signal(&r, &r.interrupt, on_signal, SIGINT);
     int ret = start(&r, e);
-    if (ret == 0)
+    if (ret == 0) {
+        watch_signal(&r, &r.usr1, on_reload_signal, SIGUSR1);
+        watch_signal(&r, &r.hup, on_reload_signal, SIGHUP);
         uv_run(&r.loop, UV_RUN_DEFAULT);
+    }
     finish(&r);
     return ret;
 }
@@ -159,6 +276,7 @@ const struct command cmd_dns = {
     .summary = "The cluster DNS server: answers for Services, endpoints and pods.",
     .details = "Serves the blocks of a Corefile. Objects come from a folder of manifests "
                "(`manifests DIR` in the kubernetes block), which is watched.\n\n"
-               "SIGTERM and SIGINT end it, after the lameduck time of `health`.",
+               "SIGTERM and SIGINT end it, after the lameduck time of `health`. SIGUSR1 and "
+               "SIGHUP make it read its Corefile again.",
     .run = run,
 };

@@ -9,7 +9,7 @@ static const char *why_unsupported(const char *directive)
 {
     static const char *const known[] = {
         "root",     "metadata",    "geoip",    "cancel",    "proxyproto", "quic",     "grpc_server",
-        "https",    "https3",      "timeouts", "multisocket", "reload",   "nsid",     "bufsize",
+        "https",    "https3",      "timeouts", "multisocket",   "nsid",     "bufsize",
         "debug",    "trace",       "pprof",    "shed",      "dnstap",     "local",    "dns64",
         "any",      "chaos",       "tsig",     "rewrite",   "autopath",   "acl",      "cache",
         "header",   "dnssec",      "tls",      "minimal",   "template",   "transfer", "route53",

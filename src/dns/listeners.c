@@ -6,14 +6,14 @@
 #include <string.h>
 
 /* "dns://:53", "dns://127.0.0.1:53": the `server` label of metrics. */
-static const char *server_label(struct dns_server *s, const struct ip *ip, uint16_t port)
+static const char *server_label(struct dns_config *s, const struct ip *ip, uint16_t port)
 {
     char text[IP_TEXT_MAX];
     ip_text(ip, text);
     return arena_printf(&s->arena, ip->family == 6 ? "dns://[%s]:%u" : "dns://%s:%u", text, port);
 }
 
-static struct dns_listener *listener_of(struct dns_server *s, const struct ip *ip, uint16_t port)
+static struct dns_listener *listener_of(struct dns_config *s, const struct ip *ip, uint16_t port)
 {
     vec_each(l, &s->listeners)
     {
@@ -24,7 +24,7 @@ static struct dns_listener *listener_of(struct dns_server *s, const struct ip *i
     return &s->listeners.items[s->listeners.n - 1];
 }
 
-static int add_route(struct dns_server *s, struct dns_listener *l, const struct key *key,
+static int add_route(struct dns_config *s, struct dns_listener *l, const struct key *key,
                      const struct chain *chain, struct err *e)
 {
     struct name zone;
@@ -60,7 +60,7 @@ static int check_scheme(const struct key *key, struct err *e)
                    key->token->file, key->token->line, names[key->scheme]);
 }
 
-static int add_key(struct dns_server *s, const struct block_setup *b, const struct key *key,
+static int add_key(struct dns_config *s, const struct block_setup *b, const struct key *key,
                    struct err *e)
 {
     static const struct ip wildcard = { 0 };
@@ -75,7 +75,7 @@ static int add_key(struct dns_server *s, const struct block_setup *b, const stru
 }
 
 /* The same zone and port once bound and once not: both sockets would get its queries. */
-static int check_overlap(const struct dns_server *s, struct err *e)
+static int check_overlap(const struct dns_config *s, struct err *e)
 {
     vec_each(any, &s->listeners)
     {
@@ -101,7 +101,7 @@ static int longest_first(const void *a, const void *b)
 }
 
 /* Routes stop moving here: they get their ids and their listener's address. */
-static void settle(struct dns_server *s)
+static void settle(struct dns_config *s)
 {
     unsigned n = 0;
     vec_each(l, &s->listeners) n += l->n_routes;
@@ -112,6 +112,7 @@ static void settle(struct dns_server *s)
         for (unsigned i = 0; i < l->n_routes; i++) {
             struct route *r = &l->routes[i];
             r->listener = l;
+            r->config = s;
             r->id = s->n_routes;
             s->routes[s->n_routes++] = r;
             ht_put(&l->index, r->zone_wire, r->zone_len, r);
@@ -119,7 +120,7 @@ static void settle(struct dns_server *s)
     }
 }
 
-int listeners_build(struct dns_server *s, struct err *e)
+int listeners_build(struct dns_config *s, struct err *e)
 {
     for (size_t i = 0; i < s->corefile->n_blocks; i++) {
         const struct block_setup *b = &s->blocks[i];
@@ -135,7 +136,7 @@ int listeners_build(struct dns_server *s, struct err *e)
     return ret;
 }
 
-void listeners_done(struct dns_server *s)
+void listeners_done(struct dns_config *s)
 {
     vec_each(l, &s->listeners)
     {

@@ -62,6 +62,8 @@ void setup_ready(struct setup *s, bool (*fn)(void *conf), void *conf);
 void setup_bind(struct setup *s, const struct ip *ip);
 /* The addresses of this block's `bind` lines (set up earlier in plugin order); 0: the wildcard. */
 size_t setup_binds(const struct setup *s, const struct ip **ret_ips);
+/* How often the process looks whether its Corefile has changed; the last call counts. */
+void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns);
 /* Classes other than IN reach this block's chain. */
 void setup_any_class(struct setup *s);
 
@@ -85,16 +87,18 @@ struct route {
     const struct chain *chain;
     const struct block *chain_block; /* the server block that the chain was compiled from */
     const struct dns_listener *listener;
+    struct dns_config *config;
     unsigned id; /* 0 .. dns_routes() - 1 */
 };
 
-/* The server that is being set up; valid as a conf value for the functions below at any later time. */
-struct dns_server *setup_server(const struct setup *s);
+/* The configuration that is being set up; valid for the functions below for as long as the plugin is. */
+struct dns_config;
+struct dns_config *setup_config(const struct setup *s);
 /* All routes of the configuration, by id; complete when start functions run. */
-const struct route *const *dns_server_routes(const struct dns_server *s, unsigned *ret_n);
+const struct route *const *dns_config_routes(const struct dns_config *c, unsigned *ret_n);
 /* Are all plugins ready? Names of those that are not: comma-joined, sorted. until_ready: a plugin that
  * was ready once is not asked again. Any thread. */
-bool dns_server_ready(const struct dns_server *s, bool until_ready, struct strbuf *ret_waiting);
+bool dns_config_ready(const struct dns_config *c, bool until_ready, struct strbuf *ret_waiting);
 
 /* ---- zones ---- */
 

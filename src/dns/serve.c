@@ -2,16 +2,18 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "net/listen.h"
+#include "dns/setup.h"
 
 #include <string.h>
 
 struct dns_socket {
     uv_poll_t poll;
     int fd;
-    bool wildcard;
+    bool wildcard, open;
+    struct ip ip; /* as the listener's */
+    uint16_t port;
     struct dns_worker *w;
-    const struct dns_listener *listener;
+    const struct dns_listener *listener; /* of the configuration that serves */
     struct tcp_server *tcp;
     struct tcp_handler tcp_handler;
     struct query *slots[UDP_BATCH];
@@ -43,6 +45,7 @@ bool serve_may_wait(struct query *q)
     struct dns_worker *w = worker_of(q);
     if (w->waiting < SERVE_WAITING_MAX) {
         w->waiting++;
+        atomic_fetch_add(&q->route->config->waiting, 1);
         return true;
     }
     metric_add(m_waiting_refused, 1);
@@ -52,6 +55,7 @@ bool serve_may_wait(struct query *q)
 void serve_waits_no_more(struct query *q)
 {
     worker_of(q)->waiting--;
+    atomic_fetch_sub(&q->route->config->waiting, 1);
 }
 
 struct query *serve_query_get(struct query *like)
@@ -403,24 +407,64 @@ static void socket_closed(uv_handle_t *h)
     s->fd = -1;
 }
 
-int serve_open(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
-               struct err *e)
+/* The object stays until the worker ends: waiting queries may refer to it. */
+static void socket_close(struct dns_socket *s)
 {
-    struct dns_socket *s = xcalloc(1, sizeof *s);
+    if (s->tcp)
+        tcp_server_close(s->tcp);
+    s->tcp = NULL;
+    if (!uv_is_closing((uv_handle_t *)&s->poll))
+        uv_close((uv_handle_t *)&s->poll, socket_closed);
+    s->open = false;
+}
+
+static struct dns_socket *find_socket(const struct dns_worker *w, const struct dns_listener *l)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++) {
+        struct dns_socket *s = w->sockets[i];
+        if (s->open && s->port == l->port && ip_equal(&s->ip, &l->ip))
+            return s;
+    }
+    return NULL;
+}
+
+bool serve_has(const struct dns_worker *w, const struct dns_listener *l)
+{
+    return find_socket(w, l) != NULL;
+}
+
+static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_listener *l, int fd)
+{
     static const uint8_t zero[16];
-    s->fd = udp_fd;
+    struct dns_socket *s = xcalloc(1, sizeof *s);
+    s->fd = fd;
     s->w = w;
     s->listener = l;
+    s->ip = l->ip;
+    s->port = l->port;
+    s->open = true;
     s->wildcard = memcmp(l->ip.bytes, zero, sizeof zero) == 0;
     s->tcp_handler = (struct tcp_handler){ .ctx = s, .message = tcp_message, .enter = tcp_enter,
                                            .leave = tcp_leave };
-    if (!w->tcp_out)
-        w->tcp_out = xmalloc(MSG_MAX);
     s->out_bytes = xmalloc(SERVE_OUT_BYTES + MSG_MAX + 16);
-    w->sockets = xrealloc(w->sockets, (w->n_sockets + 1) * sizeof(struct dns_socket *));
-    w->sockets[w->n_sockets++] = s;
     udp_in_init(&s->in);
     s->poll.data = s;
+    w->sockets = xrealloc(w->sockets, (w->n_sockets + 1) * sizeof(struct dns_socket *));
+    w->sockets[w->n_sockets++] = s;
+    return s;
+}
+
+int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
+                   struct err *e)
+{
+    struct dns_socket *s = find_socket(w, l);
+    if (s) {
+        s->listener = l;
+        return 0;
+    }
+    s = socket_new(w, l, udp_fd);
+    if (!w->tcp_out)
+        w->tcp_out = xmalloc(MSG_MAX);
     int ret = uv_poll_init(&w->worker.loop, &s->poll, udp_fd);
     if (ret == 0)
         ret = uv_poll_start(&s->poll, UV_READABLE, udp_readable);
@@ -429,15 +473,20 @@ int serve_open(struct dns_worker *w, const struct dns_listener *l, int udp_fd, i
     return tcp_server_open(&w->worker.loop, tcp_fd, &s->tcp_handler, &s->tcp, e);
 }
 
-void serve_close(struct dns_worker *w)
+void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners, size_t n)
 {
     for (unsigned i = 0; i < w->n_sockets; i++) {
         struct dns_socket *s = w->sockets[i];
-        if (s->tcp)
-            tcp_server_close(s->tcp);
-        if (!uv_is_closing((uv_handle_t *)&s->poll))
-            uv_close((uv_handle_t *)&s->poll, socket_closed);
+        if (s->open && (s->listener < listeners || s->listener >= listeners + n))
+            socket_close(s);
     }
+}
+
+void serve_close(struct dns_worker *w)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++)
+        if (w->sockets[i]->open)
+            socket_close(w->sockets[i]);
 }
 
 void serve_free(struct dns_worker *w)

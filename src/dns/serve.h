@@ -46,9 +46,15 @@ struct dns_worker {
     uint8_t *tcp_out; /* MSG_MAX bytes */
 };
 
-/* On the worker's thread: opens udp_fd and tcp_fd (both taken over) for a listener. */
-int serve_open(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
-               struct err *e);
+/* Has the worker a socket for that address and port? Control thread, while no call to the worker is under
+ * way. */
+bool serve_has(const struct dns_worker *w, const struct dns_listener *l);
+/* On the worker's thread: serves a listener on the socket that the worker has for it, or on udp_fd and
+ * tcp_fd (both taken over). */
+int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
+                   struct err *e);
+/* On the worker's thread: closes the sockets of other listeners than these. */
+void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners, size_t n);
 void serve_close(struct dns_worker *w); /* on the worker's thread */
 void serve_free(struct dns_worker *w);  /* after the thread has ended */
 

@@ -1,5 +1,6 @@
 #include "dns/server.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "dns/setup.h"
 #include "net/listen.h"
@@ -7,80 +8,7 @@
 #include <sched.h>
 #include <string.h>
 
-static size_t count_plugins(void)
-{
-    size_t n = 0;
-    while (plugins[n])
-        n++;
-    return n;
-}
-
-const struct plugin *plugin_find(const char *name)
-{
-    for (size_t i = 0; plugins[i]; i++)
-        if (strcmp(plugins[i]->name, name) == 0)
-            return plugins[i];
-    return NULL;
-}
-
-/* ---- set-up ---- */
-
-static const struct directive *block_directive(const struct block *b, const char *name)
-{
-    for (size_t i = 0; i < b->n_directives; i++)
-        if (strcmp(b->directives[i].name, name) == 0)
-            return &b->directives[i];
-    return NULL;
-}
-
-static int check_repeats(const struct plugin *p, const struct directive *directive, struct err *e)
-{
-    struct dispenser d = dispenser_of(directive);
-    if (p->repeatable || !dispenser_next_directive(&d) || !dispenser_next_directive(&d))
-        return 0;
-    return dispenser_err(&d, e, "this plugin can only be used once per Server Block");
-}
-
-static int set_up_plugin(struct dns_server *s, struct block_setup *b, size_t i,
-                         const struct directive *directive, struct err *e)
-{
-    const struct plugin *p = plugins[i];
-    struct setup setup = { .server = s, .block = b, .part = &b->parts[i], .plugin = p };
-    struct dispenser d = dispenser_of(directive);
-    b->parts[i].plugin = p;
-    int ret = check_repeats(p, directive, e);
-    if (ret == 0)
-        ret = p->setup(&setup, &d, e);
-    return ret < 0 ? err_wrap(e, "plugin/%s", p->name) : 0;
-}
-
-/* Plugin by plugin over all blocks, as the reference does: what a plugin shares between blocks is
- * complete before the next one is looked at. */
-static int set_up_plugins(struct dns_server *s, struct err *e)
-{
-    for (size_t i = 0; plugins[i]; i++) {
-        for (size_t k = 0; k < s->corefile->n_blocks; k++) {
-            struct block_setup *b = &s->blocks[k];
-            const struct directive *d = block_directive(b->block, plugins[i]->name);
-            int ret = d ? set_up_plugin(s, b, i, d, e) : 0;
-            if (ret < 0)
-                return ret;
-        }
-    }
-    return 0;
-}
-
-static void build_chains(struct dns_server *s)
-{
-    for (size_t k = 0; k < s->corefile->n_blocks; k++) {
-        struct block_setup *b = &s->blocks[k];
-        struct chain *c =
-            chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
-        c->ahead = b->ahead;
-        c->ahead_conf = b->ahead_conf;
-        b->chain = c;
-    }
-}
+#define RETIRE_LOOK_MS 100 /* how often it is looked whether an old configuration is still in use */
 
 static unsigned usable_cores(void)
 {
@@ -91,98 +19,170 @@ static unsigned usable_cores(void)
     return n < 1 ? 1 : MIN((unsigned)n, (unsigned)WORKERS_MAX);
 }
 
-int dns_server_new(const struct corefile *c, const struct dns_options *options,
-                   struct dns_server **ret, struct err *e)
+int dns_server_new(struct corefile *c, const struct dns_options *options, struct dns_server **ret,
+                   struct err *e)
 {
     struct dns_server *s = xcalloc(1, sizeof *s);
     s->options = *options;
-    s->corefile = c;
     if (!s->options.workers)
         s->options.workers = usable_cores();
-    arena_init(&s->arena, 16384);
     serve_metrics_init();
-    s->blocks = arena_zalloc(&s->arena, c->n_blocks * sizeof *s->blocks);
-    for (size_t i = 0; i < c->n_blocks; i++) {
-        s->blocks[i].block = &c->blocks[i];
-        s->blocks[i].parts =
-            arena_zalloc(&s->arena, count_plugins() * sizeof *s->blocks[i].parts);
-    }
-    int code = set_up_plugins(s, e);
-    if (code == 0) {
-        build_chains(s);
-        code = listeners_build(s, e);
-    }
+    int code = dns_config_new(c, &s->options, &s->config, e);
     if (code < 0) {
-        dns_server_free(s);
+        free(s);
         return code;
     }
     *ret = s;
     return 0;
 }
 
-/* ---- start ---- */
+/* ---- sockets ---- */
 
-struct open_call {
+/* What a worker is to serve from now on. Descriptors were opened on the control thread, where a failure can
+ * still be refused; -1: the worker has a socket for that listener already. */
+struct serve_call {
     struct dns_worker *w;
-    const struct dns_listener *l;
-    int udp_fd, tcp_fd, ret;
+    const struct dns_config *config;
+    int (*fds)[2]; /* UDP, TCP; by listener */
+    int ret;
     struct err *e;
 };
 
-static void open_on_worker(struct worker *w, void *arg)
+static void serve_on_worker(struct worker *w, void *arg)
 {
-    struct open_call *c = arg;
+    struct serve_call *c = arg;
     (void)w;
-    c->ret = serve_open(c->w, c->l, c->udp_fd, c->tcp_fd, c->e);
-}
-
-static int open_listener(struct dns_worker *w, const struct dns_listener *l, struct err *e)
-{
-    struct open_call c = { .w = w, .l = l, .e = e };
-    c.udp_fd = listen_udp(&l->ip, l->port, e);
-    if (c.udp_fd < 0)
-        return c.udp_fd;
-    c.tcp_fd = listen_tcp(&l->ip, l->port, e);
-    if (c.tcp_fd < 0) {
-        close(c.udp_fd);
-        return c.tcp_fd;
-    }
-    worker_call_wait(&w->worker, open_on_worker, &c);
-    return c.ret;
-}
-
-static int start_worker(struct dns_server *s, unsigned i, struct err *e)
-{
-    struct dns_worker *w = &s->workers[i];
-    int ret = worker_start(&w->worker, i, e);
-    if (ret < 0)
-        return ret;
-    s->n_workers = i + 1;
-    vec_each(l, &s->listeners)
+    vec_each(l, &c->config->listeners)
     {
-        ret = open_listener(w, l, e);
+        const int *fd = c->fds[l - c->config->listeners.items];
+        int ret = serve_listener(c->w, l, fd[0], fd[1], c->e);
         if (ret < 0)
-            return ret;
+            c->ret = ret;
     }
-    return 0;
+    serve_keep_only(c->w, c->config->listeners.items, c->config->listeners.n);
 }
+
+static void close_fds(int (*fds)[2], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++)
+            if (fds[i][k] >= 0)
+                close(fds[i][k]);
+}
+
+static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)[2], struct err *e)
+{
+    int ret = 0;
+    for (size_t i = 0; i < c->listeners.n; i++) {
+        const struct dns_listener *l = &c->listeners.items[i];
+        fds[i][0] = fds[i][1] = -1;
+        if (ret < 0 || serve_has(w, l))
+            continue;
+        ret = fds[i][0] = listen_udp(&l->ip, l->port, e);
+        if (ret >= 0)
+            ret = fds[i][1] = listen_tcp(&l->ip, l->port, e);
+    }
+    if (ret < 0)
+        close_fds(fds, c->listeners.n);
+    return ret < 0 ? ret : 0;
+}
+
+/* All workers change over one after the other, each between two batches; nothing is changed unless every
+ * socket could be opened. */
+static int serve_config(struct dns_server *s, const struct dns_config *c, struct err *e)
+{
+    size_t n = c->listeners.n, opened = 0;
+    int (*fds)[2] = xcalloc(n * s->n_workers, sizeof *fds);
+    int ret = 0;
+    for (; opened < s->n_workers && ret == 0; opened++)
+        ret = open_fds(&s->workers[opened], c, fds + opened * n, e);
+    if (ret < 0 && opened)
+        close_fds(fds, (opened - 1) * n);
+    for (unsigned i = 0; i < s->n_workers && ret == 0; i++) {
+        struct serve_call call = { &s->workers[i], c, fds + i * n, 0, e };
+        worker_call_wait(&s->workers[i].worker, serve_on_worker, &call);
+        ret = call.ret;
+    }
+    free(fds);
+    return ret;
+}
+
+/* ---- start and reload ---- */
 
 int dns_server_start(struct dns_server *s, struct err *e)
 {
-    vec_each(c, &s->starts)
-    {
-        int ret = c->fn(c->conf, e);
-        if (ret < 0)
-            return err_wrap(e, "plugin/%s", c->plugin->name);
-    }
+    int ret = dns_config_start(s->config, e);
     s->workers = xcalloc(s->options.workers, sizeof *s->workers);
-    for (unsigned i = 0; i < s->options.workers; i++) {
-        int ret = start_worker(s, i, e);
-        if (ret < 0)
-            return ret;
+    for (unsigned i = 0; i < s->options.workers && ret == 0; i++) {
+        ret = worker_start(&s->workers[i].worker, i, e);
+        if (ret == 0)
+            s->n_workers = i + 1;
     }
-    s->serving = true;
+    return ret < 0 ? ret : serve_config(s, s->config, e);
+}
+
+static void run_worker_stops(struct worker *w, void *arg)
+{
+    struct dns_config *c = arg;
+    vec_each(stop, &c->worker_stops) stop->fn(w, stop->conf);
+}
+
+static void end_config(struct dns_server *s, struct dns_config *c)
+{
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_call_wait(&s->workers[i].worker, run_worker_stops, c);
+    dns_config_free(c);
+}
+
+static void end_unused(uv_timer_t *t)
+{
+    struct dns_server *s = t->data;
+    for (struct dns_config **p = &s->retired; *p;) {
+        struct dns_config *c = *p;
+        if (atomic_load(&c->waiting)) {
+            p = &c->next;
+            continue;
+        }
+        *p = c->next;
+        end_config(s, c);
+    }
+    if (!s->retired)
+        uv_timer_stop(t);
+}
+
+static void retire(struct dns_server *s, struct dns_config *c)
+{
+    c->next = s->retired;
+    s->retired = c;
+    if (!s->timer_made) {
+        uv_timer_init(s->options.loop, &s->retire_timer);
+        s->retire_timer.data = s;
+        s->timer_made = true;
+    }
+    uv_timer_start(&s->retire_timer, end_unused, RETIRE_LOOK_MS, RETIRE_LOOK_MS);
+}
+
+int dns_server_reload(struct dns_server *s, struct corefile *corefile, struct err *e)
+{
+    struct dns_config *c = NULL;
+    int ret = dns_config_new(corefile, &s->options, &c, e);
+    if (ret < 0)
+        return ret;
+    ret = dns_config_start(c, e);
+    if (ret == 0)
+        ret = serve_config(s, c, e);
+    if (ret < 0) {
+        end_config(s, c);
+        return ret;
+    }
+    retire(s, s->config);
+    s->config = c;
     return 0;
+}
+
+const struct corefile *dns_server_corefile(const struct dns_server *s)
+{
+    return s->config->corefile;
 }
 
 /* ---- end ---- */
@@ -191,33 +191,39 @@ static void close_on_worker(struct worker *w, void *arg)
 {
     struct dns_server *s = arg;
     serve_close(container_of(w, struct dns_worker, worker));
-    vec_each(c, &s->worker_stops) c->fn(w, c->conf);
+    run_worker_stops(w, s->config);
+    for (struct dns_config *c = s->retired; c; c = c->next)
+        run_worker_stops(w, c);
 }
 
-void dns_server_free(struct dns_server *s)
+void dns_server_stop(struct dns_server *s)
 {
-    if (!s)
+    if (!s || !s->config)
         return;
-    if (s->serving) /* a start that failed has no clients to wait for */
-        vec_each(c, &s->lameducks) c->fn(c->conf);
+    if (s->n_workers)
+        vec_each(c, &s->config->lameducks) c->fn(c->conf);
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, close_on_worker, s);
         worker_stop(&s->workers[i].worker);
         serve_free(&s->workers[i]);
     }
-    for (size_t i = s->stops.n; i-- > 0;)
-        s->stops.items[i].fn(s->stops.items[i].conf);
-    rcu_barrier_all();
-    listeners_done(s);
-    for (size_t i = 0; s->blocks && i < s->corefile->n_blocks; i++)
-        vec_done(&s->blocks[i].binds);
-    vec_done(&s->starts);
-    vec_done(&s->stops);
-    vec_done(&s->lameducks);
-    vec_done(&s->worker_stops);
-    vec_done(&s->readies);
+    s->n_workers = 0;
+    while (s->retired) {
+        struct dns_config *c = s->retired;
+        s->retired = c->next;
+        dns_config_free(c);
+    }
+    if (s->timer_made)
+        uv_timer_stop(&s->retire_timer);
+    dns_config_free(s->config);
+    s->config = NULL;
     free(s->workers);
-    arena_done(&s->arena);
+    s->workers = NULL;
+}
+
+void dns_server_free(struct dns_server *s)
+{
+    dns_server_stop(s);
     free(s);
 }
 
@@ -247,7 +253,7 @@ static void print_listener(const struct dns_listener *l, struct strbuf *out)
 
 void dns_server_print(const struct dns_server *s, struct strbuf *out)
 {
-    vec_each (l, &s->listeners)
+    vec_each (l, &s->config->listeners)
         print_listener(l, out);
 }
 
@@ -271,8 +277,8 @@ static void explain_chain(const struct chain *c, struct strbuf *out)
 
 void dns_server_explain(const struct dns_server *s, struct strbuf *out)
 {
-    for (unsigned i = 0; i < s->n_routes; i++) {
-        strbuf_printf(out, "%s at %s\n", s->routes[i]->zone, s->routes[i]->server);
-        explain_chain(s->routes[i]->chain, out);
+    for (unsigned i = 0; i < s->config->n_routes; i++) {
+        strbuf_printf(out, "%s at %s\n", s->config->routes[i]->zone, s->config->routes[i]->server);
+        explain_chain(s->config->routes[i]->chain, out);
     }
 }

@@ -12,16 +12,26 @@ struct dns_options {
     /* Opens a folder source; the store belongs to the opener and outlives the server. */
     int (*open_source)(void *ctx, const char *const *dirs, size_t n, const char *range,
                        struct store **ret, struct err *e);
+    /* `reload` was set up; NULL: nobody listens. */
+    void (*set_reload)(void *ctx, long long interval_ns, long long jitter_ns);
     void *ctx;
 };
 
-/* Sets every block up (nothing is opened but what plugins open themselves). The corefile must outlive
- * the server. On failure everything is undone. */
-int dns_server_new(const struct corefile *c, const struct dns_options *options,
-                   struct dns_server **ret, struct err *e);
+/* Sets every block up (nothing is opened but what plugins open themselves). Takes the corefile over, on
+ * failure too. */
+int dns_server_new(struct corefile *c, const struct dns_options *options, struct dns_server **ret,
+                   struct err *e);
 /* Binds, starts plugins and workers. */
 int dns_server_start(struct dns_server *s, struct err *e);
-/* Lameduck hooks, then workers, then plugins end. Blocks for the lameduck time. */
+/* Serves another Corefile, without a query lost: sockets stay, workers change over between two batches,
+ * waiting queries end with the chains that they began with. On failure nothing has changed. Takes the
+ * corefile over, on failure too. */
+int dns_server_reload(struct dns_server *s, struct corefile *c, struct err *e);
+const struct corefile *dns_server_corefile(const struct dns_server *s);
+/* Lameduck hooks, then workers, then plugins end. Blocks for the lameduck time. NULL is fine. */
+void dns_server_stop(struct dns_server *s);
+/* Stops if need be. The control loop's handles must have been closed before, unless nothing was ever
+ * started. */
 void dns_server_free(struct dns_server *s);
 
 /* One line a zone and listener: ".:53", "cluster.local.:53 on 10.0.0.1". */

@@ -9,14 +9,14 @@ const struct block *setup_block(const struct setup *s)
 
 struct arena *setup_arena(struct setup *s)
 {
-    return &s->server->arena;
+    return &s->config->arena;
 }
 
 struct zone_list setup_zones(struct setup *s)
 {
     const struct block *b = s->block->block;
     struct zone_list zones = { .n = b->n_keys, .capacity = b->n_keys };
-    zones.items = arena_alloc(&s->server->arena, (b->n_keys + 1) * sizeof(char *));
+    zones.items = arena_alloc(&s->config->arena, (b->n_keys + 1) * sizeof(char *));
     for (size_t i = 0; i < b->n_keys; i++)
         zones.items[i] = b->keys[i].zone;
     return zones;
@@ -48,31 +48,31 @@ void setup_after(struct setup *s, hook_fn *fn, void *conf)
 
 void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf)
 {
-    vec_push(&s->server->starts, (struct start_call){ fn, conf, s->plugin });
+    vec_push(&s->config->starts, (struct start_call){ fn, conf, s->plugin });
 }
 
 void setup_lameduck(struct setup *s, void (*fn)(void *conf), void *conf)
 {
-    vec_push(&s->server->lameducks, (struct call){ fn, conf });
+    vec_push(&s->config->lameducks, (struct call){ fn, conf });
 }
 
 void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf)
 {
-    vec_push(&s->server->stops, (struct call){ fn, conf });
+    vec_push(&s->config->stops, (struct call){ fn, conf });
 }
 
 void setup_worker_stop(struct setup *s, void (*fn)(struct worker *w, void *conf), void *conf)
 {
-    vec_push(&s->server->worker_stops, (struct worker_call_entry){ fn, conf });
+    vec_push(&s->config->worker_stops, (struct worker_call_entry){ fn, conf });
 }
 
 void setup_ready(struct setup *s, bool (*fn)(void *conf), void *conf)
 {
-    struct ready_entry *r = arena_zalloc(&s->server->arena, sizeof *r);
+    struct ready_entry *r = arena_zalloc(&s->config->arena, sizeof *r);
     r->fn = fn;
     r->conf = conf;
     r->plugin = s->plugin->name;
-    vec_push(&s->server->readies, r);
+    vec_push(&s->config->readies, r);
 }
 
 void setup_bind(struct setup *s, const struct ip *ip)
@@ -93,29 +93,36 @@ void setup_any_class(struct setup *s)
 
 uv_loop_t *setup_loop(struct setup *s)
 {
-    return s->server->options.loop;
+    return s->config->options->loop;
 }
 
 unsigned setup_workers(const struct setup *s)
 {
-    return s->server->options.workers;
+    return s->config->options->workers;
 }
 
 int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const char *range,
                       struct store **ret, struct err *e)
 {
-    const struct dns_options *o = &s->server->options;
+    const struct dns_options *o = s->config->options;
     if (!o->open_source)
         return err_set(e, ERR_UNSUPPORTED, "no source of objects is available here");
     return o->open_source(o->ctx, dirs, n, range, ret, e);
 }
 
-struct dns_server *setup_server(const struct setup *s)
+struct dns_config *setup_config(const struct setup *s)
 {
-    return s->server;
+    return s->config;
 }
 
-const struct route *const *dns_server_routes(const struct dns_server *s, unsigned *ret_n)
+void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns)
+{
+    const struct dns_options *o = s->config->options;
+    if (o->set_reload)
+        o->set_reload(o->ctx, interval_ns, jitter_ns);
+}
+
+const struct route *const *dns_config_routes(const struct dns_config *s, unsigned *ret_n)
 {
     *ret_n = s->n_routes;
     return s->routes;
@@ -126,7 +133,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-bool dns_server_ready(const struct dns_server *s, bool until_ready, struct strbuf *ret_waiting)
+bool dns_config_ready(const struct dns_config *s, bool until_ready, struct strbuf *ret_waiting)
 {
     VEC(const char *) names = { 0 };
     vec_each(r, &s->readies)

@@ -40,16 +40,18 @@ struct block_setup {
 };
 
 struct setup {
-    struct dns_server *server;
+    struct dns_config *config;
     struct block_setup *block;
     struct chain_part *part;
     const struct plugin *plugin;
 };
 
-struct dns_server {
-    struct dns_options options;
+/* One Corefile set up: its chains, routes and what its plugins registered. A reload makes a new one and
+ * ends the old one when no waiting query refers to it any more. Control thread, but for `waiting`. */
+struct dns_config {
+    const struct dns_options *options;
     struct arena arena;
-    const struct corefile *corefile;
+    struct corefile *corefile;  /* owned */
     struct block_setup *blocks; /* as many as the corefile has */
     VEC(struct dns_listener) listeners;
     const struct route **routes; /* by id */
@@ -58,11 +60,28 @@ struct dns_server {
     VEC(struct call) stops, lameducks;
     VEC(struct worker_call_entry) worker_stops;
     VEC(struct ready_entry *) readies;
-    struct dns_worker *workers;
-    unsigned n_workers; /* that have been started */
-    bool serving;       /* all of them have */
+    _Atomic size_t waiting; /* queries of all workers that wait and hold a route of this */
+    struct dns_config *next; /* among the retired */
 };
 
+/* Sets all blocks up. Takes the corefile over, on failure too. */
+int dns_config_new(struct corefile *c, const struct dns_options *options, struct dns_config **ret,
+                   struct err *e);
+/* Runs the start functions. */
+int dns_config_start(struct dns_config *c, struct err *e);
+/* Runs the stop functions and frees everything; no worker may refer to it. */
+void dns_config_free(struct dns_config *c);
+
 /* Groups the blocks' keys into listeners with their routes, and refuses duplicates. */
-int listeners_build(struct dns_server *s, struct err *e);
-void listeners_done(struct dns_server *s);
+int listeners_build(struct dns_config *s, struct err *e);
+void listeners_done(struct dns_config *s);
+
+struct dns_server {
+    struct dns_options options;
+    struct dns_config *config;  /* the one that serves */
+    struct dns_config *retired; /* still referred to by waiting queries */
+    uv_timer_t retire_timer;
+    bool timer_made;
+    struct dns_worker *workers;
+    unsigned n_workers; /* that have been started */
+};

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -129,14 +130,35 @@ int place_pod_folder(const char *pod, char *out, size_t size, struct err *e)
     return 0;
 }
 
+/* A bare pod name stands for the one pod of that name, whatever its namespace. */
+static int find_pod(const char *dir, const char *pod, char *out, size_t size, struct err *e)
+{
+    char path[PATH_MAX];
+    unsigned found = 0;
+    DIR *d = opendir(place_path(path, dir, "pods"));
+    for (struct dirent *i; d && (i = readdir(d));) {
+        const char *underscore = strchr(i->d_name, '_');
+        if (!underscore || strcmp(underscore + 1, pod) != 0)
+            continue;
+        if (found++ == 0)
+            (void)snprintf(out, size, "%s", i->d_name);
+    }
+    if (d)
+        closedir(d);
+    if (found > 1)
+        return err_set(e, ERR_INVALID, "%u pods are called %s: write NAMESPACE/%s", found, pod, pod);
+    return found ? 0 : err_set(e, ERR_NOT_FOUND, "no pod has this name");
+}
+
 int place_pod_pid(const char *dir, const char *pod, pid_t *ret_pid, struct err *e)
 {
     char folder[512], rest[600];
-    int code = place_pod_folder(pod, folder, sizeof folder, e);
-    if (code < 0)
+    int code = strchr(pod, '/') ? place_pod_folder(pod, folder, sizeof folder, e)
+                                : find_pod(dir, pod, folder, sizeof folder, e);
+    if (code == ERR_PARSE || code == ERR_INVALID)
         return code;
     snprintf(rest, sizeof rest, "pods/%s/pid", folder);
-    if (place_pid(dir, rest, ret_pid, e) < 0)
+    if (code < 0 || place_pid(dir, rest, ret_pid, e) < 0)
         return err_wrap(e, "no pod %s runs in the lab (signpost lab status shows what does)", pod);
     return 0;
 }

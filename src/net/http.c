@@ -4,13 +4,14 @@
 #include "net/listen.h"
 
 #include <microhttpd.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct http_server {
     struct MHD_Daemon *daemon;
     http_handler *handler;
-    void *ctx;
+    _Atomic(void *) ctx;
     char *address;
     unsigned refs;
     struct http_server *next;
@@ -101,6 +102,7 @@ int http_server_open(const char *address, http_handler *handler, void *ctx, stru
     struct http_server *s = find(address, handler);
     if (s) {
         s->refs++;
+        atomic_store(&s->ctx, ctx); /* the newest asker's: an older one will go first */
         *ret = s;
         return 0;
     }

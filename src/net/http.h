@@ -21,7 +21,7 @@ struct http_reply {
 typedef void http_handler(void *ctx, const char *path, struct http_reply *reply);
 
 /* Opening the same address with the same handler again gives the same server (several server blocks share
- * a page); it is closed with the last of them. Control thread only.
+ * a page), with the new ctx; it is closed with the last of them. Control thread only.
  *
  * address: "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses), "localhost:9153". */
 int http_server_open(const char *address, http_handler *handler, void *ctx, struct http_server **ret,

@@ -36,6 +36,11 @@ def question(name, rdtype=1, rdclass=1):
     return dns.name.from_text(name).to_wire() + struct.pack("!HH", rdtype, rdclass)
 
 
+def opt(size=1232, flags=0, version=0, options=()):
+    data = b"".join(struct.pack("!HH", code, len(d)) + d for code, d in options)
+    return struct.pack("!BHHBBHH", 0, 41, size, 0, version, flags, len(data)) + data
+
+
 def query(name, rdtype="A", ident=4711, **more):
     made = dns.message.make_query(name, rdtype, **more)
     made.id = ident

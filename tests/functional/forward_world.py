@@ -49,8 +49,8 @@ def reply(query, address="192.0.2.1", rcode=dns.rcode.NOERROR, flags=0, ttl=60):
 
 
 class Upstream:
-    """A scripted server. act(query, proto) returns the messages to send, each bytes or (delay, bytes);
-    an empty list is silence. TCP messages of one connection go out as they become ready."""
+    """A scripted server. act(query, proto) returns the messages to send, each bytes or (delay,
+    bytes); an empty list is silence. TCP messages of one connection go out as they become ready."""
 
     def __init__(self, act=lambda query, proto: [reply(query)], port=None):
         self.act, self.queries, self.lock = act, [], threading.Lock()

@@ -6,8 +6,7 @@
 #include "dns/plugin.h"
 
 #define HOSTS_FILE_MAX (64 << 20) /* bytes */
-#define HOSTS_PER_NAME 4000  /* addresses of a name, names of an address: what a message can hold  \
-                              */
+#define HOSTS_PER_NAME 4000  /* addresses of a name and names of an address that a message holds */
 #define HOSTS_LINE_MAX 65536 /* bytes of a line */
 
 /* The addresses of a name. */

@@ -21,7 +21,7 @@ struct route_metrics {
 
 struct prometheus {
     const char *address;
-    struct dns_server *server;
+    struct dns_config *config;
     const struct block *block;
     struct http_server *http;
     struct route_metrics **routes; /* by id; NULL for those of other blocks */
@@ -32,7 +32,6 @@ static const char *const type_names[TYPES] = {
     "A",   "AAAA", "CNAME", "DNSKEY", "DS",  "MX",    "NSEC3", "NSEC", "NS",   "PTR", "RRSIG",
     "SOA", "SRV",  "TXT",   "HTTPS",  "SVCB", "IXFR", "AXFR",  "ANY",  "HINFO", "other",
 };
-static const struct prometheus *process_owner; /* has the process-wide series */
 static uint8_t type_index[260]; /* by record type; filled once */
 static const char *const proto_names[] = { "udp", "tcp" };
 
@@ -188,25 +187,26 @@ static void metrics_page(void *ctx, const char *path, struct http_reply *reply)
     metric_print(&reply->body);
 }
 
-/* What there is once a process, whichever block's instance comes first. */
-static void register_process(struct prometheus *p)
+/* What there is once a process, whatever is loaded and reloaded. */
+static void register_process(void)
 {
-    if (process_owner)
+    static bool done;
+    if (done)
         return;
-    process_owner = p;
+    done = true;
     metric_gauge("coredns_build_info", "A metric with a constant '1' value.",
-                 "goversion=\"\",revision=\"\",version=\"signpost-" SIGNPOST_VERSION "\"", one, p);
+                 "goversion=\"\",revision=\"\",version=\"signpost-" SIGNPOST_VERSION "\"", one, NULL);
     (void)metric_counter("coredns_panics_total", "A metric that counts the number of panics.", "");
     metric_gauge("process_resident_memory_bytes", "Resident memory size in bytes.", "",
-                 resident_bytes, p);
+                 resident_bytes, NULL);
     metric_gauge("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.",
-                 "", cpu_seconds, p);
+                 "", cpu_seconds, NULL);
 }
 
 static int prometheus_start(void *conf, struct err *e)
 {
     struct prometheus *p = conf;
-    const struct route *const *routes = dns_server_routes(p->server, &p->n_routes);
+    const struct route *const *routes = dns_config_routes(p->config, &p->n_routes);
     p->routes = xcalloc(p->n_routes, sizeof(struct route_metrics *));
     for (unsigned i = 0; i < p->n_routes; i++) {
         if (routes[i]->chain_block != p->block)
@@ -214,7 +214,7 @@ static int prometheus_start(void *conf, struct err *e)
         p->routes[i] = route_metrics_new(routes[i]);
         register_plugins(p, routes[i]);
     }
-    register_process(p);
+    register_process();
     return http_server_open(p->address, metrics_page, NULL, &p->http, e);
 }
 
@@ -223,8 +223,6 @@ static void prometheus_stop(void *conf)
     struct prometheus *p = conf;
     http_server_close(p->http);
     metric_gauge_drop(p);
-    if (process_owner == p)
-        process_owner = NULL;
     for (unsigned i = 0; i < p->n_routes; i++)
         free(p->routes[i]);
     free(p->routes);
@@ -234,7 +232,7 @@ static int prometheus_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct prometheus *p = arena_zalloc(setup_arena(s), sizeof *p);
     p->address = "localhost:9153";
-    p->server = setup_server(s);
+    p->config = setup_config(s);
     p->block = setup_block(s);
     fill_type_index();
     dispenser_next_directive(d);

@@ -9,7 +9,7 @@
 struct ready {
     const char *address;
     bool continuously;
-    struct dns_server *server;
+    struct dns_config *config;
     struct http_server *http;
     _Atomic bool stopping;
 };
@@ -23,7 +23,7 @@ static void ready_page(void *ctx, const char *path, struct http_reply *reply)
     } else if (r->stopping) {
         reply->status = 503;
         strbuf_puts(&reply->body, "Shutting down");
-    } else if (dns_server_ready(r->server, !r->continuously, &waiting)) {
+    } else if (dns_config_ready(r->config, !r->continuously, &waiting)) {
         strbuf_puts(&reply->body, "OK");
     } else {
         reply->status = 503;
@@ -68,7 +68,7 @@ static int ready_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct ready *r = arena_zalloc(setup_arena(s), sizeof *r);
     r->address = ":8181";
-    r->server = setup_server(s);
+    r->config = setup_config(s);
     dispenser_next_directive(d);
     if (dispenser_next_arg(d)) {
         r->address = dispenser_val(d);

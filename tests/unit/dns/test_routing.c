@@ -8,19 +8,16 @@
 #include <cmocka.h>
 
 struct world {
-    struct corefile *corefile;
-    struct dns_server *server;
+    struct dns_config *config;
 };
 
 static int try_begin(struct world *w, const char *text, struct err *e)
 {
     static const struct dns_options options = { .workers = 1 };
     *w = (struct world){ 0 };
-    assert_int_equal(corefile_parse(text, strlen(text), "Corefile", NULL, &w->corefile, e), 0);
-    int ret = dns_server_new(w->corefile, &options, &w->server, e);
-    if (ret < 0)
-        corefile_free(w->corefile);
-    return ret;
+    struct corefile *c = NULL;
+    assert_int_equal(corefile_parse(text, strlen(text), "Corefile", NULL, &c, e), 0);
+    return dns_config_new(c, &options, &w->config, e);
 }
 
 static void begin(struct world *w, const char *text)
@@ -32,8 +29,7 @@ static void begin(struct world *w, const char *text)
 
 static void end(struct world *w)
 {
-    dns_server_free(w->server);
-    corefile_free(w->corefile);
+    dns_config_free(w->config);
 }
 
 static void expect_error(const char *corefile, const char *text)
@@ -57,7 +53,7 @@ static const char *zone_at(const struct dns_listener *l, const char *name, uint1
 
 static void expect_zone(const struct world *w, const char *name, uint16_t type, const char *zone)
 {
-    assert_string_equal(zone_at(&w->server->listeners.items[0], name, type), zone);
+    assert_string_equal(zone_at(&w->config->listeners.items[0], name, type), zone);
 }
 
 static void test_longest_zone(void **state)
@@ -65,7 +61,7 @@ static void test_longest_zone(void **state)
     struct world w;
     (void)state;
     begin(&w, "example.org:53 {\n whoami\n}\na.example.org:53 b.a.example.org:53 {\n whoami\n}\n");
-    assert_int_equal(w.server->listeners.n, 1);
+    assert_int_equal(w.config->listeners.n, 1);
     expect_zone(&w, "example.org", RR_A, "example.org.");
     expect_zone(&w, "x.example.org", RR_A, "example.org.");
     expect_zone(&w, "X.A.EXAMPLE.org", RR_A, "a.example.org.");
@@ -108,7 +104,7 @@ static void test_many_zones(void **state)
                 "{\n whoami\n}\nexample.org {\n whoami\n}\nsub.z7.example.org . {\n whoami\n}\n");
     begin(&w, text.p);
     strbuf_done(&text);
-    assert_true(w.server->listeners.items[0].n_routes > ROUTES_SCANNED);
+    assert_true(w.config->listeners.items[0].n_routes > ROUTES_SCANNED);
     expect_zone(&w, "z7.example.org", RR_A, "z7.example.org.");
     expect_zone(&w, "www.Z299.example.org", RR_A, "z299.example.org.");
     expect_zone(&w, "a.b.sub.z7.example.org", RR_A, "sub.z7.example.org.");
@@ -129,7 +125,7 @@ static void test_listeners(void **state)
     (void)state;
     begin(&w, "a.org:1053 b.org:1054 {\n bind 127.0.0.1 ::1\n}\nc.org:1053 {\n bind 127.0.0.1\n}\n"
               "d.org:1053 {\n}\n");
-    dns_server_print(w.server, &text);
+    dns_server_print(w.config, &text);
     assert_string_equal(text.p, "a.org.:1053 on 127.0.0.1\nc.org.:1053 on 127.0.0.1\n"
                                 "a.org.:1053 on ::1\n"
                                 "b.org.:1054 on 127.0.0.1\n"
@@ -137,7 +133,7 @@ static void test_listeners(void **state)
                                 "d.org.:1053\n");
     strbuf_done(&text);
     unsigned n;
-    const struct route *const *routes = dns_server_routes(w.server, &n);
+    const struct route *const *routes = dns_config_routes(w.config, &n);
     assert_int_equal(n, 6);
     for (unsigned i = 0; i < n; i++)
         assert_int_equal(routes[i]->id, i);
@@ -183,7 +179,7 @@ static void test_explain(void **state)
     struct strbuf text = { 0 };
     (void)state;
     begin(&w, "a.org {\n whoami\n loadbalance\n log\n errors\n}\nb.org {\n}\n");
-    dns_server_explain(w.server, &text);
+    dns_server_explain(w.config, &text);
     assert_non_null(strstr(text.p, "a.org. at dns://:53\n  in:   whoami\n  out:  loadbalance\n"
                                    "  then: errors, log\n"));
     assert_non_null(strstr(text.p, "b.org. at dns://:53\n  in:   (nothing"));

@@ -1,0 +1,136 @@
+#include "base/mem.h"
+#include "dns/setup.h"
+
+#include <string.h>
+
+static size_t count_plugins(void)
+{
+    size_t n = 0;
+    while (plugins[n])
+        n++;
+    return n;
+}
+
+const struct plugin *plugin_find(const char *name)
+{
+    for (size_t i = 0; plugins[i]; i++)
+        if (strcmp(plugins[i]->name, name) == 0)
+            return plugins[i];
+    return NULL;
+}
+
+/* ---- set-up ---- */
+
+static const struct directive *block_directive(const struct block *b, const char *name)
+{
+    for (size_t i = 0; i < b->n_directives; i++)
+        if (strcmp(b->directives[i].name, name) == 0)
+            return &b->directives[i];
+    return NULL;
+}
+
+static int check_repeats(const struct plugin *p, const struct directive *directive, struct err *e)
+{
+    struct dispenser d = dispenser_of(directive);
+    if (p->repeatable || !dispenser_next_directive(&d) || !dispenser_next_directive(&d))
+        return 0;
+    return dispenser_err(&d, e, "this plugin can only be used once per Server Block");
+}
+
+static int set_up_plugin(struct dns_config *s, struct block_setup *b, size_t i,
+                         const struct directive *directive, struct err *e)
+{
+    const struct plugin *p = plugins[i];
+    struct setup setup = { .config = s, .block = b, .part = &b->parts[i], .plugin = p };
+    struct dispenser d = dispenser_of(directive);
+    b->parts[i].plugin = p;
+    int ret = check_repeats(p, directive, e);
+    if (ret == 0)
+        ret = p->setup(&setup, &d, e);
+    return ret < 0 ? err_wrap(e, "plugin/%s", p->name) : 0;
+}
+
+/* Plugin by plugin over all blocks, as the reference does: what a plugin shares between blocks is
+ * complete before the next one is looked at. */
+static int set_up_plugins(struct dns_config *s, struct err *e)
+{
+    for (size_t i = 0; plugins[i]; i++) {
+        for (size_t k = 0; k < s->corefile->n_blocks; k++) {
+            struct block_setup *b = &s->blocks[k];
+            const struct directive *d = block_directive(b->block, plugins[i]->name);
+            int ret = d ? set_up_plugin(s, b, i, d, e) : 0;
+            if (ret < 0)
+                return ret;
+        }
+    }
+    return 0;
+}
+
+static void build_chains(struct dns_config *s)
+{
+    for (size_t k = 0; k < s->corefile->n_blocks; k++) {
+        struct block_setup *b = &s->blocks[k];
+        struct chain *c =
+            chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
+        c->ahead = b->ahead;
+        c->ahead_conf = b->ahead_conf;
+        b->chain = c;
+    }
+}
+
+int dns_config_new(struct corefile *c, const struct dns_options *options, struct dns_config **ret,
+                   struct err *e)
+{
+    struct dns_config *s = xcalloc(1, sizeof *s);
+    s->options = options;
+    s->corefile = c;
+    arena_init(&s->arena, 16384);
+    s->blocks = arena_zalloc(&s->arena, c->n_blocks * sizeof *s->blocks);
+    for (size_t i = 0; i < c->n_blocks; i++) {
+        s->blocks[i].block = &c->blocks[i];
+        s->blocks[i].parts =
+            arena_zalloc(&s->arena, count_plugins() * sizeof *s->blocks[i].parts);
+    }
+    int code = set_up_plugins(s, e);
+    if (code == 0) {
+        build_chains(s);
+        code = listeners_build(s, e);
+    }
+    if (code < 0) {
+        dns_config_free(s);
+        return code;
+    }
+    *ret = s;
+    return 0;
+}
+
+int dns_config_start(struct dns_config *s, struct err *e)
+{
+    vec_each(c, &s->starts)
+    {
+        int ret = c->fn(c->conf, e);
+        if (ret < 0)
+            return err_wrap(e, "plugin/%s", c->plugin->name);
+    }
+    return 0;
+}
+
+void dns_config_free(struct dns_config *s)
+{
+    if (!s)
+        return;
+    for (size_t i = s->stops.n; i-- > 0;)
+        s->stops.items[i].fn(s->stops.items[i].conf);
+    rcu_barrier_all();
+    listeners_done(s);
+    for (size_t i = 0; i < s->corefile->n_blocks; i++)
+        vec_done(&s->blocks[i].binds);
+    vec_done(&s->starts);
+    vec_done(&s->stops);
+    vec_done(&s->lameducks);
+    vec_done(&s->worker_stops);
+    vec_done(&s->readies);
+    corefile_free(s->corefile);
+    arena_done(&s->arena);
+    free(s);
+}
