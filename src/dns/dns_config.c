@@ -134,3 +134,59 @@ void dns_config_free(struct dns_config *s)
     arena_done(&s->arena);
     free(s);
 }
+
+/* ---- for people ---- */
+
+static int by_zone(const void *a, const void *b)
+{
+    const struct route *const *x = a, *const *y = b;
+    return strcmp((*x)->zone, (*y)->zone);
+}
+
+static void print_listener(const struct dns_listener *l, struct strbuf *out)
+{
+    char text[IP_TEXT_MAX];
+    const struct route **sorted = xcalloc(l->n_routes, sizeof(struct route *));
+    for (unsigned i = 0; i < l->n_routes; i++)
+        sorted[i] = &l->routes[i];
+    qsort(sorted, l->n_routes, sizeof(struct route *), by_zone);
+    for (unsigned i = 0; i < l->n_routes; i++) {
+        strbuf_printf(out, "%s:%u", sorted[i]->zone, l->port);
+        if (l->ip.family)
+            strbuf_printf(out, " on %s", ip_text(&l->ip, text));
+        strbuf_putc(out, '\n');
+    }
+    free(sorted);
+}
+
+void dns_config_print(const struct dns_config *s, struct strbuf *out)
+{
+    vec_each (l, &s->listeners)
+        print_listener(l, out);
+}
+
+static void explain_chain(const struct chain *c, struct strbuf *out)
+{
+    strbuf_puts(out, "  in:   ");
+    for (uint16_t i = 0; i < c->n_in; i++)
+        strbuf_printf(out, "%s%s", i ? " -> " : "", c->in[i].plugin->name);
+    strbuf_puts(out, c->n_in ? "\n" : "(nothing: every query is REFUSED)\n");
+    if (c->n_out)
+        strbuf_puts(out, "  out:  ");
+    for (uint16_t i = 0; i < c->n_out; i++)
+        strbuf_printf(out, "%s%s%s", i ? " -> " : "", c->out[i].plugin->name,
+                      i + 1 == c->n_out ? "\n" : "");
+    if (c->n_after)
+        strbuf_puts(out, "  then: ");
+    for (uint16_t i = 0; i < c->n_after; i++)
+        strbuf_printf(out, "%s%s%s", i ? ", " : "", c->after[i].plugin->name,
+                      i + 1 == c->n_after ? "\n" : "");
+}
+
+void dns_config_explain(const struct dns_config *s, struct strbuf *out)
+{
+    for (unsigned i = 0; i < s->n_routes; i++) {
+        strbuf_printf(out, "%s at %s\n", s->routes[i]->zone, s->routes[i]->server);
+        explain_chain(s->routes[i]->chain, out);
+    }
+}

@@ -227,58 +227,12 @@ void dns_server_free(struct dns_server *s)
     free(s);
 }
 
-/* ---- for people ---- */
-
-static int by_zone(const void *a, const void *b)
-{
-    const struct route *const *x = a, *const *y = b;
-    return strcmp((*x)->zone, (*y)->zone);
-}
-
-static void print_listener(const struct dns_listener *l, struct strbuf *out)
-{
-    char text[IP_TEXT_MAX];
-    const struct route **sorted = xcalloc(l->n_routes, sizeof(struct route *));
-    for (unsigned i = 0; i < l->n_routes; i++)
-        sorted[i] = &l->routes[i];
-    qsort(sorted, l->n_routes, sizeof(struct route *), by_zone);
-    for (unsigned i = 0; i < l->n_routes; i++) {
-        strbuf_printf(out, "%s:%u", sorted[i]->zone, l->port);
-        if (l->ip.family)
-            strbuf_printf(out, " on %s", ip_text(&l->ip, text));
-        strbuf_putc(out, '\n');
-    }
-    free(sorted);
-}
-
 void dns_server_print(const struct dns_server *s, struct strbuf *out)
 {
-    vec_each (l, &s->config->listeners)
-        print_listener(l, out);
-}
-
-static void explain_chain(const struct chain *c, struct strbuf *out)
-{
-    strbuf_puts(out, "  in:   ");
-    for (uint16_t i = 0; i < c->n_in; i++)
-        strbuf_printf(out, "%s%s", i ? " -> " : "", c->in[i].plugin->name);
-    strbuf_puts(out, c->n_in ? "\n" : "(nothing: every query is REFUSED)\n");
-    if (c->n_out)
-        strbuf_puts(out, "  out:  ");
-    for (uint16_t i = 0; i < c->n_out; i++)
-        strbuf_printf(out, "%s%s%s", i ? " -> " : "", c->out[i].plugin->name,
-                      i + 1 == c->n_out ? "\n" : "");
-    if (c->n_after)
-        strbuf_puts(out, "  then: ");
-    for (uint16_t i = 0; i < c->n_after; i++)
-        strbuf_printf(out, "%s%s%s", i ? ", " : "", c->after[i].plugin->name,
-                      i + 1 == c->n_after ? "\n" : "");
+    dns_config_print(s->config, out);
 }
 
 void dns_server_explain(const struct dns_server *s, struct strbuf *out)
 {
-    for (unsigned i = 0; i < s->config->n_routes; i++) {
-        strbuf_printf(out, "%s at %s\n", s->config->routes[i]->zone, s->config->routes[i]->server);
-        explain_chain(s->config->routes[i]->chain, out);
-    }
+    dns_config_explain(s->config, out);
 }

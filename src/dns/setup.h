@@ -72,6 +72,10 @@ int dns_config_start(struct dns_config *c, struct err *e);
 /* Runs the stop functions and frees everything; no worker may refer to it. */
 void dns_config_free(struct dns_config *c);
 
+/* One line a zone and listener; the compiled chain of each zone. See dns/server.h. */
+void dns_config_print(const struct dns_config *c, struct strbuf *out);
+void dns_config_explain(const struct dns_config *c, struct strbuf *out);
+
 /* Groups the blocks' keys into listeners with their routes, and refuses duplicates. */
 int listeners_build(struct dns_config *s, struct err *e);
 void listeners_done(struct dns_config *s);

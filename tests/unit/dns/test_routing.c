@@ -125,7 +125,7 @@ static void test_listeners(void **state)
     (void)state;
     begin(&w, "a.org:1053 b.org:1054 {\n bind 127.0.0.1 ::1\n}\nc.org:1053 {\n bind 127.0.0.1\n}\n"
               "d.org:1053 {\n}\n");
-    dns_server_print(w.config, &text);
+    dns_config_print(w.config, &text);
     assert_string_equal(text.p, "a.org.:1053 on 127.0.0.1\nc.org.:1053 on 127.0.0.1\n"
                                 "a.org.:1053 on ::1\n"
                                 "b.org.:1054 on 127.0.0.1\n"
@@ -179,7 +179,7 @@ static void test_explain(void **state)
     struct strbuf text = { 0 };
     (void)state;
     begin(&w, "a.org {\n whoami\n loadbalance\n log\n errors\n}\nb.org {\n}\n");
-    dns_server_explain(w.config, &text);
+    dns_config_explain(w.config, &text);
     assert_non_null(strstr(text.p, "a.org. at dns://:53\n  in:   whoami\n  out:  loadbalance\n"
                                    "  then: errors, log\n"));
     assert_non_null(strstr(text.p, "b.org. at dns://:53\n  in:   (nothing"));
