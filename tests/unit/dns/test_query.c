@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "dns/serve.h"
+#include "dns/setup.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,16 +121,20 @@ static enum step never(struct query *q, void *conf, void *data)
 static void test_wait(void **state)
 {
     static struct dns_worker w;
+    static struct dns_config config;
+    const struct route route = { .config = &config };
     uint8_t snapshot[] = { 10, 0, 0, 1 };
     (void)state;
     serve_metrics_init();
     struct query *q = query_with_answer(&w.pool);
     q->worker = &w.worker;
+    q->route = &route;
     q->reply.section[SECTION_AUTHORITY].n = 0;
     q->reply.section[SECTION_ANSWER].items[0].rdata = snapshot;
     w.waiting = SERVE_WAITING_MAX - 1;
     assert_int_equal(query_wait(q, never, NULL), STEP_WAIT);
     assert_int_equal(w.waiting, SERVE_WAITING_MAX);
+    assert_int_equal(config.waiting, 1);
     memset(snapshot, 0, sizeof snapshot);
     assert_memory_equal(q->reply.section[SECTION_ANSWER].items[0].rdata, "\012\0\0\001", 4);
     assert_int_equal(query_wait(q, never, NULL), STEP_DONE);
