@@ -5,7 +5,7 @@ static size_t count_parts(const struct chain_part *parts, size_t n, char which)
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
         count += which == 'i' ? parts[i].in != NULL
-                 : which == 'o' ? parts[i].out != NULL
+                 : which == 'o' ? parts[i].out || parts[i].out_step
                                 : parts[i].after != NULL;
     return count;
 }
@@ -31,10 +31,10 @@ struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_
         if (p->in)
             in[i_in++] = (struct chain_step){ p->in, p->in_conf, p->plugin,
                                               out_from(parts, i, n_out), (uint8_t)(i + 1) };
-        if (p->out)
-            out[--i_out] = (struct chain_hook){ p->out, p->out_conf, p->plugin };
+        if (p->out || p->out_step)
+            out[--i_out] = (struct chain_hook){ p->out, p->out_step, p->out_conf, p->plugin };
         if (p->after)
-            after[i_after++] = (struct chain_hook){ p->after, p->after_conf, p->plugin };
+            after[i_after++] = (struct chain_hook){ p->after, NULL, p->after_conf, p->plugin };
     }
     struct chain *c = arena_zalloc(a, sizeof *c);
     *c = (struct chain){ .in = in, .out = out, .after = after, .n_in = (uint16_t)n_in,
@@ -43,10 +43,20 @@ struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_
     return c;
 }
 
-static void run_out(const struct chain *c, struct query *q, uint16_t from)
+/* The hooks from q->out on. */
+static enum step run_out(const struct chain *c, struct query *q)
 {
-    for (uint16_t i = from; i < c->n_out && !q->bare; i++)
-        c->out[i].run(q, c->out[i].conf);
+    while (q->out < c->n_out && !q->bare) {
+        const struct chain_hook *hook = &c->out[q->out++];
+        if (hook->run) {
+            hook->run(q, hook->conf);
+            continue;
+        }
+        enum step step = hook->step(q, hook->conf);
+        if (step == STEP_WAIT || step == STEP_DROP)
+            return step;
+    }
+    return STEP_DONE;
 }
 
 /* Nobody was left to ask. A chain without any step is a block that only has keys: REFUSED. */
@@ -60,21 +70,25 @@ static enum step chain_end(const struct chain *c, struct query *q)
 
 enum step chain_continue(const struct chain *c, struct query *q, enum step step)
 {
+    if (q->on_way_back)
+        return step == STEP_WAIT || step == STEP_DROP ? step : run_out(c, q);
     while (step == STEP_NEXT) {
         if (++q->step >= c->n_in)
             return chain_end(c, q);
         step = c->in[q->step].run(q, c->in[q->step].conf);
     }
-    if (step == STEP_DONE) {
-        q->answerer = c->in[q->step].id;
-        run_out(c, q, c->in[q->step].out_from);
-    }
-    return step;
+    if (step != STEP_DONE)
+        return step;
+    q->answerer = c->in[q->step].id;
+    q->out = c->in[q->step].out_from;
+    q->on_way_back = true;
+    return run_out(c, q);
 }
 
 enum step chain_run(const struct chain *c, struct query *q)
 {
     q->step = 0;
+    q->on_way_back = false;
     if (c->n_in == 0)
         return chain_end(c, q);
     return chain_continue(c, q, c->in[0].run(q, c->in[0].conf));

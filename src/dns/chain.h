@@ -1,7 +1,7 @@
 /* A server block compiled into flat arrays of steps; running a query is walking an index.
  *
  * `in` holds the steps in plugin order. A step that ends the chain at index i is followed by the `out`
- * hooks of the plugins outside it: out[out_from[i]] to the end. */
+ * hooks of the plugins outside it: out[out_from[i]] to the end. One of them may wait, too. */
 #pragma once
 
 #include "dns/plugin.h"
@@ -16,6 +16,7 @@ struct chain_step {
 
 struct chain_hook {
     hook_fn *run;
+    step_fn *step; /* instead of run, for those that may wait */
     void *conf;
     const struct plugin *plugin;
 };
@@ -34,7 +35,7 @@ struct chain {
 /* What plugins registered: one part for each of plugins[], in that order. */
 struct chain_part {
     const struct plugin *plugin;
-    step_fn *in;
+    step_fn *in, *out_step; /* one of out and out_step */
     hook_fn *out, *after;
     void *in_conf, *out_conf, *after_conf;
 };
@@ -44,5 +45,5 @@ struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_
 
 /* Runs q from q->step on. STEP_DONE: q->reply is final; STEP_DROP; STEP_WAIT: the query is suspended. */
 enum step chain_run(const struct chain *c, struct query *q);
-/* Goes on after the step that waited, with what its resume function returned. */
+/* Goes on after the step or the out hook that waited, with what its resume function returned. */
 enum step chain_continue(const struct chain *c, struct query *q, enum step step);

@@ -43,6 +43,9 @@ void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf);
 /* On the way back, inner plugins first, before the reply is encoded: may change q->reply. Not called
  * for bare replies, nor when a step further out ended the chain. */
 void setup_out(struct setup *s, hook_fn *fn, void *conf);
+/* The same for a hook that may wait (query_wait(), query_lookup()) or drop the reply; STEP_DONE goes on
+ * with the hooks further out. A plugin has one of the two kinds. */
+void setup_out_step(struct setup *s, step_fn *fn, void *conf);
 /* After the reply was encoded (or dropped): for those who only look (log, errors, prometheus). Called
  * for every query routed to the block, in plugin order. */
 void setup_after(struct setup *s, hook_fn *fn, void *conf);
@@ -62,6 +65,10 @@ void setup_ready(struct setup *s, bool (*fn)(void *conf), void *conf);
 void setup_bind(struct setup *s, const struct ip *ip);
 /* The addresses of this block's `bind` lines (set up earlier in plugin order); 0: the wildcard. */
 size_t setup_binds(const struct setup *s, const struct ip **ret_ips);
+/* Relative paths of this block start at this folder (`root`). */
+void setup_root(struct setup *s, const char *folder);
+/* path as it is to be opened; in the set-up's arena. */
+const char *setup_path(struct setup *s, const char *path);
 /* How often the process looks whether its Corefile has changed; the last call counts. */
 void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns);
 /* Classes other than IN reach this block's chain. */

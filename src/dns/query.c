@@ -139,6 +139,7 @@ static struct query *sub_query(struct query *q, const uint8_t *name, uint16_t ty
     sub->peer = q->peer;
     sub->local = q->local;
     sub->start_ns = q->start_ns;
+    sub->deadline_ns = q->deadline_ns;
     sub->depth = (uint8_t)(q->depth + 1);
     sub->msg.id = q->msg.id;
     sub->msg.flags = q->msg.flags;

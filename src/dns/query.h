@@ -48,6 +48,7 @@ struct query {
     int64_t end_ns;         /* when its replies were ready; set before the `after` hooks */
     size_t reply_len;       /* bytes sent; set before the `after` hooks */
     bool dropped;
+    int64_t deadline_ns;    /* nobody waits for the answer any more then (`cancel`); 0: none */
 
     /* What the plugin's look-ahead found out (setup_ahead()): a key in msg and its hash. */
     const uint8_t *ahead_key;
@@ -55,6 +56,8 @@ struct query {
 
     /* --- the server's own --- */
     uint16_t step;          /* index into the chain's way in */
+    uint16_t out;           /* on the way back: the hook to be run next */
+    bool on_way_back;
     uint8_t depth;          /* of internal look-ups */
     bool waiting;
     resume_fn *resume;

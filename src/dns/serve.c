@@ -116,6 +116,8 @@ static void reply_begin(struct query *q)
     q->waiting = false;
     q->route = NULL;
     q->ahead_key = NULL;
+    if (q->depth == 0)
+        q->deadline_ns = 0;
 }
 
 static size_t reply_limit(const struct query *q)

@@ -40,6 +40,12 @@ void setup_out(struct setup *s, hook_fn *fn, void *conf)
     s->part->out_conf = conf;
 }
 
+void setup_out_step(struct setup *s, step_fn *fn, void *conf)
+{
+    s->part->out_step = fn;
+    s->part->out_conf = conf;
+}
+
 void setup_after(struct setup *s, hook_fn *fn, void *conf)
 {
     s->part->after = fn;
@@ -84,6 +90,18 @@ size_t setup_binds(const struct setup *s, const struct ip **ret_ips)
 {
     *ret_ips = s->block->binds.items;
     return s->block->binds.n;
+}
+
+void setup_root(struct setup *s, const char *folder)
+{
+    s->block->root = folder;
+}
+
+const char *setup_path(struct setup *s, const char *path)
+{
+    if (!s->block->root || path[0] == '/')
+        return arena_strdup(setup_arena(s), path);
+    return arena_printf(setup_arena(s), "%s/%s", s->block->root, path);
 }
 
 void setup_any_class(struct setup *s)

@@ -34,6 +34,7 @@ struct block_setup {
     struct chain_part *parts; /* one a plugin, in plugin order */
     VEC(struct ip) binds;
     bool any_class;
+    const char *root; /* or NULL */
     ahead_fn *ahead;
     const void *ahead_conf;
     const struct chain *chain;

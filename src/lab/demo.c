@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define CLIENT    "shop/foo"
 #define REQUESTS  300
@@ -73,11 +75,6 @@ static int start_lab(struct demo *d, const char *source, struct err *e)
 {
     struct lab_options lab = { .dir = d->dir, .source = d->source, .mine = true };
     lab.progress = show_progress;
-    snprintf(d->root, sizeof d->root, "/tmp/signpost-demo-XXXXXX");
-    if (!mkdtemp(d->root))
-        return err_set(e, -errno, "%s: %s", d->root, strerror(errno));
-    place_path(d->dir, d->root, "lab");
-    place_path(d->source, d->root, "manifests");
     int64_t start = clock_ns();
     int code = copy_folder(source, d->source, e);
     if (code == 0)
@@ -177,8 +174,8 @@ static int wait_without(const struct demo *d, const char *pod, const char *what,
             return code;
         failed += s.failed;
         if (!s.failed && !spread_of(&s, pod)) {
-            printf("   %s: no request reaches it after %.0f ms, %llu failed on the way\n", what,
-                   (double)(clock_ns() - s.ns - start_ns) / 1e6, (unsigned long long)failed);
+            printf("   %s: within %.0f ms no request reaches it any more, %llu failed on the way\n",
+                   what, (double)(clock_ns() - start_ns) / 1e6, (unsigned long long)failed);
             return 0;
         }
     } while (clock_ns() - start_ns < LATER_NS);
@@ -324,19 +321,71 @@ static int run(struct demo *d, const char *source, struct err *e)
     return code;
 }
 
-int demo_run(const char *source, struct err *e)
+/* In a process of its own, because it moves into the lab's namespaces and may be interrupted:
+ * whoever started it is left to clear up. What went wrong goes through `tell`. */
+static noreturn_fn void run_apart(struct demo *d, const char *source, int tell)
 {
-    struct demo d = { .root = "" };
+    struct err e = { 0 };
     int64_t start = clock_ns();
-    int code = run(&d, source, e);
+    int code = run(d, source, &e);
     if (code == 0) {
         headline("Done");
         printf("   every step was observed; the whole took %.1f s\n",
                (double)(clock_ns() - start) / 1e9);
     }
-    if (d.dir[0])
-        lab_stop(d.dir, NULL);
-    if (d.root[0])
-        place_remove(d.root);
+    if (fflush(stdout) != 0)
+        code = err_set(&e, -errno, "cannot write: %s", strerror(errno));
+    if (code < 0)
+        dprintf(tell, "%s", e.text);
+    _exit(code < 0);
+}
+
+static int wait_for(pid_t pid, int told, struct err *e)
+{
+    char text[sizeof e->text] = "";
+    int status = 0;
+    ssize_t n = read(told, text, sizeof text - 1);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (n > 0)
+        return err_set(e, ERR_REFUSED, "%s", text);
+    if (WIFSIGNALED(status))
+        return err_set(e, ERR_REFUSED, "the demonstration was ended by signal %d",
+                       WTERMSIG(status));
+    return WEXITSTATUS(status) ? err_set(e, ERR_REFUSED, "the demonstration failed") : 0;
+}
+
+static int make_folder(struct demo *d, struct err *e)
+{
+    snprintf(d->root, sizeof d->root, "/tmp/signpost-demo-XXXXXX");
+    if (!mkdtemp(d->root))
+        return err_set(e, -errno, "%s: %s", d->root, strerror(errno));
+    place_path(d->dir, d->root, "lab");
+    place_path(d->source, d->root, "manifests");
+    return 0;
+}
+
+int demo_run(const char *source, struct err *e)
+{
+    struct demo d = { .root = "" };
+    int told[2];
+    int code = make_folder(&d, e);
+    if (code < 0)
+        return code;
+    if (pipe2(told, O_CLOEXEC) < 0)
+        return err_set(e, -errno, "%s", strerror(errno));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0)
+        run_apart(&d, source, told[1]);
+    /* ^C ends the demonstration; this process sees it end. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    close(told[1]);
+    code = pid < 0 ? err_set(e, -errno, "cannot start a process: %s", strerror(errno))
+                   : wait_for(pid, told[0], e);
+    close(told[0]);
+    lab_stop(d.dir, NULL);
+    place_remove(d.root);
     return code;
 }

@@ -66,6 +66,11 @@ static int watch_pod(struct observer *o, const struct manifest *m, struct err *e
     return 0;
 }
 
+static void ignore_flow(void *ctx, const struct flow *f)
+{
+    (void)ctx, (void)f;
+}
+
 static int watch_node(struct observer *o, const char *node, struct err *e)
 {
     char rest[300];
@@ -76,6 +81,8 @@ static int watch_node(struct observer *o, const char *node, struct err *e)
     code = netns_join(o->node_pid, CLONE_NEWNET);
     if (code == 0)
         code = conntrack_open(&o->conntrack);
+    if (code == 0) /* a first question has the kernel load what answers it, before it matters */
+        code = conntrack_dump(&o->conntrack, ignore_flow, NULL);
     if (code == 0)
         code = conntrack_listen(&o->conntrack);
     if (code == 0)

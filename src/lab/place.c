@@ -146,7 +146,8 @@ static int find_pod(const char *dir, const char *pod, char *out, size_t size, st
     if (d)
         closedir(d);
     if (found > 1)
-        return err_set(e, ERR_INVALID, "%u pods are called %s: write NAMESPACE/%s", found, pod, pod);
+        return err_set(e, ERR_INVALID, "%u pods are called %s: write NAMESPACE/%s", found, pod,
+                       pod);
     return found ? 0 : err_set(e, ERR_NOT_FOUND, "no pod has this name");
 }
 

@@ -58,7 +58,10 @@ static void print_pod(const struct manifest *d, const char *dir, struct table *t
                : ready   ? "ready"
                : message ? "not running"
                          : "not ready");
-    table_cell(t, TABLE_DIM, "%d", (int)pid);
+    if (pid)
+        table_cell(t, TABLE_DIM, "%d", (int)pid);
+    else
+        table_cell(t, TABLE_DIM, "-");
     table_cell(t, TABLE_BAD, "%s", message ? message : "");
 }
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -13,14 +14,14 @@ NODES = """
 kind: Node
 apiVersion: v1
 metadata: {name: n1}
-spec: {podCIDR: 10.244.1.0/24}
-status: {addresses: [{type: InternalIP, address: 172.18.0.11}]}
+spec: {podCIDRs: [10.244.1.0/24, "fd00:10:244:1::/64"]}
+status: {addresses: [{type: InternalIP, address: 172.18.0.11}, {type: InternalIP, address: "fd00:18::11"}]}
 ---
 kind: Node
 apiVersion: v1
 metadata: {name: n2}
-spec: {podCIDR: 10.244.2.0/24}
-status: {addresses: [{type: InternalIP, address: 172.18.0.12}]}
+spec: {podCIDRs: [10.244.2.0/24, "fd00:10:244:2::/64"]}
+status: {addresses: [{type: InternalIP, address: 172.18.0.12}, {type: InternalIP, address: "fd00:18::12"}]}
 """
 
 POD = """
@@ -131,6 +132,17 @@ def test_pods_reach_each_other_without_translation(world, name):
     assert answer["local"] == address(world, name) + ":8080"
 
 
+@pytest.mark.parametrize("name", ["near", "far"])
+def test_the_same_over_ipv6(world, name):
+    ips = [i["ip"] for i in world.object("pod_app_" + name)["status"]["podIPs"]]
+    mine = [i["ip"] for i in world.object("pod_app_client")["status"]["podIPs"]]
+    assert ips[1].startswith("fd00:10:244:")
+    answer = json.loads(world.run("app/client", "curl", "-sS", "-m", "5",
+                                  "http://[%s]:8080/" % ips[1]))
+    assert answer["pod"] == name
+    assert answer["client"].startswith("[%s]:" % mine[1])
+
+
 def test_files_are_those_of_a_kubelet(world):
     assert world.run("app/client", "cat", "/etc/resolv.conf") == (
         "search app.svc.cluster.local svc.cluster.local cluster.local\n"
@@ -138,10 +150,11 @@ def test_files_are_those_of_a_kubelet(world):
         "options ndots:5\n")
     hosts = world.run("app/client", "cat", "/etc/hosts")
     assert hosts.startswith("# Kubernetes-managed hosts file.\n")
-    assert hosts.endswith("%s\tclient\n" % address(world, "client"))
+    ips = [i["ip"] for i in world.object("pod_app_client")["status"]["podIPs"]]
+    assert hosts.endswith("".join("%s\tclient\n" % ip for ip in ips))
     assert world.run("app/client", "hostname").strip() == "client"
-    assert world.run("app/client", "getent", "hosts", "client").split() == [
-        address(world, "client"), "client"]
+    assert world.run("app/client", "getent", "ahostsv4", "client").split()[0] == address(
+        world, "client")
 
 
 def test_a_pod_cannot_touch_this_machine(world):
@@ -308,6 +321,24 @@ def test_the_demonstration(world, signpost, root):
     assert "NOT SEEN" not in done.stdout and "UNEXPECTED" not in done.stdout
     assert "every step was observed" in done.stdout
     assert not list(pathlib.Path("/tmp").glob("signpost-demo-*/lab/pid"))
+
+
+def test_an_interrupted_demonstration_leaves_nothing(world, signpost, root):
+    before = set(pathlib.Path("/tmp").glob("signpost-demo-*"))
+    with subprocess.Popen([signpost, "lab", "demo", str(root / "examples" / "shop")],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as process:
+        for line in process.stdout:
+            if "The walk" in line:
+                break
+        made = set(pathlib.Path("/tmp").glob("signpost-demo-*")) - before
+        lab = [int((d / "lab" / "pid").read_text()) for d in made]
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 1
+        assert "ended by signal 2" in process.stderr.read()
+    assert lab and not any(d.exists() for d in made)
+    for pid in lab:
+        wait(lambda pid=pid: not os.path.exists("/proc/%d/root" % pid))
 
 
 def test_the_demonstration_fails_loudly(shop, signpost):

@@ -156,5 +156,11 @@ int main(void)
         (void)fprintf(stderr, "skipped: %s\n", e.text);
         return 77;
     }
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    /* The first child is the new PID namespace's init; this process itself is not inside. */
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0)
+        return cmocka_run_group_tests(tests, set_up, tear_down);
+    waitpid(pid, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
