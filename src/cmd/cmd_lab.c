@@ -44,6 +44,8 @@ static int run_up(const struct options *o, int argc, char **argv, struct err *e)
     int code = source_folder(argc, argv, source, e);
     if (code == 0)
         code = lab_start(&lab, e);
+    if (code == 0)
+        code = lab_wait_names(o->dir, e);
     if (code < 0)
         return code;
     printf("The lab runs, in %s. Try:\n"
@@ -77,8 +79,9 @@ static int run_exec(const struct options *o, int argc, char **argv, struct err *
     if (skip < argc && str_eq(argv[skip], "--"))
         skip++;
     if (argc <= skip)
-        return err_set(e, ERR_INVALID, "give a pod and a command: signpost lab exec NAMESPACE/POD -- "
-                                       "CMD ARGS..., or --node NODE -- CMD ARGS...");
+        return err_set(e, ERR_INVALID,
+                       "give a pod and a command: signpost lab exec NAMESPACE/POD -- "
+                       "CMD ARGS..., or --node NODE -- CMD ARGS...");
     int code = lab_find(o->dir, &lab, e);
     if (code == 0)
         code = find_target(o, argv[0], &target, e);
@@ -133,8 +136,8 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
-/* Options end at the first "--" and at a pod's name, so that those of a command inside stay its own:
- * what comes from there on is not shown to the parser. */
+/* Options end at the first "--" and at a pod's name, so that those of a command inside stay its
+ * own: what comes from there on is not shown to the parser. */
 static int own_arguments(int argc, char **argv)
 {
     bool exec = argc > 1 && str_eq(argv[1], "exec");
@@ -190,12 +193,17 @@ const struct command cmd_lab = {
     .summary = "a mini-cluster in network namespaces, without root",
     .details =
         "\"up\" makes nodes and pods of a folder of manifests: each is a network namespace, inside "
-        "one user, network, mount and PID namespace of the lab's own, so it needs no root and cannot "
-        "touch the network of this machine. Containers are programs of this machine; \"image\" counts "
-        "only where there is no \"command\". The folder is followed: a Pod whose manifest goes ends, "
+        "one user, network, mount and PID namespace of the lab's own, so it needs no root and "
+        "cannot "
+        "touch the network of this machine. Containers are programs of this machine; \"image\" "
+        "counts "
+        "only where there is no \"command\". The folder is followed: a Pod whose manifest goes "
+        "ends, "
         "and what is added appears.\n\n"
-        "\"exec\" runs a program inside a pod, or a node with --node. \"demo\" shows a request on its "
-        "whole way from a name to a pod, with what was observed at each step, and ends with failure "
+        "\"exec\" runs a program inside a pod, or a node with --node. \"demo\" shows a request on "
+        "its "
+        "whole way from a name to a pod, with what was observed at each step, and ends with "
+        "failure "
         "when a step was not seen.\n\n"
         "A sub-folder \"outside\" with a Corefile and a hosts file is the world outside: the name "
         "server that the nodes use, and web servers at the addresses in hosts.",

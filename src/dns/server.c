@@ -118,7 +118,10 @@ int dns_server_start(struct dns_server *s, struct err *e)
         if (ret == 0)
             s->n_workers = i + 1;
     }
-    return ret < 0 ? ret : serve_config(s, s->config, e);
+    if (ret == 0)
+        ret = serve_config(s, s->config, e);
+    s->serving = ret == 0;
+    return ret;
 }
 
 static void run_worker_stops(struct worker *w, void *arg)
@@ -200,7 +203,7 @@ void dns_server_stop(struct dns_server *s)
 {
     if (!s || !s->config)
         return;
-    if (s->n_workers)
+    if (s->serving) /* a start that failed has no clients to wait for */
         vec_each(c, &s->config->lameducks) c->fn(c->conf);
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, close_on_worker, s);

@@ -89,4 +89,5 @@ struct dns_server {
     bool timer_made;
     struct dns_worker *workers;
     unsigned n_workers; /* that have been started */
+    bool serving;       /* the start has succeeded */
 };

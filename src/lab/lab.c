@@ -2,9 +2,11 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "lab/enter.h"
 #include "lab/holder.h"
 #include "lab/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -157,6 +159,50 @@ static int wait_end(pid_t pid)
     cleanup_close int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd p = { .fd = fd, .events = POLLIN };
     return fd < 0 || poll(&p, 1, (int)(STOP_NS / 1000000)) > 0 ? 0 : -ETIMEDOUT;
+}
+
+/* Any pod with a network of its own that resolves by the cluster DNS. */
+static int first_client(const char *dir, pid_t *ret_pid)
+{
+    char path[PATH_MAX], rest[NAME_MAX + 32];
+    int code = ERR_NOT_FOUND;
+    DIR *d = opendir(place_path(path, dir, "pods"));
+    for (struct dirent *i; d && code < 0 && (i = readdir(d));) {
+        char conf[PATH_MAX];
+        if (i->d_name[0] == '.')
+            continue;
+        snprintf(rest, sizeof rest, "pods/%s/pid", i->d_name);
+        cleanup_free char *text =
+            place_read(place_path(conf, dir, "pods/%s/resolv.conf", i->d_name), 65536);
+        if (text && strstr(text, "search ") && strstr(text, ".svc."))
+            code = place_pid(dir, rest, ret_pid, NULL);
+    }
+    if (d)
+        closedir(d);
+    return code;
+}
+
+int lab_wait_names(const char *dir, struct err *e)
+{
+    static const char *const argv[] = { "getent", "ahosts", "kube-dns.kube-system", NULL };
+    char path[PATH_MAX];
+    struct stat st;
+    pid_t client;
+    if (stat(place_path(path, dir, "objects/service_kube-system_kube-dns.json"), &st) < 0 ||
+        first_client(dir, &client) < 0)
+        return 0;
+    for (int64_t until = clock_ns() + LAB_NAMES_NS; clock_ns() < until; usleep(20000)) {
+        struct ran r = { 0 };
+        int code = enter_run(client, argv, LAB_NAMES_NS, &r, e);
+        int status = r.status;
+        if (code < 0)
+            return code;
+        ran_done(&r);
+        if (status == 0)
+            return 0;
+    }
+    return err_set(e, -ETIMEDOUT, "the pods are ready, but the cluster DNS gave no answer for %lld s",
+                   (long long)(LAB_NAMES_NS / 1000000000));
 }
 
 int lab_stop(const char *dir, struct err *e)

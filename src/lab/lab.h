@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #define LAB_READY_NS 60000000000LL /* how long to wait until all pods are ready */
+#define LAB_NAMES_NS 10000000000LL /* and then for the first answer of the cluster DNS */
 
 struct lab_options {
     const char *dir;    /* where its files go; made, and emptied if an ended lab left something */
@@ -20,6 +21,9 @@ struct lab_options {
 /* Returns when every pod is ready (those aside whose manifest says that they are not). On failure
  * the lab is gone again, except when only some pods did not become ready and it is not `mine`. */
 int lab_start(const struct lab_options *o, struct err *e);
+/* Waits until a pod gets an answer from the cluster DNS: ready pods are one thing, proxies that have taken
+ * their addresses in another. A lab without a kube-dns Service has nothing to wait for. */
+int lab_wait_names(const char *dir, struct err *e);
 /* Ends it and removes its folder; returns when nothing of it is left. */
 int lab_stop(const char *dir, struct err *e);
 /* The lab's first process; ERR_NOT_FOUND with advice when none runs. */

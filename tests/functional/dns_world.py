@@ -15,6 +15,7 @@ import dns.name
 import dns.rcode
 
 TIMEOUT = 5.0
+LIB = pathlib.Path(__file__).resolve().parents[1] / "lib"
 
 
 def free_port():
@@ -104,6 +105,8 @@ class Server:
         self.path = self.folder / "Corefile"
         self.path.write_text(corefile.replace("@DIR@", str(self.folder)))
         self.output = self.folder / "output"
+        env = dict(os.environ if env is None else env)
+        env.setdefault("TSAN_OPTIONS", "suppressions=%s" % (LIB / "tsan.supp"))
         with self.output.open("w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
                 [program, "dns", "-conf", self.path, *flags], cwd=self.folder, stdout=out,

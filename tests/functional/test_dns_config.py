@@ -14,8 +14,8 @@ REFUSED = {
     "unknown directive": (". {\n    nosuch\n}\n", "Corefile:2" + PARSING + "Unknown directive 'nosuch'"),
     "removed directive": (". {\n    proxy . 10.0.0.1\n}\n",
                           "Corefile:2" + PARSING + "Unknown directive 'proxy'"),
-    "known but not here": (". {\n    cache 30\n}\n", "Corefile:2" + PARSING +
-                           "plugin 'cache' is not supported yet; take the line out"),
+    "known but not here": (". {\n    route53 x\n}\n", "Corefile:2" + PARSING +
+                           "plugin 'route53' is not supported yet; take the line out"),
     "no closing brace": (". {\n    whoami\n",
                          "Corefile:2 - Syntax error: Unexpected token 'whoami', expecting '}'"),
     "directive's block not closed": (". {\n    health {\n", "Corefile:2" + PARSING + "Unexpected EOF"),
