@@ -8,18 +8,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define cleanup(fn)      __attribute__((cleanup(fn)))
-#define printf_like(f,a) __attribute__((format(printf, f, a)))
-#define must_check       __attribute__((warn_unused_result))
-#define maybe_unused     __attribute__((unused))
-#define noreturn_fn      __attribute__((noreturn))
+#define cleanup(fn)       __attribute__((cleanup(fn)))
+#define printf_like(f, a) __attribute__((format(printf, f, a)))
+#define must_check        __attribute__((warn_unused_result))
+#define maybe_unused      __attribute__((unused))
+#define noreturn_fn       __attribute__((noreturn))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b)     ((a) < (b) ? (a) : (b))
 #define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
 /* The struct that holds `member` at `ptr`. */
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void cleanup_free_fn(void *p)
 {

@@ -19,7 +19,8 @@ static size_t place_of(const struct ht *t, const void *key, size_t len, uint32_t
 
 void ht_done(struct ht *t)
 {
-    ht_each(e, t) free(e->key);
+    ht_each (e, t)
+        free(e->key);
     free(t->entries);
     *t = (struct ht){ 0 };
 }
@@ -41,7 +42,8 @@ static void ht_grow(struct ht *t)
     struct ht old = *t;
     t->capacity = old.capacity ? 2 * old.capacity : 16;
     t->entries = xcalloc(t->capacity, sizeof *t->entries);
-    ht_each(e, &old) t->entries[place_of(t, e->key, e->key_len, e->hash)] = *e;
+    ht_each (e, &old)
+        t->entries[place_of(t, e->key, e->key_len, e->hash)] = *e;
     free(old.entries);
 }
 

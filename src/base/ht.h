@@ -32,6 +32,6 @@ void *ht_del(struct ht *t, const void *key, size_t len);
 void *ht_del_str(struct ht *t, const char *key);
 
 /* for (struct ht_entry *e = ...): every used entry. */
-#define ht_each(e, t)                                                                      \
-    for (struct ht_entry *e = (t)->entries; e && e < (t)->entries + (t)->capacity; e++) \
+#define ht_each(e, t)                                                                              \
+    for (struct ht_entry *e = (t)->entries; e && e < (t)->entries + (t)->capacity; e++)            \
         if (e->key)

@@ -30,7 +30,8 @@ int ip_parse_sloppy(const char *text, struct ip *ret_ip)
         return ERR_PARSE;
     if (a > 255 || b > 255 || c > 255 || d > 255)
         return ERR_PARSE;
-    *ret_ip = (struct ip){ .family = 4, .bytes = { (uint8_t)a, (uint8_t)b, (uint8_t)c, (uint8_t)d } };
+    *ret_ip =
+        (struct ip){ .family = 4, .bytes = { (uint8_t)a, (uint8_t)b, (uint8_t)c, (uint8_t)d } };
     return 0;
 }
 

@@ -12,7 +12,7 @@
 #define IP_TEXT_MAX 46 /* INET6_ADDRSTRLEN */
 
 struct ip {
-    uint8_t family;   /* 4, 6, or 0 for none */
+    uint8_t family;    /* 4, 6, or 0 for none */
     uint8_t bytes[16]; /* network order; IPv4 uses the first four */
 };
 

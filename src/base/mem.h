@@ -1,5 +1,6 @@
 /* Allocation for start-up and control paths, where running out of memory ends the process with a
- * message: going on with half a configuration would be worse. Workers never call these per query. */
+ * message: going on with half a configuration would be worse. Workers never call these per query.
+ */
 #pragma once
 
 #include <stddef.h>

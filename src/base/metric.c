@@ -35,7 +35,7 @@ static unsigned n_shards = 1;
 static VEC(struct family *) families;
 static struct ht family_index; /* name -> struct family */
 static struct ht series_index; /* name{labels} -> slot + 1 */
-static metric next_slot = 2; /* 0 and 1: see metric_histogram() */
+static metric next_slot = 2;   /* 0 and 1: see metric_histogram() */
 static metric refused;
 
 __attribute__((constructor)) static void first_page(void)
@@ -108,9 +108,9 @@ metric metric_counter(const char *name, const char *help, const char *labels)
 {
     pthread_mutex_lock(&lock);
     if (!refused) {
-        struct family *f = family_of("signpost_metric_series_refused_total",
-                                     "Time series that found no room in the registry.",
-                                     SERIES_COUNTER);
+        struct family *f =
+            family_of("signpost_metric_series_refused_total",
+                      "Time series that found no room in the registry.", SERIES_COUNTER);
         refused = series_slot(f, "", 1);
     }
     metric slot = series_slot(family_of(name, help, SERIES_COUNTER), labels, 1);
@@ -132,8 +132,8 @@ struct histogram metric_histogram(const char *name, const char *help, const char
     return (struct histogram){ .first = first, .n = first ? (uint16_t)n : 0, .bounds = bounds };
 }
 
-void metric_gauge(const char *name, const char *help, const char *labels,
-                  double (*read)(void *ctx), void *ctx)
+void metric_gauge(const char *name, const char *help, const char *labels, double (*read)(void *ctx),
+                  void *ctx)
 {
     pthread_mutex_lock(&lock);
     struct family *f = family_of(name, help, SERIES_GAUGE);
@@ -144,8 +144,7 @@ void metric_gauge(const char *name, const char *help, const char *labels,
 void metric_gauge_drop(void *ctx)
 {
     pthread_mutex_lock(&lock);
-    vec_each(f, &families)
-    {
+    vec_each (f, &families) {
         for (size_t i = 0; i < (*f)->series.n;) {
             struct series *s = &(*f)->series.items[i];
             if (!s->read || s->ctx != ctx) {
@@ -232,8 +231,7 @@ static void print_family(struct strbuf *out, const struct family *f)
 {
     static const char *const kinds[] = { "counter", "histogram", "gauge" };
     bool head = false;
-    vec_each(s, &f->series)
-    {
+    vec_each (s, &f->series) {
         if (series_is_empty(f, s))
             continue;
         if (!head)
@@ -247,6 +245,7 @@ static void print_family(struct strbuf *out, const struct family *f)
 void metric_print(struct strbuf *out)
 {
     pthread_mutex_lock(&lock);
-    vec_each(f, &families) print_family(out, *f);
+    vec_each (f, &families)
+        print_family(out, *f);
     pthread_mutex_unlock(&lock);
 }

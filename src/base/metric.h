@@ -12,9 +12,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define METRIC_SLOTS_MAX 65536 /* cells; a histogram takes buckets + 2 */
+#define METRIC_SLOTS_MAX  65536 /* cells; a histogram takes buckets + 2 */
 #define METRIC_SHARDS_MAX 130
-#define METRIC_PAGE 1024
+#define METRIC_PAGE       1024
 
 typedef uint32_t metric;
 
@@ -46,8 +46,8 @@ metric metric_counter(const char *name, const char *help, const char *labels);
 struct histogram metric_histogram(const char *name, const char *help, const char *labels,
                                   const uint64_t *bounds, unsigned n, double scale);
 /* read(ctx) is called at each scrape, on the scraping thread, until metric_gauge_drop(ctx). */
-void metric_gauge(const char *name, const char *help, const char *labels,
-                  double (*read)(void *ctx), void *ctx);
+void metric_gauge(const char *name, const char *help, const char *labels, double (*read)(void *ctx),
+                  void *ctx);
 void metric_gauge_drop(void *ctx);
 
 uint64_t metric_value(metric m); /* a cell's sum over the shards */

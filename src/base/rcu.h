@@ -1,12 +1,12 @@
-/* Read-copy-update: readers follow one pointer without locks; what was replaced is freed after every
- * reader has passed a quiescent state.
+/* Read-copy-update: readers follow one pointer without locks; what was replaced is freed after
+ * every reader has passed a quiescent state.
  *
  * Filling one is liburcu-qsbr. Under ThreadSanitizer, which cannot see through it, filling two
  * (rcu_epoch.c, plain C11 atomics) stands in; Meson chooses.
  *
  * Readers: rcu_thread_init() once; pointers got with rcu_load() stay valid until the thread's next
- * rcu_quiescent() or rcu_offline(). A thread that waits for events is offline meanwhile. Writers need
- * not be registered, and must not call rcu_synchronize() as an online reader. */
+ * rcu_quiescent() or rcu_offline(). A thread that waits for events is offline meanwhile. Writers
+ * need not be registered, and must not call rcu_synchronize() as an online reader. */
 #pragma once
 
 #include <stdatomic.h>

@@ -1,5 +1,6 @@
 /* Growing text, for rules, metrics, logs and JSON; and the few string helpers that libc lacks.
- * struct strbuf: owner calls strbuf_done(); `p` is always NUL-terminated once anything was added. */
+ * struct strbuf: owner calls strbuf_done(); `p` is always NUL-terminated once anything was added.
+ */
 #pragma once
 
 #include "base/cleanup.h"

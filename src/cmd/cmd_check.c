@@ -43,8 +43,9 @@ static int check_corefile(const char *path, struct err *e)
     struct checked c = { .loop = &loop };
     struct corefile *corefile = NULL;
     struct dns_server *server = NULL;
-    struct dns_options options = { .workers = 1, .loop = &loop, .open_source = open_source,
-                                   .ctx = &c };
+    struct dns_options options = {
+        .workers = 1, .loop = &loop, .open_source = open_source, .ctx = &c
+    };
     int ret = command_corefile(path, 53, &corefile, e);
     if (ret == 0)
         ret = dns_server_new(corefile, &options, &server, e);
@@ -102,8 +103,11 @@ static void ignore_synced(void *ctx)
 
 static int tally_folder(const char *path, struct tally *t, struct err *e)
 {
-    struct sink sink = { .ctx = t, .put = count_object, .del = ignore_delete,
-                         .synced = ignore_synced, .problem = count_problem };
+    struct sink sink = { .ctx = t,
+                         .put = count_object,
+                         .del = ignore_delete,
+                         .synced = ignore_synced,
+                         .problem = count_problem };
     struct dir_source *source = NULL;
     int ret = dir_source_open(NULL, &path, 1, &sink, &source, e);
     if (ret == 0)

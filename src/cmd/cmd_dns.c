@@ -17,8 +17,9 @@ static long port = 53, workers;
 static bool quiet, list_plugins, version;
 
 static const struct flag flags[] = {
-    { "conf", FLAG_STRING, &conf, "FILE", "Corefile to load (default \"Corefile\"); stdin reads it "
-                                          "from standard input." },
+    { "conf", FLAG_STRING, &conf, "FILE",
+      "Corefile to load (default \"Corefile\"); stdin reads it "
+      "from standard input." },
     { "dns.port", FLAG_INT, &port, "PORT", "Port of server blocks that name none (default 53)." },
     { "p", FLAG_INT, &port, "PORT", "The same as -dns.port." },
     { "pidfile", FLAG_STRING, &pidfile, "FILE", "Write the process id there once serving." },
@@ -31,9 +32,9 @@ static const struct flag flags[] = {
 struct run {
     uv_loop_t loop;
     uv_signal_t term, interrupt, usr1, hup;
-    uv_timer_t look;          /* of `reload` */
+    uv_timer_t look;            /* of `reload` */
     long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */
-    uint8_t refused[64];      /* hash of a Corefile that was tried and refused */
+    uint8_t refused[64];        /* hash of a Corefile that was tried and refused */
     struct rand rand;
     struct dns_server *server;
     struct cluster *clusters[64];
@@ -77,8 +78,8 @@ static bool same(const uint8_t a[64], const uint8_t b[64])
     return memcmp(a, b, 64) == 0;
 }
 
-/* Serves the Corefile as it is now. changed_only: not when it says what is served, or what was refused
- * before. */
+/* Serves the Corefile as it is now. changed_only: not when it says what is served, or what was
+ * refused before. */
 static void reload(struct run *r, bool changed_only)
 {
     struct err e = { 0 };
@@ -171,8 +172,10 @@ static void print_start(const struct run *r)
 
 static int start(struct run *r, struct err *e)
 {
-    struct dns_options options = { .workers = (unsigned)workers, .loop = &r->loop,
-                                   .open_source = open_source, .set_reload = set_reload,
+    struct dns_options options = { .workers = (unsigned)workers,
+                                   .loop = &r->loop,
+                                   .open_source = open_source,
+                                   .set_reload = set_reload,
                                    .ctx = r };
     struct corefile *c = NULL;
     char text[129];
@@ -231,12 +234,13 @@ static int serve(struct err *e)
                                    "Counter of the number of failed reload attempts.", "");
     watch_signal(&r, &r.term, on_signal, SIGTERM);
     watch_signal(&r, &r.interrupt, on_signal, SIGINT);
+    /* Before the start: unwatched, they would end the process. The loop hears of them when it runs.
+     */
+    watch_signal(&r, &r.usr1, on_reload_signal, SIGUSR1);
+    watch_signal(&r, &r.hup, on_reload_signal, SIGHUP);
     int ret = start(&r, e);
-    if (ret == 0) {
-        watch_signal(&r, &r.usr1, on_reload_signal, SIGUSR1);
-        watch_signal(&r, &r.hup, on_reload_signal, SIGHUP);
+    if (ret == 0)
         uv_run(&r.loop, UV_RUN_DEFAULT);
-    }
     finish(&r);
     return ret;
 }

@@ -8,13 +8,12 @@
 static const char *why_unsupported(const char *directive)
 {
     static const char *const known[] = {
-        "root",     "metadata",    "geoip",    "cancel",    "proxyproto", "quic",     "grpc_server",
-        "https",    "https3",      "timeouts", "multisocket",   "nsid",     "bufsize",
-        "debug",    "trace",       "pprof",    "shed",      "dnstap",     "local",    "dns64",
-        "any",      "chaos",       "tsig",     "rewrite",   "autopath",   "acl",      "cache",
-        "header",   "dnssec",      "tls",      "minimal",   "template",   "transfer", "route53",
-        "azure",    "clouddns",    "k8s_external", "file",  "auto",       "secondary", "etcd",
-        "loop",     "grpc",        "erratic",  "on",        "sign",       "view",     "nomad",
+        "metadata",     "geoip",    "proxyproto",  "quic",      "grpc_server", "https",
+        "https3",       "timeouts", "multisocket", "trace",     "pprof",       "shed",
+        "dnstap",       "tsig",     "rewrite",     "autopath",  "cache",       "dnssec",
+        "tls",          "template", "transfer",    "route53",   "azure",       "clouddns",
+        "k8s_external", "file",     "auto",        "secondary", "etcd",        "grpc",
+        "on",           "sign",     "view",        "nomad",
     };
     static char why[96];
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
@@ -40,7 +39,8 @@ int command_corefile(const char *path, uint16_t port, struct corefile **ret, str
     static const char builtin[] = ". {\n    whoami\n    log\n}\n";
     static const char *names[128];
     plugin_names(names);
-    struct corefile_options options = { .default_port = port, .directives = names,
+    struct corefile_options options = { .default_port = port,
+                                        .directives = names,
                                         .why_unsupported = why_unsupported };
     if (path)
         return corefile_load(path, &options, ret, e);

@@ -12,8 +12,9 @@ static const struct command *const commands[] = {
 
 static void usage(FILE *out)
 {
-    (void)fprintf(out, "signpost %s: Kubernetes service discovery and service networking.\n\n"
-                       "Usage: signpost COMMAND [OPTIONS]\n\nCommands:\n",
+    (void)fprintf(out,
+                  "signpost %s: Kubernetes service discovery and service networking.\n\n"
+                  "Usage: signpost COMMAND [OPTIONS]\n\nCommands:\n",
                   SIGNPOST_VERSION);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         (void)fprintf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);

@@ -4,14 +4,14 @@ static size_t count_parts(const struct chain_part *parts, size_t n, char which)
 {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
-        count += which == 'i' ? parts[i].in != NULL
+        count += which == 'i'   ? parts[i].in != NULL
                  : which == 'o' ? parts[i].out || parts[i].out_step
                                 : parts[i].after != NULL;
     return count;
 }
 
-/* A step that ends the chain is followed by the hooks of plugins before it in plugin order. As `out`
- * lists them innermost first, those are its last ones. */
+/* A step that ends the chain is followed by the hooks of plugins before it in plugin order. As
+ * `out` lists them innermost first, those are its last ones. */
 static uint16_t out_from(const struct chain_part *parts, size_t step, size_t n_out)
 {
     return (uint16_t)(n_out - count_parts(parts, step, 'o'));
@@ -32,31 +32,41 @@ struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_
             in[i_in++] = (struct chain_step){ p->in, p->in_conf, p->plugin,
                                               out_from(parts, i, n_out), (uint8_t)(i + 1) };
         if (p->out || p->out_step)
-            out[--i_out] = (struct chain_hook){ p->out, p->out_step, p->out_conf, p->plugin };
+            out[--i_out] =
+                (struct chain_hook){ p->out, p->out_step, p->out_conf, p->plugin, p->out_always };
         if (p->after)
-            after[i_after++] = (struct chain_hook){ p->after, NULL, p->after_conf, p->plugin };
+            after[i_after++] =
+                (struct chain_hook){ p->after, NULL, p->after_conf, p->plugin, false };
     }
     struct chain *c = arena_zalloc(a, sizeof *c);
-    *c = (struct chain){ .in = in, .out = out, .after = after, .n_in = (uint16_t)n_in,
-                         .n_out = (uint16_t)n_out, .n_after = (uint16_t)n_after,
-                         .any_class = any_class, .block = block };
+    *c = (struct chain){ .in = in,
+                         .out = out,
+                         .after = after,
+                         .n_in = (uint16_t)n_in,
+                         .n_out = (uint16_t)n_out,
+                         .n_after = (uint16_t)n_after,
+                         .any_class = any_class,
+                         .block = block };
     return c;
 }
 
-/* The hooks from q->out on. */
+/* The hooks from q->out on; of a bare or dropped reply only those that want to know. */
 static enum step run_out(const struct chain *c, struct query *q)
 {
-    while (q->out < c->n_out && !q->bare) {
+    while (q->out < q->out_end) {
         const struct chain_hook *hook = &c->out[q->out++];
+        if ((q->bare || q->dropped) && !hook->always)
+            continue;
         if (hook->run) {
             hook->run(q, hook->conf);
             continue;
         }
         enum step step = hook->step(q, hook->conf);
-        if (step == STEP_WAIT || step == STEP_DROP)
+        if (step == STEP_WAIT)
             return step;
+        q->dropped |= step == STEP_DROP;
     }
-    return STEP_DONE;
+    return q->dropped ? STEP_DROP : STEP_DONE;
 }
 
 /* Nobody was left to ask. A chain without any step is a block that only has keys: REFUSED. */
@@ -70,18 +80,21 @@ static enum step chain_end(const struct chain *c, struct query *q)
 
 enum step chain_continue(const struct chain *c, struct query *q, enum step step)
 {
-    if (q->on_way_back)
-        return step == STEP_WAIT || step == STEP_DROP ? step : run_out(c, q);
-    while (step == STEP_NEXT) {
-        if (++q->step >= c->n_in)
-            return chain_end(c, q);
-        step = c->in[q->step].run(q, c->in[q->step].conf);
+    while (step == STEP_NEXT && !q->on_way_back) {
+        if (++q->step < c->n_in)
+            step = c->in[q->step].run(q, c->in[q->step].conf);
+        else
+            step = chain_end(c, q);
     }
-    if (step != STEP_DONE)
+    if (step == STEP_WAIT)
         return step;
-    q->answerer = c->in[q->step].id;
-    q->out = c->in[q->step].out_from;
-    q->on_way_back = true;
+    q->dropped |= step == STEP_DROP;
+    if (!q->on_way_back) {
+        bool answered = q->step < c->n_in;
+        q->answerer = answered ? c->in[q->step].id : 0;
+        q->out = answered ? c->in[q->step].out_from : 0;
+        q->on_way_back = true;
+    }
     return run_out(c, q);
 }
 
@@ -89,7 +102,18 @@ enum step chain_run(const struct chain *c, struct query *q)
 {
     q->step = 0;
     q->on_way_back = false;
+    q->out_end = c->n_out;
     if (c->n_in == 0)
         return chain_end(c, q);
     return chain_continue(c, q, c->in[0].run(q, c->in[0].conf));
+}
+
+enum step chain_run_below(const struct chain *c, struct query *q, uint16_t base)
+{
+    const struct chain_step *s = &c->in[base];
+    bool has_hook = s->out_from && c->out[s->out_from - 1].plugin == s->plugin;
+    q->step = base;
+    q->on_way_back = false;
+    q->out_end = (uint16_t)(s->out_from - has_hook);
+    return chain_continue(c, q, STEP_NEXT);
 }

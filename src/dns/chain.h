@@ -1,7 +1,7 @@
 /* A server block compiled into flat arrays of steps; running a query is walking an index.
  *
- * `in` holds the steps in plugin order. A step that ends the chain at index i is followed by the `out`
- * hooks of the plugins outside it: out[out_from[i]] to the end. One of them may wait, too. */
+ * `in` holds the steps in plugin order. A step that ends the chain at index i is followed by the
+ * `out` hooks of the plugins outside it: out[out_from[i]] to the end. One of them may wait, too. */
 #pragma once
 
 #include "dns/plugin.h"
@@ -19,6 +19,7 @@ struct chain_hook {
     step_fn *step; /* instead of run, for those that may wait */
     void *conf;
     const struct plugin *plugin;
+    bool always; /* for bare replies and drops, too */
 };
 
 struct chain {
@@ -38,12 +39,17 @@ struct chain_part {
     step_fn *in, *out_step; /* one of out and out_step */
     hook_fn *out, *after;
     void *in_conf, *out_conf, *after_conf;
+    bool out_always;
 };
 
 struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
-                                const struct block *block, bool any_class);
+                          const struct block *block, bool any_class);
 
-/* Runs q from q->step on. STEP_DONE: q->reply is final; STEP_DROP; STEP_WAIT: the query is suspended. */
+/* Runs q from q->step on. STEP_DONE: q->reply is final; STEP_DROP; STEP_WAIT: the query is
+ * suspended. */
 enum step chain_run(const struct chain *c, struct query *q);
+/* The same for what lies further in than the step `base`: steps and hooks of the plugins behind it.
+ */
+enum step chain_run_below(const struct chain *c, struct query *q, uint16_t base);
 /* Goes on after the step or the out hook that waited, with what its resume function returned. */
 enum step chain_continue(const struct chain *c, struct query *q, enum step step);

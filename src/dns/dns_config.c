@@ -70,8 +70,7 @@ static void build_chains(struct dns_config *s)
 {
     for (size_t k = 0; k < s->corefile->n_blocks; k++) {
         struct block_setup *b = &s->blocks[k];
-        struct chain *c =
-            chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
+        struct chain *c = chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
         c->ahead = b->ahead;
         c->ahead_conf = b->ahead_conf;
         b->chain = c;
@@ -88,8 +87,7 @@ int dns_config_new(struct corefile *c, const struct dns_options *options, struct
     s->blocks = arena_zalloc(&s->arena, c->n_blocks * sizeof *s->blocks);
     for (size_t i = 0; i < c->n_blocks; i++) {
         s->blocks[i].block = &c->blocks[i];
-        s->blocks[i].parts =
-            arena_zalloc(&s->arena, count_plugins() * sizeof *s->blocks[i].parts);
+        s->blocks[i].parts = arena_zalloc(&s->arena, count_plugins() * sizeof *s->blocks[i].parts);
     }
     int code = set_up_plugins(s, e);
     if (code == 0) {
@@ -106,8 +104,7 @@ int dns_config_new(struct corefile *c, const struct dns_options *options, struct
 
 int dns_config_start(struct dns_config *s, struct err *e)
 {
-    vec_each(c, &s->starts)
-    {
+    vec_each (c, &s->starts) {
         int ret = c->fn(c->conf, e);
         if (ret < 0)
             return err_wrap(e, "plugin/%s", c->plugin->name);

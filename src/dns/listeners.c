@@ -15,8 +15,7 @@ static const char *server_label(struct dns_config *s, const struct ip *ip, uint1
 
 static struct dns_listener *listener_of(struct dns_config *s, const struct ip *ip, uint16_t port)
 {
-    vec_each(l, &s->listeners)
-    {
+    vec_each (l, &s->listeners) {
         if (l->port == port && ip_equal(&l->ip, ip))
             return l;
     }
@@ -77,10 +76,8 @@ static int add_key(struct dns_config *s, const struct block_setup *b, const stru
 /* The same zone and port once bound and once not: both sockets would get its queries. */
 static int check_overlap(const struct dns_config *s, struct err *e)
 {
-    vec_each(any, &s->listeners)
-    {
-        vec_each(l, &s->listeners)
-        {
+    vec_each (any, &s->listeners) {
+        vec_each (l, &s->listeners) {
             if (any->ip.family || !l->ip.family || l->port != any->port)
                 continue;
             for (unsigned i = 0; i < any->n_routes; i++)
@@ -97,17 +94,18 @@ static int check_overlap(const struct dns_config *s, struct err *e)
 
 static int longest_first(const void *a, const void *b)
 {
-    return (int)((const struct route *)b)->zone_labels - (int)((const struct route *)a)->zone_labels;
+    return (int)((const struct route *)b)->zone_labels -
+           (int)((const struct route *)a)->zone_labels;
 }
 
 /* Routes stop moving here: they get their ids and their listener's address. */
 static void settle(struct dns_config *s)
 {
     unsigned n = 0;
-    vec_each(l, &s->listeners) n += l->n_routes;
+    vec_each (l, &s->listeners)
+        n += l->n_routes;
     s->routes = arena_zalloc(&s->arena, n * sizeof(struct route *));
-    vec_each(l, &s->listeners)
-    {
+    vec_each (l, &s->listeners) {
         qsort(l->routes, l->n_routes, sizeof *l->routes, longest_first);
         for (unsigned i = 0; i < l->n_routes; i++) {
             struct route *r = &l->routes[i];
@@ -138,8 +136,7 @@ int listeners_build(struct dns_config *s, struct err *e)
 
 void listeners_done(struct dns_config *s)
 {
-    vec_each(l, &s->listeners)
-    {
+    vec_each (l, &s->listeners) {
         ht_done(&l->index);
         free(l->routes);
     }

@@ -1,9 +1,11 @@
-/* All that a plugin needs; files in dns/plugins/ include this and the rooms below (base, wire, config).
+/* All that a plugin needs; files in dns/plugins/ include this and the rooms below (base, wire,
+ * config).
  *
- * A plugin is one const struct plugin. Its setup() reads the directive's tokens once for each server
- * block that names it and registers what it wants: steps on the way in, hooks on the way back, start and
- * stop functions, readiness. The chain is then compiled into flat arrays in the fixed plugin order
- * (plugins/registry.c), so a plugin that registers no step costs a query nothing. */
+ * A plugin is one const struct plugin. Its setup() reads the directive's tokens once for each
+ * server block that names it and registers what it wants: steps on the way in, hooks on the way
+ * back, start and stop functions, readiness. The chain is then compiled into flat arrays in the
+ * fixed plugin order (plugins/registry.c), so a plugin that registers no step costs a query
+ * nothing. */
 #pragma once
 
 #include "base/err.h"
@@ -35,25 +37,29 @@ struct zone_list setup_zones(struct setup *s);
 
 /* A step on the way in. At most one a plugin and block. */
 void setup_in(struct setup *s, step_fn *fn, void *conf);
-/* Called for all queries of a batch before the first of them runs its chain, twice each: once to bring the
- * place of what will be looked up towards the processor, once (second) what stands in that place. Only a
- * hint; at most one plugin of a block has it. */
+/* Called for all queries of a batch before the first of them runs its chain, twice each: once to
+ * bring the place of what will be looked up towards the processor, once (second) what stands in
+ * that place. Only a hint; the outermost plugin of a block that asks for it has it. */
 typedef void ahead_fn(struct query *q, const void *conf, bool second);
 void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf);
-/* On the way back, inner plugins first, before the reply is encoded: may change q->reply. Not called
- * for bare replies, nor when a step further out ended the chain. */
+/* On the way back, inner plugins first, before the reply is encoded: may change q->reply. Not
+ * called for bare replies, nor when a step further out ended the chain. */
 void setup_out(struct setup *s, hook_fn *fn, void *conf);
-/* The same for a hook that may wait (query_wait(), query_lookup()) or drop the reply; STEP_DONE goes on
- * with the hooks further out. A plugin has one of the two kinds. */
+/* The same for a hook that may wait (query_wait(), query_lookup()) or drop the reply; STEP_DONE
+ * goes on with the hooks further out. A plugin has one of the two kinds. */
 void setup_out_step(struct setup *s, step_fn *fn, void *conf);
-/* After the reply was encoded (or dropped): for those who only look (log, errors, prometheus). Called
- * for every query routed to the block, in plugin order. */
+/* The same as setup_out() for a hook that must hear of every query that its plugin's step let pass:
+ * it is also called for bare replies and for drops (q->dropped). */
+void setup_out_always(struct setup *s, hook_fn *fn, void *conf);
+/* After the reply was encoded (or dropped): for those who only look (log, errors, prometheus).
+ * Called for every query routed to the block, in plugin order. */
 void setup_after(struct setup *s, hook_fn *fn, void *conf);
 
-/* Called on the control thread when all set-ups of all blocks have passed and the listeners are known,
- * before queries are served. */
+/* Called on the control thread when all set-ups of all blocks have passed and the listeners are
+ * known, before queries are served. */
 void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf);
-/* Called once the control thread has decided to end, while queries are still answered (lameduck). */
+/* Called once the control thread has decided to end, while queries are still answered (lameduck).
+ */
 void setup_lameduck(struct setup *s, void (*fn)(void *conf), void *conf);
 /* Called after the workers have ended, in reverse order. */
 void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf);
@@ -74,6 +80,13 @@ void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns);
 /* Classes other than IN reach this block's chain. */
 void setup_any_class(struct setup *s);
 
+/* What the plugins of one block have for each other, by name. Those that come earlier in plugin
+ * order than the one they look for keep the offers and look when start functions run. */
+struct offers;
+struct offers *setup_offers(struct setup *s);
+void offers_add(struct offers *o, const char *name, void *what);
+void *offers_find(const struct offers *o, const char *name); /* NULL: nobody has that */
+
 /* The control thread's loop; the number of workers (for per-worker state, by q->worker->index). */
 uv_loop_t *setup_loop(struct setup *s);
 unsigned setup_workers(const struct setup *s);
@@ -87,8 +100,8 @@ int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const 
 
 /* One zone of one listener. `server` and `zone` are label values of metrics. */
 struct route {
-    const char *server; /* "dns://:53", "dns://127.0.0.1:53" */
-    const char *zone;   /* "cluster.local.", "." */
+    const char *server;       /* "dns://:53", "dns://127.0.0.1:53" */
+    const char *zone;         /* "cluster.local.", "." */
     const uint8_t *zone_wire; /* lower case */
     uint8_t zone_len, zone_labels;
     const struct chain *chain;
@@ -98,13 +111,14 @@ struct route {
     unsigned id; /* 0 .. dns_routes() - 1 */
 };
 
-/* The configuration that is being set up; valid for the functions below for as long as the plugin is. */
+/* The configuration that is being set up; valid for the functions below for as long as the plugin
+ * is. */
 struct dns_config;
 struct dns_config *setup_config(const struct setup *s);
 /* All routes of the configuration, by id; complete when start functions run. */
 const struct route *const *dns_config_routes(const struct dns_config *c, unsigned *ret_n);
-/* Are all plugins ready? Names of those that are not: comma-joined, sorted. until_ready: a plugin that
- * was ready once is not asked again. Any thread. */
+/* Are all plugins ready? Names of those that are not: comma-joined, sorted. until_ready: a plugin
+ * that was ready once is not asked again. Any thread. */
 bool dns_config_ready(const struct dns_config *c, bool until_ready, struct strbuf *ret_waiting);
 
 /* ---- zones ---- */
@@ -119,7 +133,8 @@ const uint8_t *zone_set_wire(const struct zone_set *z, int i);
 unsigned zone_set_labels(const struct zone_set *z, int i);
 
 /* "fallthrough [ZONES...]": reads the rest of the line. An empty list means all zones. */
-int zone_set_fallthrough(struct setup *s, struct dispenser *d, struct zone_set **ret, struct err *e);
+int zone_set_fallthrough(struct setup *s, struct dispenser *d, struct zone_set **ret,
+                         struct err *e);
 /* NULL set: nothing falls through. */
 bool zone_set_covers(const struct zone_set *z, const struct question *q);
 

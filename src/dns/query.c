@@ -53,7 +53,7 @@ void query_pool_done(struct query_pool *p)
 enum step query_fail(struct query *q, enum rcode rcode, const char *fmt, ...)
 {
     q->reply.rcode = rcode;
-    q->reply.flags &= (uint16_t)~(FLAG_AA | FLAG_RA | FLAG_AD);
+    q->reply.flags &= (uint16_t) ~(FLAG_AA | FLAG_RA | FLAG_AD);
     for (int s = 0; s < SECTION_COUNT; s++)
         q->reply.section[s].n = 0;
     q->bare = true;
@@ -92,8 +92,7 @@ static void keep_reply(struct query *q)
 {
     for (int s = 0; s < SECTION_COUNT; s++)
         for (uint16_t i = 0; i < q->reply.section[s].n; i++)
-            q->reply.section[s].items[i] =
-                rrset_dup(&q->arena, &q->reply.section[s].items[i]);
+            q->reply.section[s].items[i] = rrset_dup(&q->arena, &q->reply.section[s].items[i]);
 }
 
 enum step query_wait(struct query *q, resume_fn *resume, void *conf)
@@ -147,18 +146,22 @@ static struct query *sub_query(struct query *q, const uint8_t *name, uint16_t ty
     sub->msg.raw = NULL;
     sub->msg.raw_len = 0;
     sub->msg.authority_off = 0;
+    sub->parent = NULL;
+    sub->done = NULL;
     set_question(sub, name, type);
     return sub;
 }
 
-enum step query_lookup(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
-                       void *conf)
+/* The parent waits for the sub-query, or goes on at once. */
+static enum step look_up(struct query *q, const uint8_t *name, uint16_t type, bool below,
+                         resume_fn *resume, void *conf)
 {
     struct query *sub = q->depth < QUERY_DEPTH ? sub_query(q, name, type) : NULL;
     if (!sub)
-        return query_fail(q, RCODE_SERVFAIL, q->depth < QUERY_DEPTH ? "too many waiting queries"
-                                                                    : "look-ups nest too deep");
-    if (serve_dispatch(sub) == STEP_WAIT) {
+        return query_fail(q, RCODE_SERVFAIL,
+                          q->depth < QUERY_DEPTH ? "too many waiting queries"
+                                                 : "look-ups nest too deep");
+    if ((below ? serve_below(sub, q) : serve_dispatch(sub)) == STEP_WAIT) {
         enum step step = query_wait(q, resume, conf);
         sub->parent = step == STEP_WAIT ? q : NULL; /* over the limit: the sub ends unheard */
         return step;
@@ -166,4 +169,36 @@ enum step query_lookup(struct query *q, const uint8_t *name, uint16_t type, resu
     enum step step = resume(q, conf, sub);
     serve_query_put(sub);
     return step;
+}
+
+enum step query_lookup(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
+                       void *conf)
+{
+    return look_up(q, name, type, false, resume, conf);
+}
+
+enum step query_lookup_below(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
+                             void *conf)
+{
+    return look_up(q, name, type, true, resume, conf);
+}
+
+bool query_detached(struct query *q, hook_fn *done, void *conf)
+{
+    const struct question *question = &q->msg.q;
+    struct query *sub =
+        q->depth < QUERY_DEPTH ? sub_query(q, question->name.wire, question->type) : NULL;
+    if (!sub)
+        return false;
+    sub->msg.q.class = question->class;
+    sub->msg.edns.options = NULL;
+    sub->msg.edns.options_len = 0;
+    sub->deadline_ns = 0;
+    sub->done = done;
+    sub->done_conf = conf;
+    if (serve_below(sub, q) == STEP_WAIT)
+        return true;
+    done(sub, conf);
+    serve_query_put(sub);
+    return true;
 }

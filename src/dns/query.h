@@ -1,9 +1,10 @@
 /* One query on its way through a chain. What a plugin may look at and change is here, all of it.
  *
- * A query owns the buffer that its packet was received into, so it can wait for an upstream without a
- * copy: its place in the receive batch simply takes another query from the worker's pool. While it runs,
- * `reply` may point into a published snapshot; when it is suspended the chain copies what the reply
- * points to, so nothing of a snapshot outlives the batch. Plugins keep no snapshot pointers elsewhere. */
+ * A query owns the buffer that its packet was received into, so it can wait for an upstream without
+ * a copy: its place in the receive batch simply takes another query from the worker's pool. While
+ * it runs, `reply` may point into a published snapshot; when it is suspended the chain copies what
+ * the reply points to, so nothing of a snapshot outlives the batch. Plugins keep no snapshot
+ * pointers elsewhere. */
 #pragma once
 
 #include "base/arena.h"
@@ -11,9 +12,10 @@
 #include "net/udp.h"
 #include "wire/msg.h"
 
-#define QUERY_PACKET 4096 /* bytes of a UDP query that are received; longer TCP messages are allocated */
-#define QUERY_DEPTH  8    /* nested internal look-ups (CNAME chasing) */
-#define QUERY_SCRATCH 64  /* bytes that a plugin may keep in a waiting query */
+#define QUERY_PACKET                                                                               \
+    4096 /* bytes of a UDP query that are received; longer TCP messages are allocated */
+#define QUERY_DEPTH   8  /* nested internal look-ups (CNAME chasing) */
+#define QUERY_SCRATCH 64 /* bytes that a plugin may keep in a waiting query */
 
 enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_COUNT };
 
@@ -35,41 +37,45 @@ typedef void hook_fn(struct query *q, void *conf);
 typedef enum step resume_fn(struct query *q, void *conf, void *data);
 
 struct query {
-    struct query_msg msg;   /* the parsed question; q->msg.q.lower is the name for look-ups */
-    struct reply reply;     /* starts as: QR, RD and CD copied, EDNS echoed, NOERROR, empty */
+    struct query_msg msg;      /* the parsed question; q->msg.q.lower is the name for look-ups */
+    struct reply reply;        /* starts as: QR, RD and CD copied, EDNS echoed, NOERROR, empty */
     const struct route *route; /* listener, server block and zone that this query was routed to */
     struct worker *worker;
-    struct arena arena;     /* lives until the reply is sent */
+    struct arena arena; /* lives until the reply is sent */
     enum transport transport;
-    bool bare;              /* written by the server itself: rcode and question only; no `out` hooks */
-    const char *error;      /* why it failed, for `errors`; arena or static; NULL: nothing to say */
-    uint8_t answerer;       /* 1 + position in plugins[] of the one that ended the chain; 0: the server */
-    int64_t start_ns;       /* monotonic; when the batch was received */
-    int64_t end_ns;         /* when its replies were ready; set before the `after` hooks */
-    size_t reply_len;       /* bytes sent; set before the `after` hooks */
+    bool bare;         /* written by the server itself: rcode and question only; no `out` hooks */
+    const char *error; /* why it failed, for `errors`; arena or static; NULL: nothing to say */
+    uint8_t answerer; /* 1 + position in plugins[] of the one that ended the chain; 0: the server */
+    int64_t start_ns; /* monotonic; when the batch was received */
+    int64_t end_ns;   /* when its replies were ready; set before the `after` hooks */
+    size_t reply_len; /* bytes sent; set before the `after` hooks */
     bool dropped;
-    int64_t deadline_ns;    /* nobody waits for the answer any more then (`cancel`); 0: none */
+    int64_t deadline_ns; /* nobody waits for the answer any more then (`cancel`); 0: none */
 
     /* What the plugin's look-ahead found out (setup_ahead()): a key in msg and its hash. */
     const uint8_t *ahead_key;
     uint64_t ahead_hash;
+    struct cache_fetch
+        *fetch; /* what `cache` fetches with this query, until it hears of the reply */
 
     /* --- the server's own --- */
-    uint16_t step;          /* index into the chain's way in */
-    uint16_t out;           /* on the way back: the hook to be run next */
+    uint16_t step;         /* index into the chain's way in */
+    uint16_t out, out_end; /* on the way back: the hook to be run next, and where to stop */
     bool on_way_back;
-    uint8_t depth;          /* of internal look-ups */
+    uint8_t depth; /* of internal look-ups */
     bool waiting;
     resume_fn *resume;
     void *resume_conf;
-    struct query *parent;   /* an internal look-up of that query */
-    struct query *next;     /* in the pool */
+    struct query *parent; /* an internal look-up of that query */
+    hook_fn *done;        /* of a query that nobody waits for: query_detached() */
+    void *done_conf;
+    struct query *next; /* in the pool */
     struct tcp_conn *conn;
     struct dns_socket *socket;
     struct sockaddr_storage peer;
     struct udp_local local;
     _Alignas(16) uint8_t scratch[QUERY_SCRATCH];
-    uint8_t *packet;        /* inline_packet, or malloc'ed for long TCP messages */
+    uint8_t *packet; /* inline_packet, or malloc'ed for long TCP messages */
     uint8_t inline_packet[QUERY_PACKET];
 };
 
@@ -94,15 +100,26 @@ enum step query_fail(struct query *q, enum rcode rcode, const char *fmt, ...)
  * worker_enter() and worker_leave(). `resume` of query_wait() is called with data. */
 void query_resume(struct query *q, void *data);
 
-/* Suspends: `return query_wait(q, fn, conf);`. The limit on waiting queries turns this into a SERVFAIL. */
+/* Suspends: `return query_wait(q, fn, conf);`. The limit on waiting queries turns this into a
+ * SERVFAIL. */
 enum step query_wait(struct query *q, resume_fn *resume, void *conf);
 
-/* An internal look-up that re-enters the listener from the top (block routing, all plugins), class IN,
- * keeping the client's EDNS. name is plain wire and is copied. When it is done, resume(q, conf, sub) is
- * called with the finished sub-query (its reply is valid during that call only; rrset_dup() what is to
- * be kept) - at once when nothing had to wait. `return query_lookup(...)`. */
+/* An internal look-up that re-enters the listener from the top (block routing, all plugins), class
+ * IN, keeping the client's EDNS. name is plain wire and is copied. When it is done, resume(q, conf,
+ * sub) is called with the finished sub-query (its reply is valid during that call only; rrset_dup()
+ * what is to be kept) - at once when nothing had to wait. `return query_lookup(...)`. */
 enum step query_lookup(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
                        void *conf);
+
+/* The same, asked only of the plugins further in than the one whose step is running. */
+enum step query_lookup_below(struct query *q, const uint8_t *name, uint16_t type, resume_fn *resume,
+                             void *conf);
+
+/* Asks q's question once more, of the plugins further in than the one whose step is running, in a
+ * query of the server's own: nobody waits for it, it may outlive q, and the client's EDNS options
+ * are left out. done(query, conf) is called when it has ended, bare or dropped as may be; at once
+ * when nothing had to wait. False: out of memory or too deep, and done is not called. */
+bool query_detached(struct query *q, hook_fn *done, void *conf);
 
 /* A copy of an RRset, bytes and all, in an arena. */
 struct rrset rrset_dup(struct arena *a, const struct rrset *rr);

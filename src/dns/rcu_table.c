@@ -59,7 +59,8 @@ static void rebuild(struct rcu_table *t)
     rcu_retire(old, free);
 }
 
-struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e, const void *key, size_t len)
+struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e,
+                                      const void *key, size_t len)
 {
     struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = e->hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {
@@ -79,7 +80,8 @@ struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entr
     return NULL;
 }
 
-struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const void *key, size_t len)
+struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const void *key,
+                                      size_t len)
 {
     struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {

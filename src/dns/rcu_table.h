@@ -1,9 +1,9 @@
 /* A hash table for one writer and any number of lock-free readers (RCU).
  *
- * Entries are immutable and begin with `struct rcu_table_entry`; the writer replaces them whole and retires
- * the old one. A reader finds an entry with one hash and usually one cache miss, and may use it until its
- * next quiescent state. The cost of a change does not depend on how many entries there are (growing
- * copies pointers, amortised over the insertions that made it necessary). */
+ * Entries are immutable and begin with `struct rcu_table_entry`; the writer replaces them whole and
+ * retires the old one. A reader finds an entry with one hash and usually one cache miss, and may
+ * use it until its next quiescent state. The cost of a change does not depend on how many entries
+ * there are (growing copies pointers, amortised over the insertions that made it necessary). */
 #pragma once
 
 #include "base/rcu.h"
@@ -38,8 +38,10 @@ void rcu_table_init(struct rcu_table *t, rcu_table_equal_fn *equal);
 void rcu_table_done(struct rcu_table *t, void (*each)(struct rcu_table_entry *e));
 
 /* Writer. Returns the entry that was there before (to be retired), or NULL. */
-struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e, const void *key, size_t len);
-struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const void *key, size_t len);
+struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e,
+                                      const void *key, size_t len);
+struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const void *key,
+                                      size_t len);
 
 /* Look-ahead of a reader: first the place, later the entry that stands in it. */
 static inline void rcu_table_prefetch_place(const struct rcu_table *t, uint64_t hash)
@@ -57,8 +59,8 @@ static inline void rcu_table_prefetch_entry(const struct rcu_table *t, uint64_t 
 }
 
 /* Reader (and writer). */
-static inline struct rcu_table_entry *rcu_table_find(const struct rcu_table *t, uint64_t hash, const void *key,
-                                             size_t len)
+static inline struct rcu_table_entry *rcu_table_find(const struct rcu_table *t, uint64_t hash,
+                                                     const void *key, size_t len)
 {
     const struct rcu_table_slots *s = rcu_load(&t->slots);
     for (size_t i = hash & s->mask;; i = (i + 1) & s->mask) {

@@ -116,6 +116,7 @@ static void reply_begin(struct query *q)
     q->waiting = false;
     q->route = NULL;
     q->ahead_key = NULL;
+    q->fetch = NULL;
     if (q->depth == 0)
         q->deadline_ns = 0;
 }
@@ -152,6 +153,13 @@ enum step serve_dispatch(struct query *q)
     return step == STEP_NEXT ? chain_run(q->route->chain, q) : step;
 }
 
+enum step serve_below(struct query *q, const struct query *of)
+{
+    reply_begin(q);
+    q->route = of->route;
+    return chain_run_below(q->route->chain, q, of->step);
+}
+
 /* Replies to what cannot be a query: the header alone. Returns false when silence is right. */
 static bool reply_malformed(struct query *q, enum query_form form)
 {
@@ -162,7 +170,8 @@ static bool reply_malformed(struct query *q, enum query_form form)
     if (form == QUERY_DROP)
         return false;
     uint16_t opcode = form == QUERY_NOTIMP ? q->msg.flags & 0x7800 : 0;
-    q->reply = (struct reply){ .id = q->msg.id, .rcode = rcodes[form],
+    q->reply = (struct reply){ .id = q->msg.id,
+                               .rcode = rcodes[form],
                                .flags = FLAG_QR | opcode | (q->msg.flags & FLAG_RD) };
     q->route = NULL;
     q->msg.edns.present = false;
@@ -376,7 +385,9 @@ static void tcp_leave(void *ctx)
 static void finish_sub_query(struct query *sub)
 {
     struct query *parent = sub->parent;
-    if (parent)
+    if (sub->done)
+        sub->done(sub, sub->done_conf);
+    else if (parent)
         query_resume(parent, sub);
     serve_query_put(sub);
 }
@@ -446,8 +457,9 @@ static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_list
     s->port = l->port;
     s->open = true;
     s->wildcard = memcmp(l->ip.bytes, zero, sizeof zero) == 0;
-    s->tcp_handler = (struct tcp_handler){ .ctx = s, .message = tcp_message, .enter = tcp_enter,
-                                           .leave = tcp_leave };
+    s->tcp_handler = (struct tcp_handler){
+        .ctx = s, .message = tcp_message, .enter = tcp_enter, .leave = tcp_leave
+    };
     s->out_bytes = xmalloc(SERVE_OUT_BYTES + MSG_MAX + 16);
     udp_in_init(&s->in);
     s->poll.data = s;

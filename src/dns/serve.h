@@ -1,5 +1,5 @@
-/* The serving side of the DNS server: a worker's sockets, its pool of queries, and the way of a packet
- * from receive to send. Private to the room; plugins see dns/plugin.h. */
+/* The serving side of the DNS server: a worker's sockets, its pool of queries, and the way of a
+ * packet from receive to send. Private to the room; plugins see dns/plugin.h. */
 #pragma once
 
 #include "base/ht.h"
@@ -7,10 +7,10 @@
 #include "loop/worker.h"
 #include "net/tcp.h"
 
-#define SERVE_WAITING_MAX 16384      /* suspended queries a worker; more are answered SERVFAIL */
+#define SERVE_WAITING_MAX 16384       /* suspended queries a worker; more are answered SERVFAIL */
 #define SERVE_OUT_BYTES   (256 << 10) /* replies of a batch; full: what is there is sent first */
-#define ROUTES_SCANNED    8          /* zones of a listener up to which a scan beats a table */
-#define SERVE_ROUNDS      4          /* receive batches in a row before other events get their turn */
+#define ROUTES_SCANNED    8           /* zones of a listener up to which a scan beats a table */
+#define SERVE_ROUNDS      4 /* receive batches in a row before other events get their turn */
 
 struct query_pool {
     struct query *free;
@@ -28,7 +28,7 @@ struct dns_listener {
     struct route *routes; /* by descending number of labels, "." last */
     unsigned n_routes;
     struct ht index; /* zone wire -> route, when there are more than ROUTES_SCANNED */
-    bool any_class; /* some chain takes classes other than IN */
+    bool any_class;  /* some chain takes classes other than IN */
 };
 
 /* The route for a question, or NULL: longest zone; DS goes to the parent's side of a cut. */
@@ -46,11 +46,11 @@ struct dns_worker {
     uint8_t *tcp_out; /* MSG_MAX bytes */
 };
 
-/* Has the worker a socket for that address and port? Control thread, while no call to the worker is under
- * way. */
+/* Has the worker a socket for that address and port? Control thread, while no call to the worker is
+ * under way. */
 bool serve_has(const struct dns_worker *w, const struct dns_listener *l);
-/* On the worker's thread: serves a listener on the socket that the worker has for it, or on udp_fd and
- * tcp_fd (both taken over). */
+/* On the worker's thread: serves a listener on the socket that the worker has for it, or on udp_fd
+ * and tcp_fd (both taken over). */
 int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
                    struct err *e);
 /* On the worker's thread: closes the sockets of other listeners than these. */
@@ -60,6 +60,9 @@ void serve_free(struct dns_worker *w);  /* after the thread has ended */
 
 /* Starts the reply, routes the query and runs its chain. */
 enum step serve_dispatch(struct query *q);
+/* The same for a question that only goes to the plugins further in than the step where `of` stands.
+ */
+enum step serve_below(struct query *q, const struct query *of);
 /* A query that waited is done: replies, or hands over to the look-up's parent. */
 void serve_finish_waiting(struct query *q, enum step step);
 /* Counts the query among the waiting; false: there are too many. */

@@ -8,7 +8,8 @@
 #include <sched.h>
 #include <string.h>
 
-#define RETIRE_LOOK_MS 100 /* how often it is looked whether an old configuration is still in use */
+#define RETIRE_LOOK_MS 100 /* how often it is looked whether an old configuration is still in use  \
+                            */
 
 static unsigned usable_cores(void)
 {
@@ -38,8 +39,8 @@ int dns_server_new(struct corefile *c, const struct dns_options *options, struct
 
 /* ---- sockets ---- */
 
-/* What a worker is to serve from now on. Descriptors were opened on the control thread, where a failure can
- * still be refused; -1: the worker has a socket for that listener already. */
+/* What a worker is to serve from now on. Descriptors were opened on the control thread, where a
+ * failure can still be refused; -1: the worker has a socket for that listener already. */
 struct serve_call {
     struct dns_worker *w;
     const struct dns_config *config;
@@ -52,8 +53,7 @@ static void serve_on_worker(struct worker *w, void *arg)
 {
     struct serve_call *c = arg;
     (void)w;
-    vec_each(l, &c->config->listeners)
-    {
+    vec_each (l, &c->config->listeners) {
         const int *fd = c->fds[l - c->config->listeners.items];
         int ret = serve_listener(c->w, l, fd[0], fd[1], c->e);
         if (ret < 0)
@@ -87,12 +87,12 @@ static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)
     return ret < 0 ? ret : 0;
 }
 
-/* All workers change over one after the other, each between two batches; nothing is changed unless every
- * socket could be opened. */
+/* All workers change over one after the other, each between two batches; nothing is changed unless
+ * every socket could be opened. */
 static int serve_config(struct dns_server *s, const struct dns_config *c, struct err *e)
 {
     size_t n = c->listeners.n, opened = 0;
-    int (*fds)[2] = xcalloc(n * s->n_workers, sizeof *fds);
+    int(*fds)[2] = xcalloc(n * s->n_workers, sizeof *fds);
     int ret = 0;
     for (; opened < s->n_workers && ret == 0; opened++)
         ret = open_fds(&s->workers[opened], c, fds + opened * n, e);
@@ -127,7 +127,8 @@ int dns_server_start(struct dns_server *s, struct err *e)
 static void run_worker_stops(struct worker *w, void *arg)
 {
     struct dns_config *c = arg;
-    vec_each(stop, &c->worker_stops) stop->fn(w, stop->conf);
+    vec_each (stop, &c->worker_stops)
+        stop->fn(w, stop->conf);
 }
 
 static void end_config(struct dns_server *s, struct dns_config *c)
@@ -204,7 +205,8 @@ void dns_server_stop(struct dns_server *s)
     if (!s || !s->config)
         return;
     if (s->serving) /* a start that failed has no clients to wait for */
-        vec_each(c, &s->config->lameducks) c->fn(c->conf);
+        vec_each (c, &s->config->lameducks)
+            c->fn(c->conf);
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, close_on_worker, s);
         worker_stop(&s->workers[i].worker);

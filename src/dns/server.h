@@ -1,4 +1,5 @@
-/* The DNS server: a Corefile's blocks as compiled chains, listeners, and workers that serve them. */
+/* The DNS server: a Corefile's blocks as compiled chains, listeners, and workers that serve them.
+ */
 #pragma once
 
 #include "config/corefile.h"
@@ -7,8 +8,8 @@
 struct dns_server;
 
 struct dns_options {
-    unsigned workers;      /* 0: one a core that this process may use */
-    uv_loop_t *loop;       /* the control thread's */
+    unsigned workers; /* 0: one a core that this process may use */
+    uv_loop_t *loop;  /* the control thread's */
     /* Opens a folder source; the store belongs to the opener and outlives the server. */
     int (*open_source)(void *ctx, const char *const *dirs, size_t n, const char *range,
                        struct store **ret, struct err *e);
@@ -17,21 +18,21 @@ struct dns_options {
     void *ctx;
 };
 
-/* Sets every block up (nothing is opened but what plugins open themselves). Takes the corefile over, on
- * failure too. */
+/* Sets every block up (nothing is opened but what plugins open themselves). Takes the corefile
+ * over, on failure too. */
 int dns_server_new(struct corefile *c, const struct dns_options *options, struct dns_server **ret,
                    struct err *e);
 /* Binds, starts plugins and workers. */
 int dns_server_start(struct dns_server *s, struct err *e);
-/* Serves another Corefile, without a query lost: sockets stay, workers change over between two batches,
- * waiting queries end with the chains that they began with. On failure nothing has changed. Takes the
- * corefile over, on failure too. */
+/* Serves another Corefile, without a query lost: sockets stay, workers change over between two
+ * batches, waiting queries end with the chains that they began with. On failure nothing has
+ * changed. Takes the corefile over, on failure too. */
 int dns_server_reload(struct dns_server *s, struct corefile *c, struct err *e);
 const struct corefile *dns_server_corefile(const struct dns_server *s);
 /* Lameduck hooks, then workers, then plugins end. Blocks for the lameduck time. NULL is fine. */
 void dns_server_stop(struct dns_server *s);
-/* Stops if need be. The control loop's handles must have been closed before, unless nothing was ever
- * started. */
+/* Stops if need be. The control loop's handles must have been closed before, unless nothing was
+ * ever started. */
 void dns_server_free(struct dns_server *s);
 
 /* One line a zone and listener: ".:53", "cluster.local.:53 on 10.0.0.1". */

@@ -30,6 +30,8 @@ void setup_in(struct setup *s, step_fn *fn, void *conf)
 
 void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf)
 {
+    if (s->block->ahead)
+        return;
     s->block->ahead = fn;
     s->block->ahead_conf = conf;
 }
@@ -44,6 +46,12 @@ void setup_out_step(struct setup *s, step_fn *fn, void *conf)
 {
     s->part->out_step = fn;
     s->part->out_conf = conf;
+}
+
+void setup_out_always(struct setup *s, hook_fn *fn, void *conf)
+{
+    setup_out(s, fn, conf);
+    s->part->out_always = true;
 }
 
 void setup_after(struct setup *s, hook_fn *fn, void *conf)
@@ -104,6 +112,30 @@ const char *setup_path(struct setup *s, const char *path)
     return arena_printf(setup_arena(s), "%s/%s", s->block->root, path);
 }
 
+struct offers *setup_offers(struct setup *s)
+{
+    if (!s->block->offers) {
+        s->block->offers = arena_zalloc(setup_arena(s), sizeof *s->block->offers);
+        s->block->offers->arena = setup_arena(s);
+    }
+    return s->block->offers;
+}
+
+void offers_add(struct offers *o, const char *name, void *what)
+{
+    struct offers *new = arena_alloc(o->arena, sizeof *new);
+    *new = (struct offers){ .name = name, .what = what, .next = o->next };
+    o->next = new;
+}
+
+void *offers_find(const struct offers *o, const char *name)
+{
+    for (const struct offers *i = o->next; i; i = i->next)
+        if (strcmp(i->name, name) == 0)
+            return i->what;
+    return NULL;
+}
+
 void setup_any_class(struct setup *s)
 {
     s->block->any_class = true;
@@ -154,8 +186,7 @@ static int by_name(const void *a, const void *b)
 bool dns_config_ready(const struct dns_config *s, bool until_ready, struct strbuf *ret_waiting)
 {
     VEC(const char *) names = { 0 };
-    vec_each(r, &s->readies)
-    {
+    vec_each (r, &s->readies) {
         if (until_ready && atomic_load(&(*r)->was_ready))
             continue;
         if ((*r)->fn((*r)->conf))

@@ -28,8 +28,17 @@ struct ready_entry {
     _Atomic bool was_ready;
 };
 
+/* A list; the latest first. */
+struct offers {
+    const char *name;
+    void *what;
+    struct offers *next;
+    struct arena *arena;
+};
+
 /* One server block while it is being set up. */
 struct block_setup {
+    struct offers *offers; /* a head without a name */
     const struct block *block;
     struct chain_part *parts; /* one a plugin, in plugin order */
     VEC(struct ip) binds;
@@ -47,8 +56,9 @@ struct setup {
     const struct plugin *plugin;
 };
 
-/* One Corefile set up: its chains, routes and what its plugins registered. A reload makes a new one and
- * ends the old one when no waiting query refers to it any more. Control thread, but for `waiting`. */
+/* One Corefile set up: its chains, routes and what its plugins registered. A reload makes a new one
+ * and ends the old one when no waiting query refers to it any more. Control thread, but for
+ * `waiting`. */
 struct dns_config {
     const struct dns_options *options;
     struct arena arena;
@@ -61,7 +71,7 @@ struct dns_config {
     VEC(struct call) stops, lameducks;
     VEC(struct worker_call_entry) worker_stops;
     VEC(struct ready_entry *) readies;
-    _Atomic size_t waiting; /* queries of all workers that wait and hold a route of this */
+    _Atomic size_t waiting;  /* queries of all workers that wait and hold a route of this */
     struct dns_config *next; /* among the retired */
 };
 

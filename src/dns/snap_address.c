@@ -1,5 +1,5 @@
-/* Reverse entries: which names an address has. Only addresses that came, went or changed their name are
- * touched. */
+/* Reverse entries: which names an address has. Only addresses that came, went or changed their name
+ * are touched. */
 #include "dns/snapshot_build.h"
 
 #include "base/hash.h"
@@ -13,18 +13,24 @@ struct claim {
     const struct snap_endpoint *endpoint; /* NULL: a cluster IP */
 };
 
-/* Walks a Service's claims in order: its cluster IPs (IPv4, IPv6), then its endpoints by address. */
+/* Walks a Service's claims in order: its cluster IPs (IPv4, IPv6), then its endpoints by address.
+ */
 struct claims {
     const struct snap_service *s;
     uint32_t i;
 };
+
+static uint32_t cluster_ips(const struct snap_service *s)
+{
+    return s->kind == SNAP_CLUSTER_IP ? s->n_a + s->n_aaaa : 0;
+}
 
 static bool claims_next(struct claims *c, struct claim *ret)
 {
     const struct snap_service *s = c->s;
     if (!s)
         return false;
-    uint32_t n_ips = s->kind == SNAP_CLUSTER_IP ? s->n_a + s->n_aaaa : 0;
+    uint32_t n_ips = cluster_ips(s);
     if (c->i >= n_ips + s->n_endpoints)
         return false;
     *ret = (struct claim){ 0 };
@@ -56,8 +62,8 @@ static bool claim_equal(const struct snap_service *sa, const struct claim *a,
 
 static bool owner_is(const struct snap_owner *o, const struct snap_service *s)
 {
-    return o->key_len == s->key_len && memcmp(o->name + o->name_len - 4 - s->key_len, s->key,
-                                              s->key_len) == 0;
+    return o->key_len == s->key_len &&
+           memcmp(o->name + o->name_len - 4 - s->key_len, s->key, s->key_len) == 0;
 }
 
 static uint8_t *put_owner(uint8_t *at, const struct snap_service *s, const struct claim *c)
@@ -92,7 +98,22 @@ static void replace(struct snapshot *s, const struct ip *ip, struct snap_address
         rcu_retire(old, free);
 }
 
-#define OWNERS_BYTES_MAX 60000 /* of one address; some hundred Services may share a host's address */
+#define OWNERS_BYTES_MAX                                                                           \
+    60000 /* of one address; some hundred Services may share a host's address */
+
+/* The first endpoint that does not come before the address: a Service may have many thousands. */
+static uint32_t first_endpoint(const struct snap_service *s, const struct ip *ip)
+{
+    uint32_t low = 0, high = s->n_endpoints;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (ip_compare(&s->endpoints[middle].ip, ip) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
 
 /* What others own of the address, then every claim that `service` (NULL: none) has on it. */
 static size_t collect_owners(const struct snap_address *old, const struct ip *ip,
@@ -109,9 +130,17 @@ static size_t collect_owners(const struct snap_address *old, const struct ip *ip
         at += sizeof *o + o->name_len;
         ++*ret_n;
     }
-    for (struct claims all = { .s = service }; claims_next(&all, &c);) {
-        if (!ip_equal(&c.ip, ip) || at - out > OWNERS_BYTES_MAX)
+    if (!service)
+        return (size_t)(at - out);
+    struct claims all = { .s = service };
+    while (all.i < cluster_ips(service) && claims_next(&all, &c)) {
+        if (!ip_equal(&c.ip, ip))
             continue;
+        at = put_owner(at, service, &c);
+        ++*ret_n;
+    }
+    all.i = cluster_ips(service) + first_endpoint(service, ip);
+    while (at - out <= OWNERS_BYTES_MAX && claims_next(&all, &c) && ip_equal(&c.ip, ip)) {
         at = put_owner(at, service, &c);
         ++*ret_n;
     }

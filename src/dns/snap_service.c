@@ -110,7 +110,8 @@ static void add_slice(void *ctx, const struct object *o)
         if (!(e->conditions & ENDPOINT_READY))
             continue;
         vec_push(&d->endpoints,
-                 (struct snap_endpoint){ .ip = e->ip, .group = group,
+                 (struct snap_endpoint){ .ip = e->ip,
+                                         .group = group,
                                          .label = endpoint_label(d, slice, e),
                                          .zone = pool_add(d, slice_str(slice, e->zone)) });
     }
@@ -131,12 +132,12 @@ static uint8_t kind_of(const struct service *s)
     return s->headless ? SNAP_HEADLESS : SNAP_CLUSTER_IP;
 }
 
-/* The wire form of an externalName, or of a headless Service's host name; nothing for address literals,
- * which cannot be a CNAME's target. */
+/* The wire form of an externalName, or of a headless Service's host name; nothing for address
+ * literals, which cannot be a CNAME's target. */
 static uint8_t external_wire(const struct draft *d, uint8_t kind, struct name *ret_name)
 {
     struct ip ip;
-    const char *text = kind == SNAP_EXTERNAL ? d->service->external_name
+    const char *text = kind == SNAP_EXTERNAL   ? d->service->external_name
                        : kind == SNAP_HEADLESS ? d->fqdn
                                                : NULL;
     if (!text || ip_parse(text, &ip) == 0 || name_from_text(text, ret_name) < 0)
@@ -193,10 +194,9 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     size_t ports = d->ports.n * sizeof(struct snap_port);
     size_t groups = d->groups.n * sizeof(struct snap_group);
     size_t endpoints = d->endpoints.n * sizeof(struct snap_endpoint);
-    struct snap_service *b =
-        xcalloc(1, align8(sizeof *b) + align8(endpoints) + align8(ports) + align8(groups) +
-                       align8(d->pool.n) + align8(key_len) + align8(external_len) +
-                       addresses_max(kind, d) + 16);
+    struct snap_service *b = xcalloc(1, align8(sizeof *b) + align8(endpoints) + align8(ports) +
+                                            align8(groups) + align8(d->pool.n) + align8(key_len) +
+                                            align8(external_len) + addresses_max(kind, d) + 16);
     uint8_t *at = (uint8_t *)b + align8(sizeof *b);
     b->entry.hash = hash_bytes(key, key_len);
     b->kind = kind;
@@ -239,8 +239,7 @@ struct snap_service *snap_service_build(const struct snapshot *s, const char *ns
     if (key_len && (d.service || d.endpoints.n)) {
         b = compact(&d, key, key_len);
         b->n_ports = n_service_ports;
-        b->hidden_empty =
-            s->options.ignore_empty && b->kind == SNAP_CLUSTER_IP && !b->n_endpoints;
+        b->hidden_empty = s->options.ignore_empty && b->kind == SNAP_CLUSTER_IP && !b->n_endpoints;
     }
     vec_done(&d.ports);
     vec_done(&d.groups);

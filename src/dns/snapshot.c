@@ -5,9 +5,11 @@
 
 #include <string.h>
 
-const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key, size_t len)
+const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key,
+                                            size_t len)
 {
-    return (const struct snap_service *)rcu_table_find(&s->services, hash_bytes(key, len), key, len);
+    return (const struct snap_service *)rcu_table_find(&s->services, hash_bytes(key, len), key,
+                                                       len);
 }
 
 uint64_t snapshot_hash(const uint8_t *key, size_t len)
@@ -37,8 +39,8 @@ bool snapshot_namespace(const struct snapshot *s, const uint8_t *label)
 
 const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip)
 {
-    return (const struct snap_address *)rcu_table_find(&s->addresses, hash_bytes(ip->bytes, ip_len(ip)),
-                                                   ip, sizeof *ip);
+    return (const struct snap_address *)rcu_table_find(
+        &s->addresses, hash_bytes(ip->bytes, ip_len(ip)), ip, sizeof *ip);
 }
 
 size_t snap_pod_key(const uint8_t *ns_label, const struct ip *ip, uint8_t out[96])

@@ -1,11 +1,11 @@
 /* The picture of a cluster that queries look at: Services with their addresses ready for the wire,
  * namespaces, pods, and who owns an address.
  *
- * One snapshot belongs to one `kubernetes` plugin instance and reflects its options. The control thread
- * builds it from the store and follows the store's changes; workers read it without locks. Each Service is
- * one immutable block; a change of a Service or of one of its slices replaces that block and the reverse
- * entries of the addresses that came or went, nothing else (docs/decisions). Pointers that a reader
- * gets are valid until its batch ends. */
+ * One snapshot belongs to one `kubernetes` plugin instance and reflects its options. The control
+ * thread builds it from the store and follows the store's changes; workers read it without locks.
+ * Each Service is one immutable block; a change of a Service or of one of its slices replaces that
+ * block and the reverse entries of the addresses that came or went, nothing else (docs/decisions).
+ * Pointers that a reader gets are valid until its batch ends. */
 #pragma once
 
 #include "base/arena.h"
@@ -24,13 +24,14 @@ struct snapshot_options {
     const struct selector *namespace_labels; /* NULL: all */
     const struct selector *labels;           /* of Services, slices, pods; NULL: all */
     enum snapshot_pods pods;
-    bool endpoints;          /* false: `noendpoints` */
+    bool endpoints; /* false: `noendpoints` */
     bool endpoint_pod_names;
-    bool ignore_empty;       /* ClusterIP Services without a ready endpoint do not exist */
+    bool ignore_empty; /* ClusterIP Services without a ready endpoint do not exist */
+    bool externals;    /* someone asks for external addresses (`k8s_external`) */
 };
 
 enum snap_kind {
-    SNAP_ORPHAN,   /* slices without a Service: reverse names only */
+    SNAP_ORPHAN, /* slices without a Service: reverse names only */
     SNAP_CLUSTER_IP,
     SNAP_HEADLESS,
     SNAP_EXTERNAL,
@@ -39,7 +40,7 @@ enum snap_kind {
 /* A port; number -1: none (the Service or slice lists no ports). */
 struct snap_port {
     int32_t number;
-    uint32_t name; /* offset of a length-prefixed, lower-case text in the pool */
+    uint32_t name;     /* offset of a length-prefixed, lower-case text in the pool */
     uint32_t protocol; /* the same: "tcp" */
 };
 
@@ -60,11 +61,11 @@ struct snap_service {
     bool hidden_empty;    /* `ignore empty_service` applies */
     uint8_t kind;
     uint8_t key_len;
-    uint16_t n_ports;     /* of the Service: ports[0..n_ports) */
+    uint16_t n_ports; /* of the Service: ports[0..n_ports) */
     uint16_t n_groups;
     uint32_t n_a, n_aaaa; /* addresses of the Service's own name, without duplicates */
     uint32_t n_endpoints;
-    const uint8_t *key;   /* wire labels "service namespace", lower case, no root label */
+    const uint8_t *key; /* wire labels "service namespace", lower case, no root label */
     const uint8_t *a, *aaaa;
     const struct snap_port *ports; /* the Service's, then those of the groups */
     const struct snap_group *groups;
@@ -75,7 +76,7 @@ struct snap_service {
 
 /* Who owns an address, for PTR. Names are relative to the primary zone: labels without root. */
 struct snap_owner {
-    uint8_t key_len;  /* of the Service's labels at the end of name */
+    uint8_t key_len; /* of the Service's labels at the end of name */
     uint8_t name_len;
     bool cluster_ip;
     uint8_t name[]; /* [endpoint] service namespace "svc" */
@@ -85,8 +86,21 @@ struct snap_address {
     struct rcu_table_entry entry;
     struct ip ip;
     uint16_t n_owners;
-    uint16_t bytes;       /* of owners */
-    uint8_t owners[];     /* struct snap_owner, packed */
+    uint16_t bytes;   /* of owners */
+    uint8_t owners[]; /* struct snap_owner, packed */
+};
+
+#define SNAP_EXTERNAL_HOSTS 16 /* host names of one Service's balancers; more are left out */
+
+/* The addresses of a Service outside the cluster; only those that have some are listed. */
+struct snap_external {
+    struct rcu_table_entry entry;
+    uint16_t n_a, n_aaaa; /* without duplicates */
+    uint8_t n_hosts;
+    uint8_t key_len;
+    const uint8_t *a, *aaaa;
+    const uint8_t *hosts; /* plain wires, one behind the other */
+    uint8_t key[];        /* as the Service's; the arrays follow */
 };
 
 struct snapshot;
@@ -98,7 +112,8 @@ void snapshot_free(struct snapshot *s);
 /* ---- readers ---- */
 
 /* key: the wire labels "service namespace" of the lower-cased question. NULL when there is none. */
-const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key, size_t len);
+const struct snap_service *snapshot_service(const struct snapshot *s, const uint8_t *key,
+                                            size_t len);
 /* The same in steps, for look-ahead: the key's hash, hints, and the look-up with a hash at hand. */
 uint64_t snapshot_hash(const uint8_t *key, size_t len);
 void snapshot_prefetch(const struct snapshot *s, uint64_t hash, bool entry);
@@ -109,8 +124,15 @@ bool snapshot_namespace(const struct snapshot *s, const uint8_t *label);
 const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip);
 /* Is there a pod with this podIP in the namespace (wire label)? (pods verified) */
 bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struct ip *ip);
+/* NULL: no external addresses, or nobody asked for them in the options. Whether the Service is
+ * visible is not looked at. */
+const struct snap_external *snapshot_external(const struct snapshot *s, const uint8_t *key,
+                                              size_t len);
+/* Whose external address is that? The owners' names are keys: "service namespace". */
+const struct snap_address *snapshot_external_address(const struct snapshot *s, const struct ip *ip);
 bool snapshot_synced(const struct snapshot *s);
-uint32_t snapshot_serial(const struct snapshot *s); /* Unix seconds of the last change; 0: none yet */
+uint32_t snapshot_serial(
+    const struct snapshot *s); /* Unix seconds of the last change; 0: none yet */
 
 /* Steps through the packed owners: NULL starts, NULL ends. */
 const struct snap_owner *snap_owner_next(const struct snap_address *a, const struct snap_owner *o);

@@ -77,7 +77,8 @@ static void update_service(struct snapshot *s, const char *ns, const char *name)
     if (!len)
         return;
     /* Names of namespaces that are not exposed do not even answer in reverse. */
-    struct snap_service *b = exposed(s, ns) ? snap_service_build(s, ns, name) : NULL;
+    bool is_exposed = exposed(s, ns);
+    struct snap_service *b = is_exposed ? snap_service_build(s, ns, name) : NULL;
     const struct snap_service *before = snapshot_service(s, key, len);
     snap_addresses_update(s, before, b);
     struct rcu_table_entry *old;
@@ -89,6 +90,7 @@ static void update_service(struct snapshot *s, const char *ns, const char *name)
     }
     if (old)
         rcu_retire(old, free);
+    snap_external_update(s, ns, name, is_exposed, key, len);
 }
 
 static void update_service_of(void *ctx, const struct object *o)
@@ -132,7 +134,7 @@ static void update_pod(struct snapshot *s, const struct object *old, const struc
     uint8_t key[96];
     const struct meta *m = new ? &new->meta : &old->meta;
     char name[600];
-    if (new && new->meta.deleting)
+    if (new &&new->meta.deleting)
         return;
     (void)snprintf(name, sizeof name, "%s/%s", m->namespace, m->name);
     size_t len = pod_key(s, new, key);
@@ -167,8 +169,8 @@ static void slice_changed(struct snapshot *s, const struct change *c)
     if (!s->options.endpoints)
         return;
     update_slice(s, c->new);
-    bool moved = !c->new || !c->old ||
-                 strcmp(slice_of(c->old)->service, slice_of(c->new)->service) != 0;
+    bool moved =
+        !c->new || !c->old || strcmp(slice_of(c->old)->service, slice_of(c->new)->service) != 0;
     if (moved)
         update_slice(s, c->old);
 }
@@ -230,6 +232,8 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     rcu_table_init(&s->namespaces, label_equal);
     rcu_table_init(&s->addresses, address_equal);
     rcu_table_init(&s->pods, label_equal);
+    rcu_table_init(&s->externals, snap_external_equal);
+    rcu_table_init(&s->external_addresses, address_equal);
     store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
     store_each(store, KIND_SERVICE, NULL, update_service_of, s);
     if (options->endpoints)
@@ -256,7 +260,10 @@ void snapshot_free(struct snapshot *s)
     rcu_table_done(&s->namespaces, entry_free);
     rcu_table_done(&s->addresses, entry_free);
     rcu_table_done(&s->pods, entry_free);
-    ht_each(e, &s->pod_keys) free(e->value);
+    rcu_table_done(&s->externals, entry_free);
+    rcu_table_done(&s->external_addresses, entry_free);
+    ht_each (e, &s->pod_keys)
+        free(e->value);
     ht_done(&s->pod_keys);
     free(s);
 }

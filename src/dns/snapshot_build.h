@@ -6,10 +6,12 @@
 #include "store/store.h"
 
 struct snapshot {
-    struct rcu_table services;   /* struct snap_service by key */
-    struct rcu_table namespaces; /* struct snap_label */
-    struct rcu_table addresses;  /* struct snap_address by ip */
-    struct rcu_table pods;       /* struct snap_label: namespace label and address bytes */
+    struct rcu_table services;           /* struct snap_service by key */
+    struct rcu_table namespaces;         /* struct snap_label */
+    struct rcu_table addresses;          /* struct snap_address by ip */
+    struct rcu_table pods;               /* struct snap_label: namespace label and address bytes */
+    struct rcu_table externals;          /* struct snap_external by key */
+    struct rcu_table external_addresses; /* struct snap_address by ip */
     _Atomic uint32_t serial;
     _Atomic bool synced;
     struct store *store;
@@ -18,7 +20,8 @@ struct snapshot {
     struct ht pod_keys; /* "ns/name" -> its counted key (struct snap_label without entry) */
 };
 
-/* An entry that is nothing but its key. Two pods may have the same address for a moment: counted. */
+/* An entry that is nothing but its key. Two pods may have the same address for a moment: counted.
+ */
 struct snap_label {
     struct rcu_table_entry entry;
     unsigned refs; /* the writer's */
@@ -29,14 +32,19 @@ struct snap_label {
 /* The key of a pod entry; returns its length. */
 size_t snap_pod_key(const uint8_t *ns_label, const struct ip *ip, uint8_t out[96]);
 
-/* Builds the block of ns/name from what the store holds (snap_service.c). NULL: neither a Service nor
- * slices that count. Names that cannot be DNS labels give NULL, too. */
+/* Builds the block of ns/name from what the store holds (snap_service.c). NULL: neither a Service
+ * nor slices that count. Names that cannot be DNS labels give NULL, too. */
 struct snap_service *snap_service_build(const struct snapshot *s, const char *ns, const char *name);
 
-/* Puts the addresses of a Service into the reverse table, given what it had before (snap_address.c).
- * Either may be NULL. */
+/* Puts the addresses of a Service into the reverse table, given what it had before
+ * (snap_address.c). Either may be NULL. */
 void snap_addresses_update(struct snapshot *s, const struct snap_service *old,
                            const struct snap_service *new);
+
+/* Reads the Service's external addresses anew; its key is given (snap_external.c). */
+void snap_external_update(struct snapshot *s, const char *ns, const char *name, bool exposed,
+                          const uint8_t *key, size_t len);
+bool snap_external_equal(const struct rcu_table_entry *e, const void *key, size_t len);
 
 /* "service namespace" as wire labels; 0 when one is not a label. out needs 128 bytes. */
 size_t snap_key(const char *name, const char *ns, uint8_t out[128]);

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* A handful of zones, longest first: the first that fits is the answer. Sets made from CIDR keys can
- * have hundreds; they are rare enough for a scan that compares label counts first. */
+/* A handful of zones, longest first: the first that fits is the answer. Sets made from CIDR keys
+ * can have hundreds; they are rare enough for a scan that compares label counts first. */
 struct zone {
     const uint8_t *wire; /* lower case */
     uint8_t len, labels;

@@ -1,5 +1,5 @@
 /* Desired EndpointSlices of a Service from its Pods and Nodes: a pure function.
- * Source: Kubernetes EndpointSlice controller (service-proxy.md section 8). */
+ * Source: Kubernetes EndpointSlice controller. */
 #pragma once
 
 #include "kube/pod.h"

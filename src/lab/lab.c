@@ -201,7 +201,8 @@ int lab_wait_names(const char *dir, struct err *e)
         if (status == 0)
             return 0;
     }
-    return err_set(e, -ETIMEDOUT, "the pods are ready, but the cluster DNS gave no answer for %lld s",
+    return err_set(e, -ETIMEDOUT,
+                   "the pods are ready, but the cluster DNS gave no answer for %lld s",
                    (long long)(LAB_NAMES_NS / 1000000000));
 }
 

@@ -21,8 +21,9 @@ struct lab_options {
 /* Returns when every pod is ready (those aside whose manifest says that they are not). On failure
  * the lab is gone again, except when only some pods did not become ready and it is not `mine`. */
 int lab_start(const struct lab_options *o, struct err *e);
-/* Waits until a pod gets an answer from the cluster DNS: ready pods are one thing, proxies that have taken
- * their addresses in another. A lab without a kube-dns Service has nothing to wait for. */
+/* Waits until a pod gets an answer from the cluster DNS: ready pods are one thing, proxies that
+ * have taken their addresses in another. A lab without a kube-dns Service has nothing to wait for.
+ */
 int lab_wait_names(const char *dir, struct err *e);
 /* Ends it and removes its folder; returns when nothing of it is left. */
 int lab_stop(const char *dir, struct err *e);

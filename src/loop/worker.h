@@ -1,8 +1,8 @@
 /* A worker: one thread with its own libuv loop, random numbers, metric shard and RCU membership.
  *
- * Nothing of a worker is touched by another thread except through worker_post(). While a worker waits
- * for events it is offline for RCU; every callback that reads published data brackets its work with
- * worker_enter() and worker_leave() (they nest). */
+ * Nothing of a worker is touched by another thread except through worker_post(). While a worker
+ * waits for events it is offline for RCU; every callback that reads published data brackets its
+ * work with worker_enter() and worker_leave() (they nest). */
 #pragma once
 
 #include "base/err.h"

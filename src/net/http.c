@@ -94,8 +94,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int fd)
                             (unsigned)HTTP_TIMEOUT_S, MHD_OPTION_END);
 }
 
-int http_server_open(const char *address, http_handler *handler, void *ctx, struct http_server **ret,
-                     struct err *e)
+int http_server_open(const char *address, http_handler *handler, void *ctx,
+                     struct http_server **ret, struct err *e)
 {
     struct ip ip;
     uint16_t port;

@@ -26,7 +26,7 @@ struct tcp_conn {
     bool closed_done;  /* and has finished */
     bool paused;       /* not reading: too much is unanswered or unsent */
     bool busy;         /* conn_process() is at work */
-    uint8_t *buf; /* TCP_BUFFER bytes while a message is incomplete, else NULL */
+    uint8_t *buf;      /* TCP_BUFFER bytes while a message is incomplete, else NULL */
     size_t len;
 };
 

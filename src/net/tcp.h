@@ -1,9 +1,9 @@
-/* DNS over TCP (RFC 7766): length-prefixed messages, many at a time on one connection, replies in the
- * order in which they become ready.
+/* DNS over TCP (RFC 7766): length-prefixed messages, many at a time on one connection, replies in
+ * the order in which they become ready.
  *
  * One tcp_server a worker and listening socket; all of it runs on that worker's loop. Each message
- * handed to the handler is owed exactly one tcp_reply() or tcp_no_reply(); until then the connection
- * object stays alive, even when the peer has gone. */
+ * handed to the handler is owed exactly one tcp_reply() or tcp_no_reply(); until then the
+ * connection object stays alive, even when the peer has gone. */
 #pragma once
 
 #include "base/err.h"
@@ -11,12 +11,12 @@
 
 #include <uv.h>
 
-#define TCP_CONNS_MAX    4096 /* a server (a worker and listener); more are closed at once */
-#define TCP_PENDING_MAX  128  /* unanswered messages of a connection; reading pauses meanwhile */
-#define TCP_UNSENT_MAX   65536 /* bytes of replies that the peer does not take; the same */
-#define TCP_FIRST_MS     3000 /* until the first message is complete */
-#define TCP_IDLE_MS      10000
-#define TCP_BUFFER       (2 + 65535)
+#define TCP_CONNS_MAX   4096  /* a server (a worker and listener); more are closed at once */
+#define TCP_PENDING_MAX 128   /* unanswered messages of a connection; reading pauses meanwhile */
+#define TCP_UNSENT_MAX  65536 /* bytes of replies that the peer does not take; the same */
+#define TCP_FIRST_MS    3000  /* until the first message is complete */
+#define TCP_IDLE_MS     10000
+#define TCP_BUFFER      (2 + 65535)
 
 struct tcp_server;
 struct tcp_conn;

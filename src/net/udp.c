@@ -30,8 +30,8 @@ static void keep_local(struct msghdr *h)
 {
     if (!h->msg_control)
         return;
-    struct udp_local *local = (struct udp_local *)((char *)h->msg_control -
-                                                   offsetof(struct udp_local, control));
+    struct udp_local *local =
+        (struct udp_local *)((char *)h->msg_control - offsetof(struct udp_local, control));
     struct cmsghdr *c = CMSG_FIRSTHDR(h);
     local->len = 0;
     if (!c)
@@ -58,7 +58,7 @@ int udp_receive(int fd, struct udp_in *in, unsigned n)
         struct msghdr *h = &in->hdr[i].msg_hdr;
         keep_local(h);
         h->msg_namelen = sizeof(struct sockaddr_storage); /* the kernel shortened both */
-        h->msg_controllen = h->msg_control ? sizeof ((struct udp_local *)0)->control : 0;
+        h->msg_controllen = h->msg_control ? sizeof((struct udp_local *)0)->control : 0;
     }
     return got;
 }
@@ -71,8 +71,8 @@ void udp_out_add(struct udp_out *out, const void *data, size_t len,
     out->iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)data, .iov_len = len };
     *h = (struct msghdr){
         .msg_name = (void *)(uintptr_t)peer,
-        .msg_namelen = peer->ss_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                  : sizeof(struct sockaddr_in6),
+        .msg_namelen =
+            peer->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6),
         .msg_iov = &out->iov[i],
         .msg_iovlen = 1,
     };

@@ -1,7 +1,8 @@
 /* Datagrams in batches: one system call receives up to UDP_BATCH queries, one sends their replies.
  *
- * The caller lends a buffer and a peer address for each place of the batch. The pair {receive, send} is
- * all that the server knows of sockets, so another filling (io_uring, AF_XDP) can replace this one. */
+ * The caller lends a buffer and a peer address for each place of the batch. The pair {receive,
+ * send} is all that the server knows of sockets, so another filling (io_uring, AF_XDP) can replace
+ * this one. */
 #pragma once
 
 #include "base/ip.h"
@@ -13,7 +14,7 @@
 
 /* Which address of ours the datagram was sent to; kept so that the reply leaves from it. */
 struct udp_local {
-    uint8_t len;       /* of control; 0: the socket is bound to one address */
+    uint8_t len; /* of control; 0: the socket is bound to one address */
     char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] __attribute__((aligned(8)));
 };
 
@@ -40,9 +41,10 @@ struct udp_out {
     struct iovec iov[UDP_BATCH];
 };
 
-/* Adds a reply; data, peer and local must stay until udp_flush(). The caller flushes at UDP_BATCH. */
+/* Adds a reply; data, peer and local must stay until udp_flush(). The caller flushes at UDP_BATCH.
+ */
 void udp_out_add(struct udp_out *out, const void *data, size_t len,
                  const struct sockaddr_storage *peer, const struct udp_local *local);
-/* Sends all. Datagrams that the kernel refuses (full buffer, unreachable) are dropped, as the network
- * would; returns how many. */
+/* Sends all. Datagrams that the kernel refuses (full buffer, unreachable) are dropped, as the
+ * network would; returns how many. */
 unsigned udp_flush(int fd, struct udp_out *out);

@@ -1,9 +1,9 @@
 """Names of a cluster, row by row: what is asked and which records come back.
 
-The rows are those of a catalogue that was taken from CoreDNS; the numbers are the catalogue's. Rows that are
-not here: 16 (a Service without ports: refused in a manifest, as by an API server), 85, 86 (zone transfer: no
-such plugin), 87, 88 (before the first full list: a folder is read before the first query), 97 to 103
-(autopath, cache, rewrite, acl: no such plugins).
+The rows are those of a catalogue that was taken from CoreDNS; the numbers are the catalogue's. Rows
+that are not here: 16 (a Service without ports: refused in a manifest, as by an API server), 85, 86
+(zone transfer: no such plugin), 87, 88 (before the first full list: a folder is read before the first
+query), 97 to 103 (autopath, cache, rewrite, acl: of other plugins' tests).
 """
 import re
 import shutil
@@ -84,9 +84,9 @@ WEB = "; + web.default.svc@ A 10.96.0.10; + web.default.svc@ AAAA fd00::10"
 UNNAMED = "SRV 0 100 8080 unnamed.default.svc@; + unnamed.default.svc@ A 10.96.0.11"
 WWW = "CNAME www.example.com."
 
-# number, [instance:]name, types, expected. "@" ends a name with the zone. Expected is an outcome (NODATA and
-# NXDOMAIN come with the zone's SOA, REFUSED and SERVFAIL with nothing), or records "[owner [TTL]] TYPE rdata",
-# those of the additional section with a plus.
+# number, [instance:]name, types, expected. "@" ends a name with the zone. Expected is an outcome
+# (NODATA and NXDOMAIN come with the zone's SOA, REFUSED and SERVFAIL with nothing), or records
+# "[owner [TTL]] TYPE rdata", those of the additional section with a plus.
 ROWS = [
     (1, "web.default.svc@", "A", "A 10.96.0.10"),
     (2, "web.default.svc@", "AAAA", "AAAA fd00::10"),
@@ -261,7 +261,8 @@ def server(signpost, tmp_path_factory, upstream):
     (folder / "manifests").mkdir()
     shutil.copy(DATA / "section7.yaml", folder / "manifests")
     (folder / "manifests" / "big.yaml").write_text(big_slice())
-    with Server(signpost, folder, COREFILE, ports=[free_port() for _ in range(5)] + [upstream]) as s:
+    ports = [free_port() for _ in range(5)] + [upstream]
+    with Server(signpost, folder, COREFILE, ports=ports) as s:
         yield s
         assert "WARNING" not in s.log(), s.log()
 

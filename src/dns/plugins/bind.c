@@ -1,5 +1,5 @@
-/* `bind ADDR|IFACE...`: listens on these addresses only. Interface names stand for all their addresses
- * at the time of the start. */
+/* `bind ADDR|IFACE...`: listens on these addresses only. Interface names stand for all their
+ * addresses at the time of the start. */
 #include "dns/plugin.h"
 
 #include <ifaddrs.h>

@@ -10,13 +10,17 @@ static void add_cname(struct lookup *l, const uint8_t *owner, const uint8_t *tar
     uint8_t *rdata = arena_alloc(&l->q->arena, 2 + len);
     put_u16(rdata, (uint16_t)len);
     memcpy(rdata + 2, target, len);
-    query_add(l->q, SECTION_ANSWER, (struct rrset){ .owner = owner, .type = RR_CNAME,
-                                                    .class = CLASS_IN, .ttl = l->k->ttl,
-                                                    .count = 1, .rdata = rdata });
+    query_add(l->q, SECTION_ANSWER,
+              (struct rrset){ .owner = owner,
+                              .type = RR_CNAME,
+                              .class = CLASS_IN,
+                              .ttl = l->k->ttl,
+                              .count = 1,
+                              .rdata = rdata });
 }
 
-/* The look-up of a target outside the zone has come back: its answers follow the CNAME. Whatever its
- * rcode, the CNAME stands. */
+/* The look-up of a target outside the zone has come back: its answers follow the CNAME. Whatever
+ * its rcode, the CNAME stands. */
 static enum step external_done(struct query *q, void *conf, void *data)
 {
     const struct query *sub = data;
@@ -59,8 +63,8 @@ static bool is_external(const struct snap_service *s)
                  (s->kind == SNAP_HEADLESS && s->external && !s->n_endpoints));
 }
 
-/* Follows ExternalNames while they stay inside the zone. OUTCOME_WAIT with *ret_outside set: the target
- * lies elsewhere and has to be asked for. */
+/* Follows ExternalNames while they stay inside the zone. OUTCOME_WAIT with *ret_outside set: the
+ * target lies elsewhere and has to be asked for. */
 static enum outcome follow_external(struct lookup *l, struct place *p, const uint8_t **ret_outside)
 {
     const uint8_t *zone = zone_set_wire(l->k->zones, l->zone);

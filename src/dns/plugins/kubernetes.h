@@ -28,15 +28,15 @@ struct kubernetes {
 
 /* Where a name points to, relative to its zone. */
 enum place_kind {
-    PLACE_NONE,        /* no such form: a name error */
+    PLACE_NONE, /* no such form: a name error */
     PLACE_APEX,
-    PLACE_LEVEL,       /* "svc", "pod" */
-    PLACE_NAMESPACE,   /* "ns.svc", "ns.pod" */
-    PLACE_SERVICE,     /* "s.ns.svc" */
-    PLACE_ENDPOINT,    /* "e.s.ns.svc" */
-    PLACE_PORT,        /* "_p._t.s.ns.svc" */
-    PLACE_ZONAL,       /* "z.pin._zone.s.ns.svc" */
-    PLACE_POD,         /* "1-2-3-4.ns.pod" */
+    PLACE_LEVEL,     /* "svc", "pod" */
+    PLACE_NAMESPACE, /* "ns.svc", "ns.pod" */
+    PLACE_SERVICE,   /* "s.ns.svc" */
+    PLACE_ENDPOINT,  /* "e.s.ns.svc" */
+    PLACE_PORT,      /* "_p._t.s.ns.svc" */
+    PLACE_ZONAL,     /* "z.pin._zone.s.ns.svc" */
+    PLACE_POD,       /* "1-2-3-4.ns.pod" */
     PLACE_DNS_VERSION,
     PLACE_NS_DNS,
 };
@@ -46,7 +46,7 @@ struct place {
     enum place_kind kind;
     const struct snap_service *service; /* visible, or NULL */
     const uint8_t *namespace;
-    const uint8_t *endpoint; /* or the pod's address label */
+    const uint8_t *endpoint;        /* or the pod's address label */
     const uint8_t *port, *protocol; /* without their underscore: see label_matches() */
     const uint8_t *zone_first;      /* zonal: the first label of the zone's name ... */
     uint8_t n_zone;                 /* ... and how many there are */
@@ -75,8 +75,8 @@ void place_parse(const struct lookup *l, struct place *ret);
 /* a: a label, possibly with a leading underscore that does not count; b: length-prefixed text. An
  * emptied or missing label matches everything. */
 bool label_matches(const uint8_t *a, const uint8_t *b);
-/* Does the endpoint answer to the place's endpoint label, port and zone? *ret_ports: how many of its
- * group's ports match. */
+/* Does the endpoint answer to the place's endpoint label, port and zone? *ret_ports: how many of
+ * its group's ports match. */
 bool place_has_endpoint(const struct place *p, const struct snap_endpoint *e, unsigned *ret_ports);
 bool place_has_port(const struct place *p, const struct snap_port *port);
 

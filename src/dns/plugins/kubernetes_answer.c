@@ -41,18 +41,27 @@ void add_soa(struct lookup *l, enum section s)
     wbuf_put(&w, zone, zone_len);
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         wbuf_u32(&w, numbers[i]);
-    query_add(l->q, s, (struct rrset){ .owner = zone, .type = RR_SOA, .class = CLASS_IN,
-                                       .ttl = MIN(l->k->ttl, (uint32_t)SOA_TTL_MAX), .count = 1,
-                                       .rdata = w.base });
+    query_add(l->q, s,
+              (struct rrset){ .owner = zone,
+                              .type = RR_SOA,
+                              .class = CLASS_IN,
+                              .ttl = MIN(l->k->ttl, (uint32_t)SOA_TTL_MAX),
+                              .count = 1,
+                              .rdata = w.base });
 }
 
 void add_address_set(struct query *q, enum section s, const uint8_t *owner, uint32_t ttl,
                      uint8_t family, const uint8_t *bytes, uint16_t n)
 {
     if (n)
-        query_add(q, s, (struct rrset){ .owner = owner, .type = family == 4 ? RR_A : RR_AAAA,
-                                        .class = CLASS_IN, .ttl = ttl, .count = n,
-                                        .rdlen = family == 4 ? 4 : 16, .rdata = bytes });
+        query_add(q, s,
+                  (struct rrset){ .owner = owner,
+                                  .type = family == 4 ? RR_A : RR_AAAA,
+                                  .class = CLASS_IN,
+                                  .ttl = ttl,
+                                  .count = n,
+                                  .rdlen = family == 4 ? 4 : 16,
+                                  .rdata = bytes });
 }
 
 static enum outcome add_answer(struct lookup *l, uint8_t family, const uint8_t *bytes, uint32_t n)
@@ -65,7 +74,8 @@ static enum outcome add_answer(struct lookup *l, uint8_t family, const uint8_t *
 }
 
 /* family 0: only whether the name exists. */
-static enum outcome service_addresses(struct lookup *l, const struct snap_service *s, uint8_t family)
+static enum outcome service_addresses(struct lookup *l, const struct snap_service *s,
+                                      uint8_t family)
 {
     if (family == 4)
         return add_answer(l, 4, s->a, s->n_a);
@@ -173,9 +183,10 @@ static void add_ptr(struct lookup *l, const struct snap_owner *o)
     put_u16(rdata, (uint16_t)len);
     memcpy(rdata + 2, o->name, o->name_len);
     memcpy(rdata + 2 + o->name_len, zone, len - o->name_len);
-    query_add(l->q, SECTION_ANSWER, (struct rrset){ .type = RR_PTR, .class = CLASS_IN,
-                                                    .ttl = l->k->ttl, .count = 1,
-                                                    .rdata = rdata });
+    query_add(
+        l->q, SECTION_ANSWER,
+        (struct rrset){
+            .type = RR_PTR, .class = CLASS_IN, .ttl = l->k->ttl, .count = 1, .rdata = rdata });
 }
 
 static bool seen_before(const struct snap_address *a, const struct snap_owner *o)
@@ -239,9 +250,9 @@ static void add_ns(struct lookup *l, const uint8_t *target)
     for (uint16_t i = 0; i < answer->n; i++)
         if (name_equal(answer->items[i].rdata + 2, target))
             return; /* both families of one pod, or two pods of one Service */
-    query_add(l->q, SECTION_ANSWER, (struct rrset){ .type = RR_NS, .class = CLASS_IN,
-                                                    .ttl = l->k->ttl, .count = 1,
-                                                    .rdata = rdata });
+    query_add(l->q, SECTION_ANSWER,
+              (struct rrset){
+                  .type = RR_NS, .class = CLASS_IN, .ttl = l->k->ttl, .count = 1, .rdata = rdata });
 }
 
 static void add_ip(struct lookup *l, enum section s, const uint8_t *owner, const struct ip *ip)
@@ -275,8 +286,7 @@ enum outcome answer_ns(struct lookup *l)
         return OUTCOME_ANSWER;
     if (l->k->n_local == 0)
         return OUTCOME_NODATA;
-    uint8_t *target =
-        join_name(&l->q->arena, (const uint8_t *)"\002ns\003dns", 7, lookup_zone(l));
+    uint8_t *target = join_name(&l->q->arena, (const uint8_t *)"\002ns\003dns", 7, lookup_zone(l));
     if (!target)
         return OUTCOME_NODATA;
     add_ns(l, target);
@@ -292,8 +302,7 @@ static void add_own_address(struct lookup *l, const struct snap_owner *o,
     (void)o;
     if (s->kind == SNAP_CLUSTER_IP)
         add_address_set(l->q, SECTION_ANSWER, l->owner, l->k->ttl, family,
-                        family == 4 ? s->a : s->aaaa,
-                        (uint16_t)(family == 4 ? s->n_a : s->n_aaaa));
+                        family == 4 ? s->a : s->aaaa, (uint16_t)(family == 4 ? s->n_a : s->n_aaaa));
     else if (ip->family == family)
         add_ip(l, SECTION_ANSWER, l->owner, ip);
 }
@@ -311,8 +320,12 @@ enum outcome answer_ns_dns(struct lookup *l)
 enum outcome answer_txt_version(struct lookup *l)
 {
     static const uint8_t rdata[] = { 0, 6, 5, '1', '.', '1', '.', '0' };
-    query_add(l->q, SECTION_ANSWER, (struct rrset){ .owner = l->owner, .type = RR_TXT,
-                                                    .class = CLASS_IN, .ttl = DNS_VERSION_TTL,
-                                                    .count = 1, .rdata = rdata });
+    query_add(l->q, SECTION_ANSWER,
+              (struct rrset){ .owner = l->owner,
+                              .type = RR_TXT,
+                              .class = CLASS_IN,
+                              .ttl = DNS_VERSION_TTL,
+                              .count = 1,
+                              .rdata = rdata });
     return OUTCOME_ANSWER;
 }

@@ -141,7 +141,8 @@ static int opt_fallthrough(struct kubernetes *k, struct dispenser *d, struct err
     return zone_set_fallthrough(k->setup, d, &k->fallthrough, e);
 }
 
-/* A folder is read before the first query; there is nothing to wait for. The value is still checked. */
+/* A folder is read before the first query; there is nothing to wait for. The value is still
+ * checked. */
 static int opt_startup_timeout(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
     long long ns;
@@ -307,6 +308,9 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     if (ret < 0)
         return ret;
     find_local(k);
+    struct offers *offers = setup_offers(s);
+    offers_add(offers, "kubernetes", k);
+    k->options.externals = offers_find(offers, "k8s_external") != NULL;
     k->snapshot = snapshot_new(k->store, &k->options);
     setup_in(s, kubernetes_in, k);
     setup_ahead(s, kubernetes_ahead, k);

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-/* Pairs of target and port that are in the answer already. Names that share addresses of both families,
- * or slices that overlap, would give the same record twice (reference: de-duplication). */
+/* Pairs of target and port that are in the answer already. Names that share addresses of both
+ * families, or slices that overlap, would give the same record twice (reference: de-duplication).
+ */
 struct seen {
     uint64_t *slots;
     size_t mask;
@@ -14,7 +15,8 @@ struct seen {
 
 static bool seen_add(struct seen *s, const uint8_t *label, int32_t port)
 {
-    uint64_t h = hash_bytes(label, 1u + label[0]) ^ (uint64_t)(uint32_t)port * 0x9e3779b97f4a7c15ULL;
+    uint64_t h =
+        hash_bytes(label, 1u + label[0]) ^ (uint64_t)(uint32_t)port * 0x9e3779b97f4a7c15ULL;
     h |= 1; /* 0 is a free place */
     size_t i = h & s->mask;
     for (; s->slots[i]; i = (i + 1) & s->mask)
@@ -47,9 +49,13 @@ static void add_srv(struct lookup *l, const uint8_t *target, uint16_t weight, ui
     wbuf_u16(&w, weight);
     wbuf_u16(&w, port);
     wbuf_put(&w, target, len - 6);
-    query_add(l->q, SECTION_ANSWER, (struct rrset){ .owner = l->owner, .type = RR_SRV,
-                                                    .class = CLASS_IN, .ttl = l->k->ttl,
-                                                    .count = 1, .rdata = w.base });
+    query_add(l->q, SECTION_ANSWER,
+              (struct rrset){ .owner = l->owner,
+                              .type = RR_SRV,
+                              .class = CLASS_IN,
+                              .ttl = l->k->ttl,
+                              .count = 1,
+                              .rdata = w.base });
 }
 
 /* "service.namespace.svc.ZONE": object names lower case, the zone as it was typed. */

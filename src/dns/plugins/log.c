@@ -1,11 +1,11 @@
-/* `log [NAMES...] [FORMAT] { class CLASS... }`: a line for each query. The first rule whose name covers the
- * query's decides; formats are compiled to a list of pieces at set-up. */
+/* `log [NAMES...] [FORMAT] { class CLASS... }`: a line for each query. The first rule whose name
+ * covers the query's decides; formats are compiled to a list of pieces at set-up. */
 #include "dns/plugin.h"
 
 #include <string.h>
 
-#define LOG_COMMON                                                                             \
-    "{remote}:{port} - {>id} \"{type} {class} {name} {proto} {size} {>do} {>bufsize}\" {rcode} " \
+#define LOG_COMMON                                                                                 \
+    "{remote}:{port} - {>id} \"{type} {class} {name} {proto} {size} {>do} {>bufsize}\" {rcode} "   \
     "{>rflags} {rsize} {duration}"
 #define LOG_COMBINED LOG_COMMON " \"{>opcode}\""
 
@@ -135,12 +135,11 @@ static const struct {
     const char *name;
     void (*print)(const struct query *q, struct strbuf *out);
 } placeholders[] = {
-    { "{type}", print_type },     { "{name}", print_name },     { "{class}", print_class },
-    { "{proto}", print_proto },   { "{remote}", print_remote }, { "{port}", print_port },
-    { "{size}", print_size },     { "{rsize}", print_rsize },   { "{duration}", print_duration },
-    { "{rcode}", print_rcode },   { "{>id}", print_id },        { "{>opcode}", print_opcode },
-    { "{>do}", print_do },        { "{>bufsize}", print_bufsize },
-    { "{>rflags}", print_rflags },
+    { "{type}", print_type },   { "{name}", print_name },        { "{class}", print_class },
+    { "{proto}", print_proto }, { "{remote}", print_remote },    { "{port}", print_port },
+    { "{size}", print_size },   { "{rsize}", print_rsize },      { "{duration}", print_duration },
+    { "{rcode}", print_rcode }, { "{>id}", print_id },           { "{>opcode}", print_opcode },
+    { "{>do}", print_do },      { "{>bufsize}", print_bufsize }, { "{>rflags}", print_rflags },
 };
 
 /* ---- the hook ---- */
@@ -207,8 +206,9 @@ static void compile_format(struct setup *s, struct log_rule *r, const char *form
             continue;
         }
         if (p > from)
-            add_piece(s, r, (struct piece){ arena_strndup(setup_arena(s), from, (size_t)(p - from)),
-                                            NULL });
+            add_piece(
+                s, r,
+                (struct piece){ arena_strndup(setup_arena(s), from, (size_t)(p - from)), NULL });
         add_piece(s, r, (struct piece){ NULL, placeholders[which].print });
         p += len;
         from = p;
@@ -235,8 +235,10 @@ static int read_class(struct log_rule *r, struct dispenser *d, struct err *e)
     static const struct {
         const char *name;
         unsigned bits;
-    } classes[] = { { "success", LOG_SUCCESS }, { "denial", LOG_DENIAL },
-                    { "error", LOG_FAILURE },   { "all", LOG_ALL } };
+    } classes[] = { { "success", LOG_SUCCESS },
+                    { "denial", LOG_DENIAL },
+                    { "error", LOG_FAILURE },
+                    { "all", LOG_ALL } };
     if (strcmp(dispenser_val(d), "class") != 0)
         return dispenser_unknown(d, e);
     unsigned bits = 0;

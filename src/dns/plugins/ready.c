@@ -1,5 +1,5 @@
-/* `ready [ADDR] { monitor until-ready|continuously }`: /ready says OK when every plugin is ready, else
- * 503 with the names of those that are not. */
+/* `ready [ADDR] { monitor until-ready|continuously }`: /ready says OK when every plugin is ready,
+ * else 503 with the names of those that are not. */
 #include "dns/plugin.h"
 
 #include "net/http.h"

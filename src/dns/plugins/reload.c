@@ -1,5 +1,5 @@
-/* `reload [INTERVAL] [JITTER]`: looks every so often whether the Corefile has changed, and serves the new
- * one without losing a query. One setting a process: the last one counts. */
+/* `reload [INTERVAL] [JITTER]`: looks every so often whether the Corefile has changed, and serves
+ * the new one without losing a query. One setting a process: the last one counts. */
 #include "dns/plugin.h"
 
 #define INTERVAL_DEFAULT 30000000000LL /* ns */

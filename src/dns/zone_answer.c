@@ -1,0 +1,330 @@
+#include "dns/zone_answer.h"
+
+#include <string.h>
+
+struct lookup {
+    struct query *q;
+    const struct zone_data *z;
+    uint16_t type;
+    bool signatures; /* the client wants them */
+};
+
+/* ---- adding records ---- */
+
+/* All sets of a type with their signatures; owner: NULL for the node's own. */
+static void add_as(const struct lookup *l, enum section s, const struct zone_node *n, uint16_t type,
+                   const uint8_t *owner)
+{
+    const struct zone_rrs *end = n->sets + n->n;
+    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type; r++) {
+        struct rrset rr = r->rr;
+        rr.owner = owner ? owner : rr.owner;
+        query_add(l->q, s, rr);
+    }
+    if (!l->signatures || type == RR_RRSIG)
+        return;
+    for (const struct zone_rrs *r = zone_node_rrs(n, RR_RRSIG, type);
+         r && r < end && r->rr.type == RR_RRSIG && r->covers == type; r++) {
+        struct rrset rr = r->rr;
+        rr.owner = owner ? owner : rr.owner;
+        query_add(l->q, s, rr);
+    }
+}
+
+static void add(const struct lookup *l, enum section s, const struct zone_node *n, uint16_t type)
+{
+    add_as(l, s, n, type, NULL);
+}
+
+static void add_soa(const struct lookup *l, enum section s)
+{
+    query_add(l->q, s, l->z->soa->rr);
+    const struct zone_rrs *end = l->z->apex->sets + l->z->apex->n;
+    for (const struct zone_rrs *r = l->signatures ? zone_node_rrs(l->z->apex, RR_RRSIG, RR_SOA) : NULL;
+         r && r < end && r->rr.type == RR_RRSIG && r->covers == RR_SOA; r++)
+        query_add(l->q, s, r->rr);
+}
+
+static void add_apex_ns(const struct lookup *l)
+{
+    add(l, SECTION_AUTHORITY, l->z->apex, RR_NS);
+}
+
+/* The NSEC of a node, unless the reply has it already. */
+static void add_nsec(const struct lookup *l, const struct zone_node *n)
+{
+    const struct rrset_list *authority = &l->q->reply.section[SECTION_AUTHORITY];
+    if (!l->signatures || !n)
+        return;
+    for (uint16_t i = 0; i < authority->n; i++)
+        if (authority->items[i].type == RR_NSEC && authority->items[i].owner == n->wire)
+            return;
+    add(l, SECTION_AUTHORITY, n, RR_NSEC);
+}
+
+/* The node of any name as it stands in rdata. */
+static const struct zone_node *find_any_case(const struct zone_data *z, const uint8_t *wire)
+{
+    uint8_t lower[NAME_MAX_WIRE], len = name_wire_len(wire);
+    name_lower(lower, wire, len);
+    const struct zone_node *n = zone_find(z, lower, len);
+    return n && n->n ? n : NULL;
+}
+
+static void add_addresses(const struct lookup *l, const uint8_t *target)
+{
+    const struct zone_node *n = find_any_case(l->z, target);
+    if (!n)
+        return;
+    add(l, SECTION_ADDITIONAL, n, RR_A);
+    add(l, SECTION_ADDITIONAL, n, RR_AAAA);
+}
+
+/* Addresses of the names that records of the type point to; skip: bytes of rdata before the name. */
+static void add_targets(const struct lookup *l, const struct zone_node *n, uint16_t type, size_t skip)
+{
+    const struct zone_rrs *end = n->sets + n->n;
+    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type; r++) {
+        const uint8_t *p = r->rr.rdata;
+        for (uint16_t i = 0; i < r->rr.count; i++, p += 2 + get_u16(p))
+            add_addresses(l, p + 2 + skip);
+    }
+}
+
+static void add_additional(const struct lookup *l, const struct zone_node *n, uint16_t type)
+{
+    if (type == RR_NS)
+        add_targets(l, n, type, 0);
+    else if (type == RR_MX)
+        add_targets(l, n, type, 2);
+    else if (type == RR_SRV)
+        add_targets(l, n, type, 6);
+}
+
+static const uint8_t *first_name(const struct zone_node *n, uint16_t type)
+{
+    const struct zone_rrs *r = zone_node_rrs(n, type, 0);
+    return r ? r->rr.rdata + 2 : NULL;
+}
+
+/* ---- endings ---- */
+
+static enum zone_outcome no_data(const struct lookup *l, const struct zone_node *n)
+{
+    add_soa(l, SECTION_AUTHORITY);
+    add_nsec(l, n);
+    return ZONE_DONE;
+}
+
+static enum zone_outcome referral(const struct lookup *l, const struct zone_node *cut)
+{
+    l->q->reply.flags &= (uint16_t)~FLAG_AA;
+    add(l, SECTION_AUTHORITY, cut, RR_NS);
+    if (l->signatures && zone_node_rrs(cut, RR_DS, 0))
+        add(l, SECTION_AUTHORITY, cut, RR_DS);
+    else
+        add_nsec(l, cut); /* it proves that there is no DS: RFC 4035 section 3.1.4.1 */
+    add_targets(l, cut, RR_NS, 0);
+    return ZONE_DONE;
+}
+
+/* The longest name of the zone that the question lies below. */
+static const struct zone_node *closest_encloser(const struct lookup *l)
+{
+    const struct question *question = &l->q->msg.q;
+    for (unsigned i = 1; i <= question->name.n_labels - l->z->origin_labels; i++) {
+        uint8_t off = question->name.off[i];
+        const struct zone_node *n = zone_find(l->z, question->lower + off, question->name.len - off);
+        if (n)
+            return n;
+    }
+    return l->z->apex;
+}
+
+/* No such name; signed zones prove that, and that no wildcard would have matched. */
+static enum zone_outcome no_name(const struct lookup *l)
+{
+    struct query *q = l->q;
+    q->reply.rcode = RCODE_NXDOMAIN;
+    add_soa(l, SECTION_AUTHORITY);
+    if (!l->signatures)
+        return ZONE_NO_NAME;
+    add_nsec(l, zone_before(l->z, q->msg.q.lower));
+    const struct zone_node *encloser = closest_encloser(l);
+    uint8_t wildcard[2 + NAME_MAX_WIRE] = { 1, '*' };
+    if (encloser->len + 2 <= NAME_MAX_WIRE) {
+        memcpy(wildcard + 2, encloser->wire, encloser->len);
+        add_nsec(l, zone_before(l->z, wildcard));
+    }
+    return ZONE_NO_NAME;
+}
+
+/* ---- aliases ---- */
+
+/* Follows CNAMEs from `target` on; the one that led there is in the answer. */
+static enum zone_outcome follow(const struct lookup *l, const uint8_t *target, const uint8_t **ret_target)
+{
+    for (int hops = 0;; hops++) {
+        const struct zone_node *n = find_any_case(l->z, target);
+        if (!n) {
+            *ret_target = target;
+            return ZONE_LOOKUP;
+        }
+        const uint8_t *next = first_name(n, RR_CNAME);
+        if (!next || hops == ZONE_CHASE) {
+            if (!next)
+                add(l, SECTION_ANSWER, n, l->type);
+            add_apex_ns(l);
+            return ZONE_DONE;
+        }
+        add(l, SECTION_ANSWER, n, RR_CNAME);
+        target = next;
+    }
+}
+
+/* The question lies below a DNAME's owner: the CNAME that follows from it (RFC 6672 section 2.2). */
+static enum zone_outcome substitute(const struct lookup *l, const struct zone_node *n,
+                                    const uint8_t **ret_target)
+{
+    struct query *q = l->q;
+    const struct zone_rrs *dname = zone_node_rrs(n, RR_DNAME, 0);
+    const uint8_t *tail = dname->rr.rdata + 2;
+    size_t head = (size_t)(q->msg.q.name.len - n->len), tail_len = name_wire_len(tail);
+    add(l, SECTION_ANSWER, n, RR_DNAME);
+    if (head + tail_len > NAME_MAX_WIRE) {
+        q->reply.rcode = RCODE_YXDOMAIN;
+        return ZONE_DONE;
+    }
+    uint8_t *rdata = arena_alloc(&q->arena, 2 + head + tail_len);
+    put_u16(rdata, (uint16_t)(head + tail_len));
+    memcpy(rdata + 2, q->msg.q.lower, head);
+    memcpy(rdata + 2 + head, tail, tail_len);
+    query_add(q, SECTION_ANSWER, (struct rrset){ .owner = q->msg.q.lower, .rdata = rdata,
+                                                 .ttl = dname->rr.ttl, .type = RR_CNAME,
+                                                 .class = CLASS_IN, .count = 1 });
+    if (l->type == RR_CNAME) {
+        add_apex_ns(l);
+        return ZONE_DONE;
+    }
+    return follow(l, rdata + 2, ret_target);
+}
+
+/* ---- the way down ---- */
+
+/* Records of the name itself. */
+static enum zone_outcome at_name(const struct lookup *l, const struct zone_node *n,
+                                 const uint8_t **ret_target)
+{
+    if (l->type != RR_CNAME && first_name(n, RR_CNAME)) {
+        add(l, SECTION_ANSWER, n, RR_CNAME);
+        return follow(l, first_name(n, RR_CNAME), ret_target);
+    }
+    if (!zone_node_rrs(n, l->type, 0))
+        return no_data(l, n);
+    add(l, SECTION_ANSWER, n, l->type);
+    if (n != l->z->apex || l->type != RR_NS)
+        add_apex_ns(l);
+    add_additional(l, n, l->type);
+    return ZONE_DONE;
+}
+
+/* Records that a wildcard stands for. */
+static enum zone_outcome at_wildcard(const struct lookup *l, const struct zone_node *n,
+                                     const uint8_t **ret_target)
+{
+    const uint8_t *name = l->q->msg.q.lower;
+    if (l->type != RR_CNAME && first_name(n, RR_CNAME)) {
+        add_as(l, SECTION_ANSWER, n, RR_CNAME, name);
+        return follow(l, first_name(n, RR_CNAME), ret_target);
+    }
+    if (!zone_node_rrs(n, l->type, 0)) {
+        no_data(l, n);
+        add_nsec(l, zone_before(l->z, name));
+        return ZONE_DONE;
+    }
+    add_as(l, SECTION_ANSWER, n, l->type, name);
+    add_apex_ns(l);
+    add_nsec(l, zone_before(l->z, name)); /* no closer name: RFC 4035 section 3.1.3.3 */
+    return ZONE_DONE;
+}
+
+/* "*" in place of the name's first label. */
+static const struct zone_node *wildcard_beside(const struct zone_data *z, const uint8_t *name, size_t len)
+{
+    uint8_t wire[2 + NAME_MAX_WIRE] = { 1, '*' };
+    size_t parent = len - 1 - name[0];
+    memcpy(wire + 2, name + 1 + name[0], parent);
+    const struct zone_node *n = zone_find(z, wire, 2 + parent);
+    return n && n->n ? n : NULL;
+}
+
+static enum zone_outcome descend(const struct lookup *l, const uint8_t **ret_target)
+{
+    const struct name *name = &l->q->msg.q.name;
+    const uint8_t *lower = l->q->msg.q.lower;
+    const struct zone_node *n = NULL, *wildcard = NULL;
+    for (int i = name->n_labels - l->z->origin_labels; i >= 0; i--) {
+        size_t len = (size_t)(name->len - name->off[i]);
+        n = zone_find(l->z, lower + name->off[i], len);
+        bool apex = n == l->z->apex;
+        if (!apex && (!n || !n->n)) {
+            const struct zone_node *w = wildcard_beside(l->z, lower + name->off[i], len);
+            /* A name that exists, if only above others, ends what a wildcard covers: RFC 4592. The name
+             * asked for is answered all the same, as the reference does. */
+            wildcard = n && i ? NULL : w ? w : wildcard;
+            continue;
+        }
+        wildcard = NULL;
+        if (i && zone_node_rrs(n, RR_DNAME, 0))
+            return substitute(l, n, ret_target);
+        if (!apex && zone_node_rrs(n, RR_NS, 0) && (i || l->type != RR_DS))
+            return referral(l, n);
+    }
+    if (n && (n->n || n == l->z->apex))
+        return at_name(l, n, ret_target);
+    if (wildcard)
+        return at_wildcard(l, wildcard, ret_target);
+    return n ? no_data(l, zone_before(l->z, lower)) : no_name(l);
+}
+
+static struct lookup lookup_of(struct query *q, const struct zone_data *z)
+{
+    return (struct lookup){ .q = q, .z = z, .type = q->msg.q.type, .signatures = q->msg.edns.do_bit };
+}
+
+enum zone_outcome zone_answer(struct query *q, const struct zone_data *z, const uint8_t **ret_target)
+{
+    struct lookup l = lookup_of(q, z);
+    q->reply.flags |= FLAG_AA;
+    if (l.type == RR_SOA && q->msg.q.name.len == z->origin_len) {
+        add_soa(&l, SECTION_ANSWER);
+        add_apex_ns(&l);
+        return ZONE_DONE;
+    }
+    return descend(&l, ret_target);
+}
+
+/* ---- after a look-up ---- */
+
+enum step zone_answer_looked_up(struct query *q, const struct zone_data *z, const struct query *sub)
+{
+    const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
+    if (!z)
+        return query_fail(q, RCODE_SERVFAIL, "the zone is gone");
+    struct lookup l = lookup_of(q, z);
+    for (uint16_t i = 0; i < answer->n; i++) {
+        struct rrset rr = answer->items[i];
+        if (!rr.owner)
+            rr.owner = sub->msg.q.name.wire;
+        query_add(q, SECTION_ANSWER, rrset_dup(&q->arena, &rr));
+    }
+    if (sub->reply.tc)
+        q->reply.tc = true;
+    if (sub->reply.rcode == RCODE_NXDOMAIN)
+        q->reply.rcode = RCODE_NXDOMAIN;
+    if (sub->reply.rcode == RCODE_NXDOMAIN || (sub->reply.rcode == RCODE_NOERROR && !answer->n))
+        add_soa(&l, SECTION_AUTHORITY);
+    else
+        add_apex_ns(&l);
+    return STEP_DONE;
+}
