@@ -51,6 +51,8 @@ void setup_out_step(struct setup *s, step_fn *fn, void *conf);
 /* The same as setup_out() for a hook that must hear of every query that its plugin's step let pass:
  * it is also called for bare replies and for drops (q->dropped). */
 void setup_out_always(struct setup *s, hook_fn *fn, void *conf);
+/* setup_out_step() in the manner of setup_out_always(). */
+void setup_out_step_always(struct setup *s, step_fn *fn, void *conf);
 /* After the reply was encoded (or dropped): for those who only look (log, errors, prometheus).
  * Called for every query routed to the block, in plugin order. */
 void setup_after(struct setup *s, hook_fn *fn, void *conf);

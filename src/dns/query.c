@@ -50,6 +50,66 @@ void query_pool_done(struct query_pool *p)
 
 /* ---- for plugins ---- */
 
+void query_change(struct query *q)
+{
+    if (!q->asked)
+        q->asked = arena_memdup(&q->arena, &q->msg, sizeof q->msg);
+    q->msg.raw = NULL;
+    q->msg.raw_len = 0;
+    q->msg.authority_off = 0;
+    q->ahead_key = NULL;
+}
+
+static bool lies_in_question(const struct query *q, const uint8_t *p)
+{
+    return p >= (const uint8_t *)&q->msg.q && p < (const uint8_t *)(&q->msg.q + 1);
+}
+
+/* Owners that stand for the changed question's name, or lie in it, in the arena. */
+static void keep_owners(struct query *q, struct rrset_list *l)
+{
+    const struct name *name = &q->msg.q.name;
+    const uint8_t *whole = NULL;
+    for (uint16_t i = 0; i < l->n; i++) {
+        const uint8_t **owner = &l->items[i].owner;
+        if (!*owner)
+            *owner = whole ? whole : (whole = arena_memdup(&q->arena, name->wire, name->len));
+        else if (lies_in_question(q, *owner))
+            *owner = arena_memdup(&q->arena, *owner, name_wire_len(*owner));
+    }
+}
+
+void query_restore(struct query *q)
+{
+    if (!q->asked)
+        return;
+    for (int s = 0; s < SECTION_COUNT; s++)
+        keep_owners(q, &q->reply.section[s]);
+    q->msg = *q->asked;
+    q->asked = NULL;
+}
+
+struct ip query_server(const struct query *q)
+{
+    struct msghdr m = { .msg_control = (void *)(uintptr_t)q->local.control,
+                        .msg_controllen = q->local.len };
+    struct ip ip = q->route->listener->ip;
+    if (q->transport != TRANSPORT_UDP || !q->local.len)
+        return ip;
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    struct in6_pktinfo info;
+    if (!c || c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_PKTINFO)
+        return ip;
+    memcpy(&info, CMSG_DATA(c), sizeof info);
+    struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_addr = info.ipi6_addr };
+    return ip_of_sockaddr((const struct sockaddr *)&sa);
+}
+
+uint16_t query_server_port(const struct query *q)
+{
+    return q->route->listener->port;
+}
+
 enum step query_fail(struct query *q, enum rcode rcode, const char *fmt, ...)
 {
     q->reply.rcode = rcode;

@@ -58,6 +58,10 @@ struct query {
     struct cache_fetch
         *fetch; /* what `cache` fetches with this query, until it hears of the reply */
 
+    /* What the client asked, when a plugin has changed msg (query_change()); in the arena. */
+    const struct query_msg *asked;
+    struct back *rewrites; /* what `rewrite` owes the reply; the latest first */
+
     /* --- the server's own --- */
     uint16_t step;         /* index into the chain's way in */
     uint16_t out, out_end; /* on the way back: the hook to be run next, and where to stop */
@@ -90,6 +94,20 @@ static inline void query_add(struct query *q, enum section s, struct rrset rr)
 {
     rrset_list_add(&q->reply.section[s], &q->arena, rr);
 }
+
+/* Before a plugin changes the question or EDNS in q->msg: keeps what the client asked, once. Whoever does so
+ * calls query_restore() on the way back: then msg is the client's again, and owners in the reply that stood
+ * for the changed question's name are written out. */
+void query_change(struct query *q);
+void query_restore(struct query *q);
+/* What the client asked, whatever has been made of it since. */
+static inline const struct question *query_asked(const struct query *q)
+{
+    return q->asked ? &q->asked->q : &q->msg.q;
+}
+/* Our address and port that the query came to; family 0 when it is not known. */
+struct ip query_server(const struct query *q);
+uint16_t query_server_port(const struct query *q);
 
 /* Ends with a bare rcode (no AA, empty sections) and a text for `errors` (printf into the arena, or
  * NULL). Returns STEP_DONE. */

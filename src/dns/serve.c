@@ -116,6 +116,8 @@ static void reply_begin(struct query *q)
     q->waiting = false;
     q->route = NULL;
     q->ahead_key = NULL;
+    q->asked = NULL;
+    q->rewrites = NULL;
     q->fetch = NULL;
     if (q->depth == 0)
         q->deadline_ns = 0;

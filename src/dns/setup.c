@@ -54,6 +54,12 @@ void setup_out_always(struct setup *s, hook_fn *fn, void *conf)
     s->part->out_always = true;
 }
 
+void setup_out_step_always(struct setup *s, step_fn *fn, void *conf)
+{
+    setup_out_step(s, fn, conf);
+    s->part->out_always = true;
+}
+
 void setup_after(struct setup *s, hook_fn *fn, void *conf)
 {
     s->part->after = fn;

@@ -10,9 +10,13 @@ static enum step any_in(struct query *q, void *conf)
     (void)conf;
     if (q->msg.q.type != RR_ANY)
         return STEP_NEXT;
-    query_add(q, SECTION_ANSWER, (struct rrset){ .type = RR_HINFO, .class = CLASS_IN,
-                                                 .ttl = ANY_TTL, .count = 1,
-                                                 .rdlen = sizeof rdata - 1, .rdata = rdata });
+    query_add(q, SECTION_ANSWER,
+              (struct rrset){ .type = RR_HINFO,
+                              .class = CLASS_IN,
+                              .ttl = ANY_TTL,
+                              .count = 1,
+                              .rdlen = sizeof rdata - 1,
+                              .rdata = rdata });
     return STEP_DONE;
 }
 

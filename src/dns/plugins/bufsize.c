@@ -1,5 +1,5 @@
-/* `bufsize [BYTES]`: a client's EDNS payload size counts as BYTES at most, for our reply as well as for
- * what is asked of others. Packets that fit into one frame are not lost as fragments are. */
+/* `bufsize [BYTES]`: a client's EDNS payload size counts as BYTES at most, for our reply as well as
+ * for what is asked of others. Packets that fit into one frame are not lost as fragments are. */
 #include "dns/plugin.h"
 
 #define BUFSIZE_DEFAULT 1232 /* fits the smallest IPv6 path */

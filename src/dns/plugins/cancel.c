@@ -1,5 +1,5 @@
-/* `cancel [DURATION]`: a query that has no answer by then is given up. Those who wait for others keep to
- * q->deadline_ns. */
+/* `cancel [DURATION]`: a query that has no answer by then is given up. Those who wait for others
+ * keep to q->deadline_ns. */
 #include "dns/plugin.h"
 
 /* A little more than the 5 s that clients' resolvers wait. */

@@ -23,8 +23,8 @@ static const struct texts *texts_for(const struct chaos *c, const uint8_t *name)
         const char *wire;
         const struct texts *texts;
     } names[] = {
-        { "\007version\004bind", &c->version },   { "\007version\006server", &c->version },
-        { "\007authors\004bind", &c->authors },   { "\010hostname\004bind", &c->host },
+        { "\007version\004bind", &c->version }, { "\007version\006server", &c->version },
+        { "\007authors\004bind", &c->authors }, { "\010hostname\004bind", &c->host },
         { "\002id\006server", &c->host },
     };
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -41,8 +41,9 @@ static enum step chaos_in(struct query *q, void *conf)
     const struct texts *t = texts_for(conf, q->msg.q.lower);
     if (!t)
         return STEP_NEXT;
-    query_add(q, SECTION_ANSWER, (struct rrset){ .type = RR_TXT, .class = CLASS_CH,
-                                                 .count = t->n, .rdata = t->rdata });
+    query_add(
+        q, SECTION_ANSWER,
+        (struct rrset){ .type = RR_TXT, .class = CLASS_CH, .count = t->n, .rdata = t->rdata });
     return STEP_DONE;
 }
 

@@ -1,4 +1,5 @@
-/* `debug`: lines of level debug are printed, for the whole process, as long as some block has it. */
+/* `debug`: lines of level debug are printed, for the whole process, as long as some block has it.
+ */
 #include "dns/plugin.h"
 
 struct debug {

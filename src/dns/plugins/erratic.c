@@ -1,5 +1,5 @@
-/* `erratic`: a server that misbehaves on purpose, for trying out clients. Drops, delays and truncates one
- * of so many replies, by the number of the query. */
+/* `erratic`: a server that misbehaves on purpose, for trying out clients. Drops, delays and
+ * truncates one of so many replies, by the number of the query. */
 #include "dns/plugin.h"
 
 #include "base/clock.h"
@@ -18,6 +18,9 @@ struct delay_line {
     struct query *first, *last;
     bool closed;
 };
+
+/* What a worker that has stopped has instead of one. */
+static struct delay_line ended = { .closed = true };
 
 /* In q->scratch while a query is held back. */
 struct delayed {
@@ -116,8 +119,9 @@ static void add_addresses(struct query *q, uint16_t type, const uint8_t *address
     uint8_t *rdata = arena_alloc(&q->arena, (size_t)len * count);
     for (uint16_t i = 0; i < count; i++)
         memcpy(rdata + (size_t)i * len, address, len);
-    query_add(q, SECTION_ANSWER, (struct rrset){ .type = type, .class = CLASS_IN, .count = count,
-                                                 .rdlen = len, .rdata = rdata });
+    query_add(q, SECTION_ANSWER,
+              (struct rrset){
+                  .type = type, .class = CLASS_IN, .count = count, .rdlen = len, .rdata = rdata });
 }
 
 /* label + the question's name, with room for its length in front; NULL: too long. */
@@ -155,9 +159,13 @@ static void add_server(struct query *q, char label)
     put_u16(p, (uint16_t)len);
     query_add(q, SECTION_ANSWER,
               (struct rrset){ .type = RR_NS, .class = CLASS_IN, .count = 1, .rdata = p });
-    query_add(q, SECTION_ANSWER, (struct rrset){ .owner = p + 2, .type = RR_AAAA,
-                                                 .class = CLASS_IN, .count = 1,
-                                                 .rdlen = sizeof address6, .rdata = address6 });
+    query_add(q, SECTION_ANSWER,
+              (struct rrset){ .owner = p + 2,
+                              .type = RR_AAAA,
+                              .class = CLASS_IN,
+                              .count = 1,
+                              .rdlen = sizeof address6,
+                              .rdata = address6 });
 }
 
 /* A small zone; a truncated one lacks the SOA record at the end. */
@@ -225,7 +233,8 @@ static void erratic_worker_stop(struct worker *w, void *conf)
 {
     struct erratic *x = conf;
     struct delay_line *line = x->lines[w->index];
-    if (!line || line->closed)
+    x->lines[w->index] = &ended;
+    if (!line || line == &ended)
         return;
     line->closed = true;
     release_due(line, 0);

@@ -40,12 +40,21 @@ static enum step try_next(struct attempt *t);
 
 /* ---- what is sent ---- */
 
-/* A look-up of the server's own, in the manner of the client's query. */
+/* The options behind the OPT, which is the last record. */
+static void add_options(struct attempt *t, uint8_t *out)
+{
+    const struct edns *edns = &t->q->msg.edns;
+    put_u16(out + t->len - 2, edns->options_len);
+    memcpy(out + t->len, edns->options, edns->options_len);
+    t->len += edns->options_len;
+}
+
+/* A look-up of the server's own, or a query that a plugin has changed: in the manner of the client's. */
 static void build_message(struct attempt *t)
 {
     struct query *q = t->q;
     const struct edns *edns = &q->msg.edns;
-    uint8_t *out = arena_alloc(&q->arena, NAME_MAX_WIRE + 32);
+    uint8_t *out = arena_alloc(&q->arena, NAME_MAX_WIRE + 32u + edns->options_len);
     uint16_t size = edns->present ? MAX(edns->udp_size, MSG_UDP_MIN) : 0;
     t->len = msg_encode_query(out, 0, q->msg.q.name.wire, q->msg.q.type, size);
     put_u16(out + 2, q->msg.flags & (FLAG_RD | FLAG_CD | FLAG_AD));
@@ -53,6 +62,8 @@ static void build_message(struct attempt *t)
     if (size && edns->do_bit)
         out[t->len - 4] |=
             0x80; /* the OPT is the last record: size, rcode, version, flags, length */
+    if (size && edns->options_len)
+        add_options(t, out);
     t->msg = out;
 }
 
@@ -296,6 +307,8 @@ static enum step forward_begin(struct query *q, struct forward *f)
     t->msg = q->msg.raw;
     t->len = q->msg.raw_len;
     t->limit_ns = clock_ns() + FORWARD_TIME_NS;
+    if (q->deadline_ns)
+        t->limit_ns = MIN(t->limit_ns, q->deadline_ns);
     if (!t->msg)
         build_message(t);
     put_order(t, rcu_load(&f->list));

@@ -1,5 +1,6 @@
-/* `header { query|response set|clear FLAG... }`: flags of queries before the plugins behind see them, and
- * of their replies. The lines are applied in order, which for each flag means that the last one counts. */
+/* `header { query|response set|clear FLAG... }`: flags of queries before the plugins behind see
+ * them, and of their replies. The lines are applied in order, which for each flag means that the
+ * last one counts. */
 #include "dns/plugin.h"
 
 #include <strings.h>
@@ -17,7 +18,8 @@ static uint16_t changed(uint16_t flags, const struct flag_change *c)
     return (uint16_t)((flags & ~c->clear) | c->set);
 }
 
-/* The reply was begun with the client's RD, an upstream gets the message as it lies in our buffer. */
+/* The reply was begun with the client's RD, an upstream gets the message as it lies in our buffer.
+ */
 static enum step header_in(struct query *q, void *conf)
 {
     const struct header *h = conf;

@@ -1,6 +1,6 @@
-/* `local { localhost_prefix on|off }`: answers for names that never leave a host (RFC 6303, RFC 6761):
- * localhost and what is below it, the reverse zones 0, 127 and 255, and localhost.X, which search lists
- * make of localhost. */
+/* `local { localhost_prefix on|off }`: answers for names that never leave a host (RFC 6303, RFC
+ * 6761): localhost and what is below it, the reverse zones 0, 127 and 255, and localhost.X, which
+ * search lists make of localhost. */
 #include "dns/plugin.h"
 
 #include <string.h>
@@ -12,7 +12,8 @@ struct local {
     metric requests;
 };
 
-/* All in the wire's form, lower case; what is rdata of a type with names has its length in front. */
+/* All in the wire's form, lower case; what is rdata of a type with names has its length in front.
+ */
 static const char localhost[] = "\011localhost";
 static const char own_address[] = "\0011\0010\0010\003127\007in-addr\004arpa";
 static const char *const zones[] = { "\011localhost", "\0010\007in-addr\004arpa",
@@ -25,12 +26,17 @@ static const uint8_t address4[] = { 127, 0, 0, 1 };
 static const uint8_t address6[16] = { [15] = 1 };
 
 /* NULL owner: the question's name. */
-static void add(struct query *q, enum section s, const uint8_t *owner, uint16_t type, uint16_t rdlen,
-                const uint8_t *rdata)
+static void add(struct query *q, enum section s, const uint8_t *owner, uint16_t type,
+                uint16_t rdlen, const uint8_t *rdata)
 {
-    query_add(q, s, (struct rrset){ .owner = owner, .type = type, .class = CLASS_IN,
-                                    .ttl = LOCAL_TTL, .count = 1, .rdlen = rdlen,
-                                    .rdata = rdata });
+    query_add(q, s,
+              (struct rrset){ .owner = owner,
+                              .type = type,
+                              .class = CLASS_IN,
+                              .ttl = LOCAL_TTL,
+                              .count = 1,
+                              .rdlen = rdlen,
+                              .rdata = rdata });
 }
 
 static enum step no_data(struct query *q, const uint8_t *owner)
@@ -138,8 +144,9 @@ static int local_setup(struct setup *s, struct dispenser *d, struct err *e)
         if (ret < 0)
             return ret;
     }
-    l->requests = metric_counter("coredns_local_localhost_requests_total",
-                                 "Queries for localhost with other labels before or behind it.", "");
+    l->requests =
+        metric_counter("coredns_local_localhost_requests_total",
+                       "Queries for localhost with other labels before or behind it.", "");
     setup_in(s, local_in, l);
     return 0;
 }

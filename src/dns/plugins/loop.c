@@ -1,5 +1,5 @@
-/* `loop`: finds out at the start whether what we forward comes back to us, and ends the process if so: a
- * loop would multiply every query until memory or sockets are gone.
+/* `loop`: finds out at the start whether what we forward comes back to us, and ends the process if
+ * so: a loop would multiply every query until memory or sockets are gone.
  *
  * A query of type HINFO for a random name below the block's first zone is sent to the block's own
  * listener; if it passes here a third time, somebody sends it round. Some seconds after it has been
@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SEEN_MAX    3
-#define LOOK_MS     100          /* how often the probe's socket is looked at */
-#define TRY_NS      1000000000LL /* from one probe to the next, while none is answered */
-#define WATCH_NS    2000000000LL /* how long a loop is looked out for once one was */
+#define SEEN_MAX   3
+#define LOOK_MS    100          /* how often the probe's socket is looked at */
+#define TRY_NS     1000000000LL /* from one probe to the next, while none is answered */
+#define WATCH_NS   2000000000LL /* how long a loop is looked out for once one was */
 #define GIVE_UP_NS 30000000000LL
 
 struct loop {
@@ -41,11 +41,10 @@ static void found_loop(const struct query *q, const struct loop *l)
     char name[NAME_TEXT_MAX], text[IP_TEXT_MAX];
     struct ip client = query_client(q);
     log_line(LOG_FATAL,
-             client.family == 6
-                 ? "plugin/loop: Loop ([%s]:%u -> %s) detected for zone \"%s\", see "
-                   "docs/plugins/loop.md. Query: \"HINFO %s\""
-                 : "plugin/loop: Loop (%s:%u -> %s) detected for zone \"%s\", see "
-                   "docs/plugins/loop.md. Query: \"HINFO %s\"",
+             client.family == 6 ? "plugin/loop: Loop ([%s]:%u -> %s) detected for zone \"%s\", see "
+                                  "docs/plugins/loop.md. Query: \"HINFO %s\""
+                                : "plugin/loop: Loop (%s:%u -> %s) detected for zone \"%s\", see "
+                                  "docs/plugins/loop.md. Query: \"HINFO %s\"",
              ip_text(&client, text), port_of_sockaddr((const struct sockaddr *)&q->peer),
              q->route->server + strlen("dns://"), l->zone, name_to_text(l->name.wire, name));
     _exit(1); /* other threads are at work: nothing is to be taken down under them */

@@ -1,5 +1,5 @@
-/* `minimal`: an answer is sent without its authority and additional sections. Denials, referrals and
- * errors need theirs and pass as they are. */
+/* `minimal`: an answer is sent without its authority and additional sections. Denials, referrals
+ * and errors need theirs and pass as they are. */
 #include "dns/plugin.h"
 
 static bool has_type(const struct rrset_list *l, uint16_t type)
@@ -39,5 +39,6 @@ static int minimal_setup(struct setup *s, struct dispenser *d, struct err *e)
     return ret;
 }
 
-const struct plugin plugin_minimal = { .name = "minimal", .setup = minimal_setup,
+const struct plugin plugin_minimal = { .name = "minimal",
+                                       .setup = minimal_setup,
                                        .repeatable = true };

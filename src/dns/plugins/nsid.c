@@ -1,4 +1,5 @@
-/* `nsid [TEXT...]`: says which server answered to those who ask (RFC 5001). Default: the host's name. */
+/* `nsid [TEXT...]`: says which server answered to those who ask (RFC 5001). Default: the host's
+ * name. */
 #include "dns/plugin.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* `prometheus [ADDR]`: counts queries as the reference does (names, labels, buckets: coredns.md 5.3) and
+/* `prometheus [ADDR]`: counts queries as the reference does (its names, labels and buckets) and
  * serves /metrics. One difference on purpose: the label `plugin` names the plugin that answered. */
 #include "dns/plugin.h"
 
@@ -44,6 +44,10 @@ static const uint64_t size_bounds[] = { 0,    100,  200,  300,   400,   511,   1
 
 static void fill_type_index(void)
 {
+    static bool filled;
+    if (filled)
+        return; /* workers of the configuration before read it */
+    filled = true;
     memset(type_index, TYPES - 1, sizeof type_index);
     for (uint8_t i = 0; i < TYPES - 1; i++) {
         uint16_t type;

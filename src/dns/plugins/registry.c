@@ -1,11 +1,20 @@
-/* All plugins in the order in which they see a query (coredns.md 1.6); the order in a Corefile has none. */
+/* All plugins in the order in which they see a query, which is the reference's; the order in a
+ * Corefile has none. */
 #include "dns/plugin.h"
 
-extern const struct plugin plugin_reload, plugin_bind, plugin_ready, plugin_health, plugin_prometheus, plugin_errors,
-    plugin_log, plugin_loadbalance, plugin_hosts, plugin_kubernetes, plugin_forward, plugin_whoami;
+/* clang-format off */
+extern const struct plugin
+    plugin_root, plugin_cancel, plugin_reload, plugin_nsid, plugin_bufsize, plugin_bind,
+    plugin_debug, plugin_ready, plugin_health, plugin_prometheus, plugin_errors, plugin_log,
+    plugin_local, plugin_dns64, plugin_any, plugin_chaos, plugin_loadbalance, plugin_acl,
+    plugin_header, plugin_minimal, plugin_hosts, plugin_kubernetes, plugin_loop, plugin_forward,
+    plugin_erratic, plugin_whoami;
 
 const struct plugin *const plugins[] = {
-    &plugin_reload, &plugin_bind,   &plugin_ready,       &plugin_health, &plugin_prometheus, &plugin_errors,
-    &plugin_log,    &plugin_loadbalance, &plugin_hosts,  &plugin_kubernetes, &plugin_forward,
-    &plugin_whoami, NULL,
+    &plugin_root, &plugin_cancel, &plugin_reload, &plugin_nsid, &plugin_bufsize, &plugin_bind,
+    &plugin_debug, &plugin_ready, &plugin_health, &plugin_prometheus, &plugin_errors, &plugin_log,
+    &plugin_local, &plugin_dns64, &plugin_any, &plugin_chaos, &plugin_loadbalance, &plugin_acl,
+    &plugin_header, &plugin_minimal, &plugin_hosts, &plugin_kubernetes, &plugin_loop,
+    &plugin_forward, &plugin_erratic, &plugin_whoami, NULL,
 };
+/* clang-format on */
