@@ -32,6 +32,8 @@ static const struct flag flags[] = {
 struct run {
     uv_loop_t loop;
     uv_signal_t term, interrupt, usr1, hup;
+    uv_timer_t lameduck;        /* from the first signal to end until the end */
+    bool ending;
     uv_timer_t look;            /* of `reload` */
     long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */
     uint8_t refused[64];        /* hash of a Corefile that was tried and refused */
@@ -139,6 +141,8 @@ static void set_reload(void *ctx, long long interval, long long jitter)
 static void on_reload_signal(uv_signal_t *s, int number)
 {
     struct run *r = s->data;
+    if (r->ending)
+        return;
     log_info("%s: Reloading", number == SIGUSR1 ? "SIGUSR1" : "SIGHUP");
     reload(r, false);
     look_later(r);
@@ -155,10 +159,24 @@ static int write_pidfile(struct err *e)
     return fclose(f) ? err_set(e, -errno, "pidfile %s: %s", pidfile, strerror(errno)) : 0;
 }
 
+static void on_lameduck_end(uv_timer_t *t)
+{
+    uv_stop(t->loop);
+}
+
+/* The first signal begins the end, with the lameduck time; the second ends at once. */
 static void on_signal(uv_signal_t *s, int number)
 {
+    struct run *r = s->data;
+    if (r->ending) {
+        uv_stop(s->loop);
+        return;
+    }
+    r->ending = true;
     log_info("%s: Shutting down", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    uv_stop(s->loop);
+    uv_timer_stop(&r->look);
+    long long ns = dns_server_lameduck(r->server);
+    uv_timer_start(&r->lameduck, on_lameduck_end, (uint64_t)(ns / 1000000), 0);
 }
 
 static void print_start(const struct run *r)
@@ -229,6 +247,7 @@ static int serve(struct err *e)
     uv_loop_init(&r.loop);
     rand_init(&r.rand);
     uv_timer_init(&r.loop, &r.look);
+    uv_timer_init(&r.loop, &r.lameduck);
     r.look.data = &r;
     reload_failed = metric_counter("coredns_reload_failed_total",
                                    "Counter of the number of failed reload attempts.", "");

@@ -8,11 +8,11 @@
 static const char *why_unsupported(const char *directive)
 {
     static const char *const known[] = {
-        "metadata",     "geoip",    "proxyproto",  "quic",      "grpc_server", "https",
+        "geoip",    "proxyproto",  "quic",      "grpc_server", "https",
         "https3",       "timeouts", "multisocket", "trace",     "pprof",       "shed",
-        "dnstap",       "tsig",     "rewrite",     "autopath",  "cache",       "dnssec",
+        "dnstap",       "tsig",     "autopath", "dnssec",
         "tls",          "template", "transfer",    "route53",   "azure",       "clouddns",
-        "k8s_external", "file",     "auto",        "secondary", "etcd",        "grpc",
+         "file",     "auto",        "secondary", "etcd",        "grpc",
         "on",           "sign",     "view",        "nomad",
     };
     static char why[96];

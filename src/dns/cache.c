@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTES(b) (0x0101010101010101ULL * (b))
+#define BYTES(b)  (0x0101010101010101ULL * (b))
 #define WAYS_MASK 0x0080808080808080ULL
 
 /* ---- making ---- */
@@ -76,7 +76,8 @@ uint32_t cache_count(struct cache *c, enum cache_kind kind)
 
 void cache_key_init(struct cache_key *k, const struct question *q, bool do_bit, bool cd)
 {
-    /* Type, class and flags go into the hash by a multiplication: it is keyed by the name's already. */
+    /* Type, class and flags go into the hash by a multiplication: it is keyed by the name's
+     * already. */
     uint64_t rest = (uint64_t)q->type << 18 | (uint64_t)q->class << 2 | (uint64_t)do_bit << 1 | cd;
     uint64_t h = hash_bytes(q->lower, q->name.len) ^ rest * 0x9e3779b97f4a7c15ULL;
     h ^= h >> 29;
@@ -183,8 +184,8 @@ static int first_to_end(const struct cache_bucket *b, unsigned kind)
     return best;
 }
 
-/* Makes room in a shard that holds as many of that kind as it may: from the bucket that the new one goes
- * to, else from the next that has one. */
+/* Makes room in a shard that holds as many of that kind as it may: from the bucket that the new one
+ * goes to, else from the next that has one. */
 static void make_room(struct cache *c, struct cache_shard *s, struct cache_bucket *b, unsigned kind)
 {
     int way = first_to_end(b, kind);
@@ -212,7 +213,8 @@ static bool is_same_key(const struct cache_entry *a, const struct cache_entry *b
 }
 
 /* The ways of the entries of the same key, by kind; -1: none. */
-static void find_ways(const struct cache_bucket *b, const struct cache_entry *e, int ret[CACHE_KINDS])
+static void find_ways(const struct cache_bucket *b, const struct cache_entry *e,
+                      int ret[CACHE_KINDS])
 {
     ret[CACHE_SUCCESS] = ret[CACHE_DENIAL] = -1;
     for (int i = 0; i < CACHE_WAYS; i++) {
@@ -251,7 +253,8 @@ static void insert(struct cache *c, struct cache_shard *s, struct cache_bucket *
     set_way(b, way, e);
 }
 
-void cache_put(struct cache *c, struct cache_entry *e, int64_t now, uint32_t ret_evicted[CACHE_KINDS])
+void cache_put(struct cache *c, struct cache_entry *e, int64_t now,
+               uint32_t ret_evicted[CACHE_KINDS])
 {
     struct cache_shard *s = cache_shard_of(c, e->hash);
     struct cache_bucket *b = cache_bucket_of(c, e->hash);

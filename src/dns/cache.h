@@ -1,16 +1,17 @@
-/* Replies kept for their time to live: a table that is read without a lock, and what a reply becomes in it.
+/* Replies kept for their time to live: a table that is read without a lock, and what a reply
+ * becomes in it.
  *
- * One table for all workers, so that a name is fetched once a process, counters of use see every hit and
- * the capacity is what was asked for; a table for each worker would fetch and hold everything as many
- * times as there are workers. A look-up reads one cache line (a bucket: seven one-byte tags and seven
- * pointers) and the entry. Entries are immutable but for their counters; writers lock one of
- * CACHE_SHARDS shards and retire what they replace through RCU, so an entry stays valid until the
- * worker's batch has been sent.
+ * One table for all workers, so that a name is fetched once a process, counters of use see every
+ * hit and the capacity is what was asked for; a table for each worker would fetch and hold
+ * everything as many times as there are workers. A look-up reads one cache line (a bucket: seven
+ * one-byte tags and seven pointers) and the entry. Entries are immutable but for their counters;
+ * writers lock one of CACHE_SHARDS shards and retire what they replace through RCU, so an entry
+ * stays valid until the worker's batch has been sent.
  *
- * Bounds: each shard takes capacity / CACHE_SHARDS entries of each kind, and an entry is at most one
- * message (MSG_MAX) and its RRset heads. A shard that is full gives up the entry that ends first among a
- * bucket's. Buckets are two places for each entry, 64 bytes a bucket: about 18 bytes for each entry of
- * capacity, whether used or not (the kernel backs what was touched).
+ * Bounds: each shard takes capacity / CACHE_SHARDS entries of each kind, and an entry is at most
+ * one message (MSG_MAX) and its RRset heads. A shard that is full gives up the entry that ends
+ * first among a bucket's. Buckets are two places for each entry, 64 bytes a bucket: about 18 bytes
+ * for each entry of capacity, whether used or not (the kernel backs what was touched).
  *
  * Times are monotonic nanoseconds given by the caller; TTLs are seconds. */
 #pragma once
@@ -33,8 +34,8 @@ enum cache_kind { CACHE_SUCCESS, CACHE_DENIAL, CACHE_KINDS };
 struct cache_limits {
     uint32_t capacity[CACHE_KINDS];
     uint32_t min_ttl[CACHE_KINDS], max_ttl[CACHE_KINDS];
-    int64_t servfail_ns; /* lifetime of SERVFAIL and NOTIMP; 0: not kept */
-    int64_t stale_ns;    /* how long after its end an entry may still be served; 0: never */
+    int64_t servfail_ns;  /* lifetime of SERVFAIL and NOTIMP; 0: not kept */
+    int64_t stale_ns;     /* how long after its end an entry may still be served; 0: never */
     bool prefer_positive; /* a stale success goes before any denial */
 };
 
@@ -57,11 +58,12 @@ struct cache_entry {
     bool do_bit, cd, failure;
     /* For refreshing ahead of the end, or after it. */
     _Atomic bool refreshing;
-    _Atomic uint32_t hits;       /* since the last pause */
+    _Atomic uint32_t hits; /* since the last pause */
     _Atomic int64_t last_hit_ns;
-    _Atomic int64_t recheck_ns;  /* no refresh before that */
-    const uint8_t *name, *lower; /* as the query that filled it spelled it; the same bytes if it is lower case */
-    struct rrset rr[];           /* of all sections; owner NULL: `name` */
+    _Atomic int64_t recheck_ns; /* no refresh before that */
+    const uint8_t *name,
+        *lower; /* as the query that filled it spelled it; the same bytes if it is lower case */
+    struct rrset rr[]; /* of all sections; owner NULL: `name` */
 };
 
 /* 64 bytes: a processor's cache line. */
@@ -75,7 +77,7 @@ struct cache_fetch;
 struct cache_shard {
     _Alignas(64) pthread_mutex_t lock;
     uint32_t n[CACHE_KINDS];
-    uint32_t hand; /* bucket where the search for an entry to give up begins */
+    uint32_t hand;               /* bucket where the search for an entry to give up begins */
     struct cache_fetch *fetches; /* questions under way; dns/plugins/cache_fetch.c */
     struct cache_bucket *buckets;
 };
@@ -109,8 +111,8 @@ static inline struct cache_bucket *cache_bucket_of(const struct cache *c, uint64
 /* Look-ahead: first the bucket, later the entry that the tag points to. */
 void cache_prefetch_entry(const struct cache *c, uint64_t hash);
 
-/* The entry to answer with, fresh or still to be served as stale; NULL: none. Valid until the caller's
- * next quiescent state. */
+/* The entry to answer with, fresh or still to be served as stale; NULL: none. Valid until the
+ * caller's next quiescent state. */
 struct cache_entry *cache_find(const struct cache *c, const struct cache_key *k, int64_t now);
 
 static inline bool cache_is_fresh(const struct cache_entry *e, int64_t now)
@@ -121,10 +123,11 @@ static inline bool cache_is_fresh(const struct cache_entry *e, int64_t now)
 /* Seconds left, at least 1 for a fresh entry; the TTL of its records. */
 uint32_t cache_ttl_left(const struct cache_entry *e, int64_t now);
 
-/* Takes an entry over, with its shard locked: it replaces the one of its key and kind, and what it makes
- * obsolete. A failure does not displace data that could still be served: it is freed instead. Adds to
- * *ret_evicted by kind. */
-void cache_put(struct cache *c, struct cache_entry *e, int64_t now, uint32_t ret_evicted[CACHE_KINDS]);
+/* Takes an entry over, with its shard locked: it replaces the one of its key and kind, and what it
+ * makes obsolete. A failure does not displace data that could still be served: it is freed instead.
+ * Adds to *ret_evicted by kind. */
+void cache_put(struct cache *c, struct cache_entry *e, int64_t now,
+               uint32_t ret_evicted[CACHE_KINDS]);
 
 /* ---- cache_entry.c ---- */
 
@@ -143,8 +146,8 @@ struct cache_entry *cache_entry_new(const struct cache_key *k, const struct repl
                                     const struct cache_verdict *v, int64_t now);
 /* Is it the entry of that key? */
 bool cache_entry_is(const struct cache_entry *e, const struct cache_key *k);
-/* Puts rcode and records with that TTL into a reply whose header and question are set. The records' bytes
- * stay the entry's. */
+/* Puts rcode and records with that TTL into a reply whose header and question are set. The records'
+ * bytes stay the entry's. */
 void cache_entry_fill(const struct cache_entry *e, uint32_t ttl, struct arena *a, struct reply *r);
 /* Sets the TTL of all records. */
 void cache_set_ttl(struct reply *r, uint32_t ttl);

@@ -24,8 +24,8 @@ static uint32_t least_ttl(const struct reply *r)
     return ttl;
 }
 
-/* Expiration and inception follow type, algorithm, labels and original TTL (RFC 4034 section 3.1); both
- * are compared in serial arithmetic. */
+/* Expiration and inception follow type, algorithm, labels and original TTL (RFC 4034 section 3.1);
+ * both are compared in serial arithmetic. */
 static bool signature_holds(const uint8_t *rdata, size_t len, uint32_t now)
 {
     if (len < 18)
@@ -92,8 +92,8 @@ void cache_judge(const struct cache_limits *l, const struct reply *r, bool do_bi
         clamp(l, ttl, ret);
         break;
     case RCODE_NXDOMAIN:
-        ret->store = !r->section[SECTION_ANSWER].n &&
-                     has_type(&r->section[SECTION_AUTHORITY], RR_SOA);
+        ret->store =
+            !r->section[SECTION_ANSWER].n && has_type(&r->section[SECTION_AUTHORITY], RR_SOA);
         ret->ttl = CACHE_TTL_DEFAULT;
         if (ret->store)
             clamp(l, least_ttl(r), ret);
@@ -133,8 +133,9 @@ static size_t rdata_bytes(const struct rrset *rr)
 
 static bool same_name(const uint8_t *a, const uint8_t *b)
 {
-    return a && b && (a == b || (name_wire_len(a) == name_wire_len(b) &&
-                                 memcmp(a, b, name_wire_len(a)) == 0));
+    return a && b &&
+           (a == b ||
+            (name_wire_len(a) == name_wire_len(b) && memcmp(a, b, name_wire_len(a)) == 0));
 }
 
 /* Owners often repeat from one RRset to the next: those are kept once. */
@@ -226,7 +227,8 @@ bool cache_entry_is(const struct cache_entry *e, const struct cache_key *k)
 void cache_entry_fill(const struct cache_entry *e, uint32_t ttl, struct arena *a, struct reply *r)
 {
     const struct rrset *from = e->rr;
-    /* Another spelling of the question: owners stay as the query that filled the entry spelled them. */
+    /* Another spelling of the question: owners stay as the query that filled the entry spelled
+     * them. */
     const uint8_t *owner = memcmp(e->name, r->q->name.wire, e->name_len) == 0 ? NULL : e->name;
     r->rcode = e->rcode;
     for (int s = 0; s < SECTION_COUNT; s++) {

@@ -60,9 +60,9 @@ void setup_after(struct setup *s, hook_fn *fn, void *conf);
 /* Called on the control thread when all set-ups of all blocks have passed and the listeners are
  * known, before queries are served. */
 void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf);
-/* Called once the control thread has decided to end, while queries are still answered (lameduck).
- */
-void setup_lameduck(struct setup *s, void (*fn)(void *conf), void *conf);
+/* Called once the control thread has decided to end; returns for how many nanoseconds queries are still to be
+ * answered (lameduck). */
+void setup_lameduck(struct setup *s, long long (*fn)(void *conf), void *conf);
 /* Called after the workers have ended, in reverse order. */
 void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf);
 /* Called on each worker's thread before it ends: close what the plugin opened on its loop. */

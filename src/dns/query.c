@@ -94,6 +94,8 @@ struct ip query_server(const struct query *q)
     struct msghdr m = { .msg_control = (void *)(uintptr_t)q->local.control,
                         .msg_controllen = q->local.len };
     struct ip ip = q->route->listener->ip;
+    if (q->conn)
+        return ip_of_sockaddr(tcp_local(q->conn));
     if (q->transport != TRANSPORT_UDP || !q->local.len)
         return ip;
     const struct cmsghdr *c = CMSG_FIRSTHDR(&m);

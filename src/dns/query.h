@@ -139,5 +139,13 @@ enum step query_lookup_below(struct query *q, const uint8_t *name, uint16_t type
  * when nothing had to wait. False: out of memory or too deep, and done is not called. */
 bool query_detached(struct query *q, hook_fn *done, void *conf);
 
+/* May several messages answer this query? Only over TCP, and not for look-ups. */
+static inline bool query_takes_parts(const struct query *q)
+{
+    return q->transport == TRANSPORT_TCP && q->conn && !q->depth;
+}
+/* Sends what the reply holds as one message of several and empties its sections. */
+void query_send_part(struct query *q);
+
 /* A copy of an RRset, bytes and all, in an arena. */
 struct rrset rrset_dup(struct arena *a, const struct rrset *rr);

@@ -324,6 +324,14 @@ static void tcp_finish(struct query *q, bool reply)
     serve_query_put(q);
 }
 
+void query_send_part(struct query *q)
+{
+    uint8_t *out = worker_of(q)->tcp_out;
+    tcp_send_part(q->conn, out, msg_encode(&q->reply, out, MSG_MAX));
+    for (int s = 0; s < SECTION_COUNT; s++)
+        q->reply.section[s].n = 0;
+}
+
 static struct query *tcp_query(struct dns_socket *s, struct tcp_conn *c, const uint8_t *data,
                                size_t len)
 {

@@ -120,7 +120,6 @@ int dns_server_start(struct dns_server *s, struct err *e)
     }
     if (ret == 0)
         ret = serve_config(s, s->config, e);
-    s->serving = ret == 0;
     return ret;
 }
 
@@ -200,13 +199,20 @@ static void close_on_worker(struct worker *w, void *arg)
         run_worker_stops(w, c);
 }
 
+long long dns_server_lameduck(struct dns_server *s)
+{
+    long long longest = 0;
+    vec_each (c, &s->config->lameducks) {
+        long long ns = c->fn(c->conf);
+        longest = MAX(longest, ns);
+    }
+    return longest;
+}
+
 void dns_server_stop(struct dns_server *s)
 {
     if (!s || !s->config)
         return;
-    if (s->serving) /* a start that failed has no clients to wait for */
-        vec_each (c, &s->config->lameducks)
-            c->fn(c->conf);
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, close_on_worker, s);
         worker_stop(&s->workers[i].worker);

@@ -29,7 +29,10 @@ int dns_server_start(struct dns_server *s, struct err *e);
  * changed. Takes the corefile over, on failure too. */
 int dns_server_reload(struct dns_server *s, struct corefile *c, struct err *e);
 const struct corefile *dns_server_corefile(const struct dns_server *s);
-/* Lameduck hooks, then workers, then plugins end. Blocks for the lameduck time. NULL is fine. */
+/* Tells the plugins that the end is near; returns for how many nanoseconds to go on serving before
+ * dns_server_stop(). */
+long long dns_server_lameduck(struct dns_server *s);
+/* Workers, then plugins end. NULL is fine. */
 void dns_server_stop(struct dns_server *s);
 /* Stops if need be. The control loop's handles must have been closed before, unless nothing was
  * ever started. */

@@ -71,9 +71,9 @@ void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *co
     vec_push(&s->config->starts, (struct start_call){ fn, conf, s->plugin });
 }
 
-void setup_lameduck(struct setup *s, void (*fn)(void *conf), void *conf)
+void setup_lameduck(struct setup *s, long long (*fn)(void *conf), void *conf)
 {
-    vec_push(&s->config->lameducks, (struct call){ fn, conf });
+    vec_push(&s->config->lameducks, (struct lameduck_call){ fn, conf });
 }
 
 void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf)

@@ -10,6 +10,11 @@ struct call {
     void *conf;
 };
 
+struct lameduck_call {
+    long long (*fn)(void *conf);
+    void *conf;
+};
+
 struct start_call {
     int (*fn)(void *conf, struct err *e);
     void *conf;
@@ -68,7 +73,8 @@ struct dns_config {
     const struct route **routes; /* by id */
     unsigned n_routes;
     VEC(struct start_call) starts;
-    VEC(struct call) stops, lameducks;
+    VEC(struct call) stops;
+    VEC(struct lameduck_call) lameducks;
     VEC(struct worker_call_entry) worker_stops;
     VEC(struct ready_entry *) readies;
     _Atomic size_t waiting;  /* queries of all workers that wait and hold a route of this */
@@ -99,5 +105,4 @@ struct dns_server {
     bool timer_made;
     struct dns_worker *workers;
     unsigned n_workers; /* that have been started */
-    bool serving;       /* the start has succeeded */
 };

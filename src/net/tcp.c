@@ -265,18 +265,23 @@ static void message_answered(struct tcp_conn *c)
         conn_free_if_done(c);
 }
 
+void tcp_send_part(struct tcp_conn *c, const uint8_t *data, size_t len)
+{
+    if (c->closed)
+        return;
+    struct tcp_write *w = xmalloc(sizeof *w + 2 + len);
+    put_u16(w->data, (uint16_t)len);
+    memcpy(w->data + 2, data, len);
+    uv_buf_t buf = uv_buf_init((char *)w->data, (unsigned)(2 + len));
+    if (uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, write_done) < 0) {
+        free(w);
+        conn_close(c);
+    }
+}
+
 void tcp_reply(struct tcp_conn *c, const uint8_t *data, size_t len)
 {
-    if (!c->closed) {
-        struct tcp_write *w = xmalloc(sizeof *w + 2 + len);
-        put_u16(w->data, (uint16_t)len);
-        memcpy(w->data + 2, data, len);
-        uv_buf_t buf = uv_buf_init((char *)w->data, (unsigned)(2 + len));
-        if (uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, write_done) < 0) {
-            free(w);
-            conn_close(c);
-        }
-    }
+    tcp_send_part(c, data, len);
     message_answered(c);
 }
 

@@ -41,3 +41,6 @@ const struct sockaddr *tcp_local(const struct tcp_conn *c);
 /* Sends one message (len <= 65535, copied). */
 void tcp_reply(struct tcp_conn *c, const uint8_t *data, size_t len);
 void tcp_no_reply(struct tcp_conn *c);
+/* Sends one of several messages that answer one; the last of them is tcp_reply()'s. All that the peer has
+ * not taken yet is held in memory: a paused connection hands over no further message meanwhile. */
+void tcp_send_part(struct tcp_conn *c, const uint8_t *data, size_t len);

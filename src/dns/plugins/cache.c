@@ -3,7 +3,8 @@
 
 #include "base/clock.h"
 
-/* A query's time is that of its batch; a look-up of the server's own may be much later than its parent. */
+/* A query's time is that of its batch; a look-up of the server's own may be much later than its
+ * parent. */
 int64_t cache_now(const struct query *q)
 {
     return q->depth ? clock_ns() : q->start_ns;
@@ -18,9 +19,8 @@ bool cache_wants_ad(const struct query *q)
 
 static bool is_for_us(const struct cache_plugin *p, const struct query *q)
 {
-    return zone_set_find(p->zones, &q->msg.q) >= 0 &&
-           flags_opcode(q->msg.flags) == OPCODE_QUERY && q->msg.q.type != RR_AXFR &&
-           q->msg.q.type != RR_IXFR;
+    return zone_set_find(p->zones, &q->msg.q) >= 0 && flags_opcode(q->msg.flags) == OPCODE_QUERY &&
+           q->msg.q.type != RR_AXFR && q->msg.q.type != RR_IXFR;
 }
 
 /* Where it was computed ahead, ahead_key is the name as typed: no other plugin hashes that. */
@@ -59,8 +59,8 @@ static void answer(struct query *q, const struct cache_entry *e, uint32_t ttl)
     cache_entry_fill(e, ttl, &q->arena, &q->reply);
 }
 
-/* Is it used so often, without a long pause, and so near its end, that it should be renewed? Two workers
- * may count at once: a use that is lost does not matter. */
+/* Is it used so often, without a long pause, and so near its end, that it should be renewed? Two
+ * workers may count at once: a use that is lost does not matter. */
 static bool is_worth_prefetching(const struct cache_plugin *p, struct cache_entry *e, int64_t now)
 {
     int64_t last = atomic_load_explicit(&e->last_hit_ns, memory_order_relaxed);

@@ -1,5 +1,5 @@
-/* `cache`: what its files share. cache.c: the step; cache_fetch.c: questions under way, those who wait for
- * them, and refreshing; cache_setup.c: options. The table is dns/cache.h. */
+/* `cache`: what its files share. cache.c: the step; cache_fetch.c: questions under way, those who
+ * wait for them, and refreshing; cache_setup.c: options. The table is dns/cache.h. */
 #pragma once
 
 #include "dns/cache.h"
@@ -52,7 +52,8 @@ enum step cache_hit(struct cache_plugin *p, struct query *q, const struct cache_
 /* AD is only told to clients that show that they know it. */
 bool cache_wants_ad(const struct query *q);
 
-static inline struct cache_metrics *cache_metrics_of(const struct cache_plugin *p, const struct query *q)
+static inline struct cache_metrics *cache_metrics_of(const struct cache_plugin *p,
+                                                     const struct query *q)
 {
     return p->metrics[q->route->id];
 }

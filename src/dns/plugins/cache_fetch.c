@@ -1,9 +1,10 @@
 /* Questions of `cache` that are under way, and who waits for them.
  *
- * A query that finds nothing passes on and fetches the answer; others with the same question, on any worker,
- * wait for it instead of asking too. Look-ups of the server's own never wait for another's fetch: two
- * names that lead to each other would wait for each other. Fetches stand in the shard of their key and
- * are changed under its lock; a waiting query is resumed on its own worker, with a copy of the reply. */
+ * A query that finds nothing passes on and fetches the answer; others with the same question, on
+ * any worker, wait for it instead of asking too. Look-ups of the server's own never wait for
+ * another's fetch: two names that lead to each other would wait for each other. Fetches stand in
+ * the shard of their key and are changed under its lock; a waiting query is resumed on its own
+ * worker, with a copy of the reply. */
 #include "base/clock.h"
 #include "dns/plugins/cache.h"
 
@@ -18,7 +19,7 @@ struct cache_result {
     bool failed, dropped; /* no reply of a plugin's: rcode and error only */
     bool tc;
     uint16_t rcode;
-    uint32_t udp_size; /* of the query that fetched it: a larger one may fare better */
+    uint32_t udp_size;         /* of the query that fetched it: a larger one may fare better */
     struct cache_entry *entry; /* NULL when failed */
     char error[ERROR_TEXT];
 };
@@ -37,7 +38,7 @@ struct cache_waiter {
     struct cache_result *result;
     struct wait_timer *timer;
     struct cache_key key;
-    bool stale; /* the reply holds a stale answer to fall back on */
+    bool stale;   /* the reply holds a stale answer to fall back on */
     uint8_t kind; /* of that */
 };
 
@@ -194,12 +195,13 @@ static void fetch_init(struct cache_fetch *f, struct cache_plugin *p, const stru
 static void forget_stale(struct query *q)
 {
     q->reply.rcode = RCODE_NOERROR;
-    q->reply.flags &= (uint16_t)~(FLAG_AA | FLAG_RA | FLAG_AD);
+    q->reply.flags &= (uint16_t) ~(FLAG_AA | FLAG_RA | FLAG_AD);
     for (int s = 0; s < SECTION_COUNT; s++)
         q->reply.section[s].n = 0;
 }
 
-/* The reply was cut for a client that takes less: asks with the client's own message, waiting for nobody. */
+/* The reply was cut for a client that takes less: asks with the client's own message, waiting for
+ * nobody. */
 static enum step pass_alone(struct cache_waiter *w)
 {
     struct cache_fetch *f = arena_zalloc(&w->q->arena, sizeof *f);
@@ -220,7 +222,8 @@ static enum step tell(struct cache_waiter *w, const struct cache_result *r)
     if (w->stale)
         forget_stale(q);
     if (!r)
-        return query_fail(q, RCODE_SERVFAIL, "plugin/cache: the query that was waited for has given up");
+        return query_fail(q, RCODE_SERVFAIL,
+                          "plugin/cache: the query that was waited for has given up");
     if (r->dropped)
         return STEP_DROP;
     if (r->failed)
@@ -292,8 +295,9 @@ static struct cache_waiter *waiter_new(struct cache_plugin *p, struct query *q,
 {
     struct cache_waiter *w = arena_zalloc(&q->arena, sizeof *w);
     *w = (struct cache_waiter){ .p = p, .q = q, .key = *k, .stale = stale };
-    w->kind = q->reply.rcode == RCODE_NXDOMAIN || !q->reply.section[SECTION_ANSWER].n ? CACHE_DENIAL
-                                                                                       : CACHE_SUCCESS;
+    w->kind = q->reply.rcode == RCODE_NXDOMAIN || !q->reply.section[SECTION_ANSWER].n
+                  ? CACHE_DENIAL
+                  : CACHE_SUCCESS;
     return w;
 }
 
@@ -310,7 +314,8 @@ static enum step wait_for(struct cache_fetch *f, struct cache_waiter *w)
 }
 
 /* A cut reply is no use over TCP, and a look-up of the server's own must not wait for others. */
-static bool may_join(const struct cache_plugin *p, const struct query *q, const struct cache_fetch *f)
+static bool may_join(const struct cache_plugin *p, const struct query *q,
+                     const struct cache_fetch *f)
 {
     return f && q->depth == 0 && f->transport == q->transport && !p->ended[q->worker->index];
 }
@@ -524,7 +529,8 @@ void cache_fetch_refresh(struct cache_plugin *p, struct query *q, const struct c
 /* ---- asking before a stale answer is given ---- */
 
 /* It is this query's own fetch: nobody else ends it. */
-static enum step start_and_wait(struct cache_plugin *p, struct cache_fetch *f, struct cache_waiter *w)
+static enum step start_and_wait(struct cache_plugin *p, struct cache_fetch *f,
+                                struct cache_waiter *w)
 {
     f->held = true;
     if (!background_start(p, w->q, f))
@@ -563,6 +569,8 @@ void cache_fetch_worker_stop(struct worker *worker, void *conf)
 {
     struct cache_plugin *p = conf;
     struct cache_waiter *mine = NULL;
+    if (!p->cache)
+        return; /* the start failed before it was made */
     p->ended[worker->index] = true;
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *s = &p->cache->shards[i];

@@ -1,21 +1,19 @@
 /* Options of `cache`, and the start and end of a block's. */
 #include "dns/plugins/cache.h"
 
-#include "base/clock.h"
-
 #include <string.h>
 
-#define CAPACITY        10000
-#define SUCCESS_TTL     3600
-#define DENIAL_TTL      1800
-#define MIN_TTL         5
-#define SERVFAIL_NS     5000000000LL
-#define SERVFAIL_MAX_NS 300000000000LL
-#define RECHECK_MAX_NS  300000000000LL
-#define STALE_NS        3600000000000LL
-#define PREFETCH_GAP_NS 60000000000LL
+#define CAPACITY         10000
+#define SUCCESS_TTL      3600
+#define DENIAL_TTL       1800
+#define MIN_TTL          5
+#define SERVFAIL_NS      5000000000LL
+#define SERVFAIL_MAX_NS  300000000000LL
+#define RECHECK_MAX_NS   300000000000LL
+#define STALE_NS         3600000000000LL
+#define PREFETCH_GAP_NS  60000000000LL
 #define PREFETCH_PERCENT 10
-#define SECOND          1000000000LL
+#define SECOND           1000000000LL
 
 /* ---- arguments ---- */
 
@@ -49,7 +47,7 @@ static int ttl_number(struct dispenser *d, uint32_t *ret, struct err *e)
     return 0;
 }
 
-/* The zones on the rest of the line; none: fallback. */
+/* The zones from the current word to the end of the line. */
 static int zone_args(struct setup *s, struct dispenser *d, struct zone_list *zones, struct err *e)
 {
     do {
@@ -63,7 +61,8 @@ static int zone_args(struct setup *s, struct dispenser *d, struct zone_list *zon
 /* ---- one option each ---- */
 
 /* success|denial CAP [TTL [MINTTL]] */
-static int opt_kind(struct cache_plugin *p, enum cache_kind kind, struct dispenser *d, struct err *e)
+static int opt_kind(struct cache_plugin *p, enum cache_kind kind, struct dispenser *d,
+                    struct err *e)
 {
     struct cache_limits *l = &p->limits;
     long n;
@@ -241,10 +240,10 @@ static const struct option {
     const char *name;
     int (*read)(struct setup *s, struct cache_plugin *p, struct dispenser *d, struct err *e);
 } options[] = {
-    { "success", opt_success },         { "denial", opt_denial },
-    { "prefetch", opt_prefetch },       { "serve_stale", opt_serve_stale },
+    { "success", opt_success },           { "denial", opt_denial },
+    { "prefetch", opt_prefetch },         { "serve_stale", opt_serve_stale },
     { "serve_stale_policy", opt_policy }, { "servfail", opt_servfail },
-    { "disable", opt_disable },         { "keepttl", opt_keepttl },
+    { "disable", opt_disable },           { "keepttl", opt_keepttl },
 };
 
 static int read_option(struct setup *s, struct cache_plugin *p, struct dispenser *d, struct err *e)
@@ -265,10 +264,10 @@ static struct cache_metrics *metrics_new(const struct cache_plugin *p, const str
 {
     static const char *const kinds[CACHE_KINDS] = { "success", "denial" };
     struct cache_metrics *m = xcalloc(1, sizeof *m);
-    cleanup_strbuf struct strbuf plain = { 0 };
+    cleanup(strbuf_done) struct strbuf plain = { 0 };
     strbuf_printf(&plain, "server=\"%s\",view=\"\",zones=\"%s\"", r->server, p->zones_text);
-    m->requests = metric_counter("coredns_cache_requests_total", "The count of cache requests.",
-                                 plain.p);
+    m->requests =
+        metric_counter("coredns_cache_requests_total", "The count of cache requests.", plain.p);
     m->misses = metric_counter("coredns_cache_misses_total",
                                "Requests that were not answered from the cache.", plain.p);
     m->prefetches = metric_counter("coredns_cache_prefetch_total",
@@ -277,15 +276,15 @@ static struct cache_metrics *metrics_new(const struct cache_plugin *p, const str
                               "Replies not kept because they answered another question.", plain.p);
     m->served_stale = metric_counter("coredns_cache_served_stale_total",
                                      "Requests answered with an entry past its time.", plain.p);
-    m->coalesced = metric_counter("signpost_cache_coalesced_total",
-                                  "Requests that waited for the answer to the same question.",
-                                  plain.p);
+    m->coalesced =
+        metric_counter("signpost_cache_coalesced_total",
+                       "Requests that waited for the answer to the same question.", plain.p);
     for (int k = 0; k < CACHE_KINDS; k++) {
-        cleanup_strbuf struct strbuf labels = { 0 };
+        cleanup(strbuf_done) struct strbuf labels = { 0 };
         strbuf_printf(&labels, "server=\"%s\",type=\"%s\",view=\"\",zones=\"%s\"", r->server,
                       kinds[k], p->zones_text);
-        m->hits[k] = metric_counter("coredns_cache_hits_total", "The count of cache hits.",
-                                    labels.p);
+        m->hits[k] =
+            metric_counter("coredns_cache_hits_total", "The count of cache hits.", labels.p);
         m->evictions[k] = metric_counter("coredns_cache_evictions_total",
                                          "Entries given up for others.", labels.p);
     }
@@ -302,7 +301,7 @@ static void register_entries(struct cache_plugin *p, const struct route *r)
 {
     static const char *const kinds[CACHE_KINDS] = { "success", "denial" };
     for (int k = 0; k < CACHE_KINDS; k++) {
-        cleanup_strbuf struct strbuf labels = { 0 };
+        cleanup(strbuf_done) struct strbuf labels = { 0 };
         strbuf_printf(&labels, "server=\"%s\",type=\"%s\",view=\"\",zones=\"%s\"", r->server,
                       kinds[k], p->zones_text);
         metric_gauge("coredns_cache_entries", "The number of elements in the cache.", labels.p,
@@ -381,7 +380,8 @@ static int read_line(struct setup *s, struct cache_plugin *p, struct dispenser *
     return 0;
 }
 
-/* A name that is rewritten after the look-ahead would be looked up under the hash of the old one. */
+/* A name that is rewritten after the look-ahead would be looked up under the hash of the old one.
+ */
 static bool names_stay(const struct block *b)
 {
     for (size_t i = 0; i < b->n_directives; i++)

@@ -2,6 +2,7 @@
 #include "dns/plugin.h"
 #include "dns/zone_answer.h"
 #include "dns/zone_load.h"
+#include "dns/zone_transfer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -83,9 +84,8 @@ static enum step file_in(struct query *q, void *conf)
 
 static void notify(struct file_zone *z)
 {
-    const struct transfers *t = z->file->transfers;
-    if (t->notify && atomic_load(&z->slot.zone))
-        t->notify(t->notify_conf, z->slot.origin);
+    if (atomic_load(&z->slot.zone))
+        transfers_notify(z->file->transfers, z->slot.origin);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -242,7 +242,7 @@ static int file_setup(struct setup *s, struct dispenser *d, struct err *e)
     struct file *f = arena_zalloc(setup_arena(s), sizeof *f);
     int code = 0;
     f->loop = setup_loop(s);
-    f->transfers = setup_transfers(s);
+    f->transfers = transfers_find(s);
     setup_stop(s, free_lists, f);
     setup_stop(s, file_stop, f); /* these run in reverse order */
     while (code == 0 && dispenser_next_directive(d))

@@ -4,7 +4,6 @@
 #include "net/http.h"
 
 #include <string.h>
-#include <time.h>
 
 struct health {
     const char *address;
@@ -28,16 +27,12 @@ static int health_start(void *conf, struct err *e)
 }
 
 /* Queries are answered all the while: whoever sent them here gets time to notice that we are going. */
-static void health_lameduck(void *conf)
+static long long health_lameduck(void *conf)
 {
     const struct health *h = conf;
-    if (h->lameduck_ns <= 0)
-        return;
-    log_info("plugin/health: Going into lameduck mode for %.3gs", (double)h->lameduck_ns / 1e9);
-    struct timespec left = { .tv_sec = (time_t)(h->lameduck_ns / 1000000000),
-                             .tv_nsec = (long)(h->lameduck_ns % 1000000000) };
-    while (nanosleep(&left, &left) < 0)
-        ;
+    if (h->lameduck_ns > 0)
+        log_info("plugin/health: Going into lameduck mode for %.3gs", (double)h->lameduck_ns / 1e9);
+    return h->lameduck_ns;
 }
 
 static void health_stop(void *conf)

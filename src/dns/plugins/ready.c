@@ -39,10 +39,11 @@ static int ready_start(void *conf, struct err *e)
     return http_server_open(r->address, ready_page, r, &r->http, e);
 }
 
-static void ready_lameduck(void *conf)
+static long long ready_lameduck(void *conf)
 {
     struct ready *r = conf;
     r->stopping = true;
+    return 0;
 }
 
 static void ready_stop(void *conf)

@@ -41,7 +41,7 @@ const uint8_t *options_edit(struct arena *a, const struct edns *edns, uint16_t c
         return NULL;
     if (n == 0)
         put_option(&w, code, data, len);
-    if (w.full || w.pos > UINT16_MAX)
+    if (w.bad || w.pos > UINT16_MAX)
         return NULL;
     *ret_len = (uint16_t)w.pos;
     return w.base;
