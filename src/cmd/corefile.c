@@ -11,8 +11,8 @@ static const char *why_unsupported(const char *directive)
         "geoip",    "proxyproto",  "quic",      "grpc_server", "https",
         "https3",       "timeouts", "multisocket", "trace",     "pprof",       "shed",
         "dnstap",       "tsig",     "autopath", "dnssec",
-        "tls",          "template", "transfer",    "route53",   "azure",       "clouddns",
-         "file",     "auto",        "secondary", "etcd",        "grpc",
+        "tls",          "template", "route53",   "azure",       "clouddns",
+         "auto",        "secondary", "etcd",        "grpc",
         "on",           "sign",     "view",        "nomad",
     };
     static char why[96];

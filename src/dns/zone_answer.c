@@ -132,7 +132,7 @@ static enum zone_outcome referral(const struct lookup *l, const struct zone_node
 static const struct zone_node *closest_encloser(const struct lookup *l)
 {
     const struct question *question = &l->q->msg.q;
-    for (unsigned i = 1; i <= question->name.n_labels - l->z->origin_labels; i++) {
+    for (int i = 1; i <= question->name.n_labels - l->z->origin_labels; i++) {
         uint8_t off = question->name.off[i];
         const struct zone_node *n = zone_find(l->z, question->lower + off, question->name.len - off);
         if (n)

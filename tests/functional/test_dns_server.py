@@ -399,6 +399,9 @@ def test_signals(signpost, tmp_path, number):
     pidfile = tmp_path / "pid"
     with start(signpost, tmp_path, COREFILE, "-pidfile", str(pidfile)) as s:
         s.until(WEB, ["10.96.0.10"])
+        deadline = time.monotonic() + 5  # it is written a moment after the first answer
+        while not pidfile.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert int(pidfile.read_text()) == s.process.pid
         with Connection(s.port) as c: # an open connection does not hold it up
             begin = time.monotonic()
