@@ -21,6 +21,7 @@ struct checked {
     uv_loop_t *loop;
     struct cluster *clusters[64];
     unsigned n;
+    size_t problems;
 };
 
 static int open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
@@ -36,28 +37,53 @@ static int open_source(void *ctx, const char *const *dirs, size_t n, const char 
     return 0;
 }
 
+static void tell(void *ctx, const char *text)
+{
+    ((struct checked *)ctx)->problems++;
+    (void)fprintf(stderr, "%s\n", text);
+}
+
+static void print_chains(const struct dns_server *server)
+{
+    struct strbuf text = { 0 };
+    dns_server_explain(server, &text);
+    (void)fputs(text.p ? text.p : "", stdout);
+    strbuf_done(&text);
+}
+
+/* Every problem is told, not only the first; what the text itself breaks ends the reading. */
+static int set_up(const char *path, struct checked *c, struct err *e)
+{
+    struct corefile *corefile = NULL;
+    struct dns_server *server = NULL;
+    struct dns_options options = {
+        .workers = 1, .loop = c->loop, .open_source = open_source, .problem = tell, .ctx = c
+    };
+    int ret = command_corefile_lenient(path, &corefile, e);
+    if (ret < 0)
+        return ret;
+    (void)command_unknown_directives(corefile, tell, c);
+    ret = dns_server_new(corefile, &options, &server, e);
+    if (ret < 0 && !c->problems)
+        return ret;
+    if (c->problems)
+        ret = err_set(e, ERR_INVALID, "%s: %zu problem%s", path, c->problems,
+                      c->problems > 1 ? "s" : "");
+    else if (explain)
+        print_chains(server);
+    dns_server_free(server);
+    return ret;
+}
+
 static int check_corefile(const char *path, struct err *e)
 {
     uv_loop_t loop;
     uv_loop_init(&loop);
     struct checked c = { .loop = &loop };
-    struct corefile *corefile = NULL;
-    struct dns_server *server = NULL;
-    struct dns_options options = {
-        .workers = 1, .loop = &loop, .open_source = open_source, .ctx = &c
-    };
-    int ret = command_corefile(path, 53, &corefile, e);
-    if (ret == 0)
-        ret = dns_server_new(corefile, &options, &server, e);
-    if (ret == 0 && explain) {
-        struct strbuf text = { 0 };
-        dns_server_explain(server, &text);
-        (void)fputs(text.p ? text.p : "", stdout);
-        strbuf_done(&text);
-    }
-    dns_server_free(server);
+    int ret = set_up(path, &c, e);
     for (unsigned i = 0; i < c.n; i++)
         cluster_close(c.clusters[i]);
+    uv_run(&loop, UV_RUN_NOWAIT); /* handles that set-ups had opened are closed by now */
     uv_loop_close(&loop);
     return ret;
 }

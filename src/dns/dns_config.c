@@ -54,16 +54,21 @@ static int set_up_plugin(struct dns_config *s, struct block_setup *b, size_t i,
  * complete before the next one is looked at. */
 static int set_up_plugins(struct dns_config *s, struct err *e)
 {
+    int failed = 0;
     for (size_t i = 0; plugins[i]; i++) {
         for (size_t k = 0; k < s->corefile->n_blocks; k++) {
             struct block_setup *b = &s->blocks[k];
             const struct directive *d = block_directive(b->block, plugins[i]->name);
             int ret = d ? set_up_plugin(s, b, i, d, e) : 0;
-            if (ret < 0)
+            if (ret < 0 && !s->options->problem)
                 return ret;
+            if (ret < 0) {
+                s->options->problem(s->options->ctx, e->text);
+                failed = ret;
+            }
         }
     }
-    return 0;
+    return failed;
 }
 
 static void build_chains(struct dns_config *s)

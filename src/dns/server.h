@@ -15,6 +15,9 @@ struct dns_options {
                        struct store **ret, struct err *e);
     /* `reload` was set up; NULL: nobody listens. */
     void (*set_reload)(void *ctx, long long interval_ns, long long jitter_ns);
+    /* For `check`: set-up goes on after a plugin's error, which is told here. NULL: it ends there.
+     */
+    void (*problem)(void *ctx, const char *text);
     void *ctx;
 };
 

@@ -1,4 +1,6 @@
 /* `health [ADDR] { lameduck DURATION }`: /health says OK while the process lives. */
+#include "dns/plugins/health.h"
+
 #include "dns/plugin.h"
 
 #include "net/http.h"
@@ -9,6 +11,8 @@ struct health {
     const char *address;
     long long lameduck_ns;
     struct http_server *http;
+    uv_loop_t *loop;
+    struct health_poll *poll;
 };
 
 static void health_page(void *ctx, const char *path, struct http_reply *reply)
@@ -23,7 +27,10 @@ static void health_page(void *ctx, const char *path, struct http_reply *reply)
 static int health_start(void *conf, struct err *e)
 {
     struct health *h = conf;
-    return http_server_open(h->address, health_page, h, &h->http, e);
+    int ret = http_server_open(h->address, health_page, h, &h->http, e);
+    if (ret == 0)
+        h->poll = health_poll_new(h->loop, h->address);
+    return ret;
 }
 
 /* Queries are answered all the while: whoever sent them here gets time to notice that we are going. */
@@ -38,6 +45,7 @@ static long long health_lameduck(void *conf)
 static void health_stop(void *conf)
 {
     struct health *h = conf;
+    health_poll_close(h->poll);
     http_server_close(h->http);
 }
 
@@ -56,6 +64,7 @@ static int health_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct health *h = arena_zalloc(setup_arena(s), sizeof *h);
     h->address = ":8080";
+    h->loop = setup_loop(s);
     dispenser_next_directive(d);
     if (dispenser_next_arg(d)) {
         h->address = dispenser_val(d);
