@@ -132,13 +132,36 @@ struct histogram metric_histogram(const char *name, const char *help, const char
     return (struct histogram){ .first = first, .n = first ? (uint16_t)n : 0, .bounds = bounds };
 }
 
+static void add_read(enum series_kind kind, const char *name, const char *help, const char *labels,
+                     double (*read)(void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&lock);
+    struct family *f = family_of(name, help, kind);
+    vec_push(&f->series, (struct series){ .labels = xstrdup(labels), .read = read, .ctx = ctx });
+    pthread_mutex_unlock(&lock);
+}
+
 void metric_gauge(const char *name, const char *help, const char *labels, double (*read)(void *ctx),
                   void *ctx)
 {
-    pthread_mutex_lock(&lock);
-    struct family *f = family_of(name, help, SERIES_GAUGE);
-    vec_push(&f->series, (struct series){ .labels = xstrdup(labels), .read = read, .ctx = ctx });
-    pthread_mutex_unlock(&lock);
+    add_read(SERIES_GAUGE, name, help, labels, read, ctx);
+}
+
+void metric_counter_read(const char *name, const char *help, const char *labels,
+                         double (*read)(void *ctx), void *ctx)
+{
+    add_read(SERIES_COUNTER, name, help, labels, read, ctx);
+}
+
+void metric_label(struct strbuf *labels, const char *name, const char *value)
+{
+    strbuf_printf(labels, "%s%s=\"", labels->len ? "," : "", name);
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\' || *value == '\n')
+            strbuf_putc(labels, '\\');
+        strbuf_putc(labels, *value == '\n' ? 'n' : *value);
+    }
+    strbuf_putc(labels, '"');
 }
 
 void metric_gauge_drop(void *ctx)
@@ -209,7 +232,7 @@ static bool series_is_empty(const struct family *f, const struct series *s)
 {
     /* Series are registered for every combination of labels that could occur; only those that did
      * occur are shown, as in the originals. Plain counters are always shown. */
-    if (f->kind == SERIES_GAUGE || !*s->labels)
+    if (s->read || !*s->labels)
         return false;
     unsigned cells = f->kind == SERIES_HISTOGRAM ? f->n_bounds + 1 : 1;
     for (unsigned i = 0; i < cells; i++)
@@ -224,7 +247,7 @@ static void print_series(struct strbuf *out, const struct family *f, const struc
         print_histogram(out, f, s);
     else
         print_sample(out, f->name, "", s->labels,
-                     f->kind == SERIES_GAUGE ? s->read(s->ctx) : (double)cell_sum(s->slot));
+                     s->read ? s->read(s->ctx) : (double)cell_sum(s->slot));
 }
 
 static void print_family(struct strbuf *out, const struct family *f)

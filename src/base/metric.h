@@ -49,6 +49,11 @@ struct histogram metric_histogram(const char *name, const char *help, const char
 void metric_gauge(const char *name, const char *help, const char *labels, double (*read)(void *ctx),
                   void *ctx);
 void metric_gauge_drop(void *ctx);
+/* A counter that somebody else counts, such as the kernel; read and dropped like a gauge. */
+void metric_counter_read(const char *name, const char *help, const char *labels,
+                         double (*read)(void *ctx), void *ctx);
+/* Appends name="value" to labels, the value escaped, behind a comma if need be. */
+void metric_label(struct strbuf *labels, const char *name, const char *value);
 
 uint64_t metric_value(metric m); /* a cell's sum over the shards */
 

@@ -8,10 +8,9 @@
 static const char *why_unsupported(const char *directive)
 {
     static const char *const known[] = {
-        "geoip",       "proxyproto", "quic",    "grpc_server", "https",    "https3", "timeouts",
-        "multisocket", "trace",      "pprof",   "shed",        "dnstap",   "tsig",   "dnssec",
-        "tls",         "template",   "route53", "azure",       "clouddns", "auto",   "secondary",
-        "etcd",        "grpc",       "on",      "sign",        "view",     "nomad",
+        "geoip",       "proxyproto", "quic",    "grpc_server", "https",    "https3", "multisocket", "trace",      "pprof",   "shed",        "dnstap",   "tsig",   "dnssec",
+        "tls",           "route53", "azure",       "clouddns", "secondary",
+        "etcd",        "grpc",       "on",      "sign",        "nomad",
     };
     static char why[96];
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {

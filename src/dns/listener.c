@@ -2,42 +2,67 @@
 
 #include <string.h>
 
+/* Filters look at the query as it would be with that route. */
+static bool passes(const struct route *r, struct query *q)
+{
+    if (!r->filter)
+        return true;
+    q->route = r;
+    return r->filter(q, r->filter_conf);
+}
+
 /* The longest zone of at most max_labels labels that the name lies in. */
-static const struct route *scan(const struct dns_listener *l, const struct question *q,
+static const struct route *scan(const struct dns_listener *l, struct query *query,
                                 uint8_t max_labels)
 {
+    const struct question *q = &query->msg.q;
     for (unsigned i = 0; i < l->n_routes; i++) {
         const struct route *r = &l->routes[i];
         if (r->zone_labels > max_labels || r->zone_labels > q->name.n_labels)
             continue;
         uint8_t off = q->name.off[q->name.n_labels - r->zone_labels];
-        if (memcmp(q->lower + off, r->zone_wire, r->zone_len) == 0)
+        if (memcmp(q->lower + off, r->zone_wire, r->zone_len) == 0 && passes(r, query))
             return r;
     }
     return NULL;
 }
 
-static const struct route *look_up(const struct dns_listener *l, const struct question *q,
+/* The first of a zone's routes that lets the query pass; r is the zone's first. */
+static const struct route *first_passing(const struct dns_listener *l, const struct route *r,
+                                         struct query *q)
+{
+    const uint8_t *zone = r->zone_wire;
+    for (; r < l->routes + l->n_routes && name_equal(r->zone_wire, zone); r++)
+        if (passes(r, q))
+            return r;
+    return NULL;
+}
+
+static const struct route *look_up(const struct dns_listener *l, struct query *query,
                                    uint8_t max_labels)
 {
+    const struct question *q = &query->msg.q;
     if (l->n_routes <= ROUTES_SCANNED)
-        return scan(l, q, max_labels);
+        return scan(l, query, max_labels);
     unsigned labels = q->name.n_labels < max_labels ? q->name.n_labels : max_labels;
     for (unsigned skip = q->name.n_labels - labels; skip <= q->name.n_labels; skip++) {
         uint8_t off = q->name.off[skip];
         const struct route *r = ht_get(&l->index, q->lower + off, q->name.len - off);
+        if (r && r->filter)
+            r = first_passing(l, r, query);
         if (r)
             return r;
     }
     return NULL;
 }
 
-const struct route *listener_route(const struct dns_listener *l, const struct question *q)
+const struct route *listener_route(const struct dns_listener *l, struct query *q)
 {
     const struct route *r = look_up(l, q, NAME_MAX_LABELS);
-    if (!r || q->type != RR_DS || r->zone_labels == 0)
+    if (!r || q->msg.q.type != RR_DS || r->zone_labels == 0)
         return r;
-    /* DS lives on the parent's side of a zone cut (RFC 4035 section 3.1.4.1). */
+    /* DS lives on the parent's side of a zone cut (RFC 4035 section 3.1.4.1). A block for "." is not a
+     * parent but what is left when nothing else fits, as in the reference. */
     const struct route *parent = look_up(l, q, (uint8_t)(r->zone_labels - 1));
-    return parent ? parent : r;
+    return parent && parent->zone_labels ? parent : r;
 }

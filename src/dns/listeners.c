@@ -23,9 +23,20 @@ static struct dns_listener *listener_of(struct dns_config *s, const struct ip *i
     return &s->listeners.items[s->listeners.n - 1];
 }
 
-static int add_route(struct dns_config *s, struct dns_listener *l, const struct key *key,
-                     const struct chain *chain, struct err *e)
+static void merge_limits(struct tcp_limits *to, const struct tcp_limits *from)
 {
+    to->first_ms = from->first_ms ? from->first_ms : to->first_ms;
+    to->idle_ms = from->idle_ms ? from->idle_ms : to->idle_ms;
+    to->write_ms = from->write_ms ? from->write_ms : to->write_ms;
+    to->messages = from->messages ? from->messages : to->messages;
+}
+
+/* Behind a block without a view, another of the same zone would never be asked. */
+static int add_route(struct dns_config *s, struct dns_listener *l, const struct key *key,
+                     const struct block_setup *b, struct err *e)
+{
+    const struct chain *chain = b->chain;
+    unsigned position = l->n_routes;
     struct name zone;
     if (name_from_text(key->zone, &zone) < 0)
         return err_set(e, ERR_PARSE, "%s:%d - zone is not a valid domain name: %s",
@@ -33,13 +44,17 @@ static int add_route(struct dns_config *s, struct dns_listener *l, const struct 
     uint8_t *wire = arena_alloc(&s->arena, zone.len);
     name_lower(wire, zone.wire, zone.len);
     for (unsigned i = 0; i < l->n_routes; i++)
-        if (name_equal(l->routes[i].zone_wire, wire))
+        if (!l->routes[i].filter && name_equal(l->routes[i].zone_wire, wire))
             return err_set(e, ERR_INVALID,
                            "%s:%d - cannot serve dns://%s:%u - it is already defined",
                            key->token->file, key->token->line, key->zone, key->port);
     l->routes = xrealloc(l->routes, (l->n_routes + 1) * sizeof *l->routes);
     l->routes[l->n_routes++] = (struct route){ .server = server_label(s, &l->ip, l->port),
                                                .zone = key->zone,
+                                               .view = b->view ? b->view : "",
+                                               .filter = b->filter,
+                                               .filter_conf = b->filter_conf,
+                                               .id = position,
                                                .zone_wire = wire,
                                                .zone_len = zone.len,
                                                .zone_labels = zone.n_labels,
@@ -47,6 +62,7 @@ static int add_route(struct dns_config *s, struct dns_listener *l, const struct 
                                                .chain_block = chain->block };
     if (chain->any_class)
         l->any_class = true;
+    merge_limits(&l->tcp, &b->tcp);
     return 0;
 }
 
@@ -67,9 +83,9 @@ static int add_key(struct dns_config *s, const struct block_setup *b, const stru
     if (ret < 0)
         return ret;
     if (b->binds.n == 0)
-        return add_route(s, listener_of(s, &wildcard, key->port), key, b->chain, e);
+        return add_route(s, listener_of(s, &wildcard, key->port), key, b, e);
     for (size_t i = 0; i < b->binds.n && ret == 0; i++)
-        ret = add_route(s, listener_of(s, &b->binds.items[i], key->port), key, b->chain, e);
+        ret = add_route(s, listener_of(s, &b->binds.items[i], key->port), key, b, e);
     return ret;
 }
 
@@ -92,10 +108,14 @@ static int check_overlap(const struct dns_config *s, struct err *e)
     return 0;
 }
 
+/* Those of one zone stay in the order of the file, which `id` has until they are settled. */
 static int longest_first(const void *a, const void *b)
 {
-    return (int)((const struct route *)b)->zone_labels -
-           (int)((const struct route *)a)->zone_labels;
+    const struct route *x = a, *y = b;
+    if (x->zone_labels != y->zone_labels)
+        return (int)y->zone_labels - (int)x->zone_labels;
+    int order = name_compare(x->zone_wire, y->zone_wire);
+    return order ? order : (x->id > y->id) - (x->id < y->id);
 }
 
 /* Routes stop moving here: they get their ids and their listener's address. */
@@ -113,7 +133,8 @@ static void settle(struct dns_config *s)
             r->config = s;
             r->id = s->n_routes;
             s->routes[s->n_routes++] = r;
-            ht_put(&l->index, r->zone_wire, r->zone_len, r);
+            if (!ht_get(&l->index, r->zone_wire, r->zone_len))
+                ht_put(&l->index, r->zone_wire, r->zone_len, r);
         }
     }
 }

@@ -81,6 +81,14 @@ const char *setup_path(struct setup *s, const char *path);
 void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns);
 /* Classes other than IN reach this block's chain. */
 void setup_any_class(struct setup *s);
+/* How the block's listeners treat TCP connections. Of several blocks at one listener, the last that says
+ * something counts. Copied. */
+struct tcp_limits;
+void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits);
+/* The block is only for queries that fn lets pass; the others go to the zone's next block, or to a shorter
+ * zone. q->route is the one that is tried; name is the `view` label of metrics. */
+typedef bool filter_fn(struct query *q, const void *conf);
+void setup_view(struct setup *s, const char *name, filter_fn *fn, const void *conf);
 
 /* What the plugins of one block have for each other, by name. Those that come earlier in plugin
  * order than the one they look for keep the offers and look when start functions run. */
@@ -104,6 +112,9 @@ int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const 
 struct route {
     const char *server;       /* "dns://:53", "dns://127.0.0.1:53" */
     const char *zone;         /* "cluster.local.", "." */
+    const char *view;         /* "": none */
+    filter_fn *filter;        /* or NULL: all queries are for it */
+    const void *filter_conf;
     const uint8_t *zone_wire; /* lower case */
     uint8_t zone_len, zone_labels;
     const struct chain *chain;

@@ -140,12 +140,13 @@ static enum step route_query(struct query *q)
     reply_begin(q);
     if (q->msg.edns.present && q->msg.edns.version > 0) {
         q->reply.edns.udp_size = 0;
+        q->reply.edns.do_bit = false;
         return query_fail(q, RCODE_BADVERS, NULL);
     }
     const struct dns_listener *l = q->socket->listener;
     if (q->msg.q.class != CLASS_IN && !l->any_class)
         return query_fail(q, RCODE_REFUSED, NULL);
-    q->route = listener_route(l, &q->msg.q);
+    q->route = listener_route(l, q);
     return q->route ? STEP_NEXT : query_fail(q, RCODE_REFUSED, NULL);
 }
 
@@ -484,6 +485,7 @@ int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_f
     struct dns_socket *s = find_socket(w, l);
     if (s) {
         s->listener = l;
+        tcp_server_set_limits(s->tcp, &l->tcp);
         return 0;
     }
     s = socket_new(w, l, udp_fd);
@@ -494,7 +496,10 @@ int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_f
         ret = uv_poll_start(&s->poll, UV_READABLE, udp_readable);
     if (ret < 0)
         return err_set(e, ret, "serve: %s", uv_strerror(ret));
-    return tcp_server_open(&w->worker.loop, tcp_fd, &s->tcp_handler, &s->tcp, e);
+    ret = tcp_server_open(&w->worker.loop, tcp_fd, &s->tcp_handler, &s->tcp, e);
+    if (ret == 0)
+        tcp_server_set_limits(s->tcp, &l->tcp);
+    return ret;
 }
 
 void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners, size_t n)

@@ -25,14 +25,16 @@ void query_pool_done(struct query_pool *p);
 struct dns_listener {
     struct ip ip; /* family 0: wildcard */
     uint16_t port;
-    struct route *routes; /* by descending number of labels, "." last */
+    struct route *routes; /* by descending number of labels; those of one zone in a row */
     unsigned n_routes;
     struct ht index; /* zone wire -> route, when there are more than ROUTES_SCANNED */
     bool any_class;  /* some chain takes classes other than IN */
+    struct tcp_limits tcp;
 };
 
-/* The route for a question, or NULL: longest zone; DS goes to the parent's side of a cut. */
-const struct route *listener_route(const struct dns_listener *l, const struct question *q);
+/* The route for a query's question, or NULL: longest zone whose filter lets it pass; DS goes to the
+ * parent's side of a cut. Changes q->route. */
+const struct route *listener_route(const struct dns_listener *l, struct query *q);
 
 /* What a worker has opened; one for each worker and listener. */
 struct dns_socket;

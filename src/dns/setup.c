@@ -147,6 +147,18 @@ void setup_any_class(struct setup *s)
     s->block->any_class = true;
 }
 
+void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits)
+{
+    s->block->tcp = *limits;
+}
+
+void setup_view(struct setup *s, const char *name, filter_fn *fn, const void *conf)
+{
+    s->block->view = name;
+    s->block->filter = fn;
+    s->block->filter_conf = conf;
+}
+
 uv_loop_t *setup_loop(struct setup *s)
 {
     return s->config->options->loop;

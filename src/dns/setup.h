@@ -49,6 +49,10 @@ struct block_setup {
     VEC(struct ip) binds;
     bool any_class;
     const char *root; /* or NULL */
+    struct tcp_limits tcp;
+    const char *view; /* or NULL */
+    filter_fn *filter;
+    const void *filter_conf;
     ahead_fn *ahead;
     const void *ahead_conf;
     const struct chain *chain;

@@ -1,5 +1,6 @@
-/* Zone transfer out: what `transfer` and the plugins that hold zones have for each other. `transfer` comes
- * first in plugin order, so the others find it with transfers_find() in their set-up. */
+/* Zone transfer out: what `transfer` and the plugins that hold zones have for each other.
+ * `transfer` comes first in plugin order, so the others find it with transfers_find() in their
+ * set-up. */
 #pragma once
 
 #include "dns/plugin.h"
@@ -9,8 +10,9 @@
 /* Takes the next RRset; its bytes are copied. False: nothing more is wanted. */
 typedef bool transfer_emit(void *ctx, const struct rrset *rr);
 
-/* Hands out the zone whose name q asks for: SOA first, without the closing one. Worker's thread, inside
- * its RCU section; owners must not be NULL. Returns 0, ERR_NOT_FOUND (not my zone) or another code. */
+/* Hands out the zone whose name q asks for: SOA first, without the closing one. Worker's thread,
+ * inside its RCU section; owners must not be NULL. Returns 0, ERR_NOT_FOUND (not my zone) or
+ * another code. */
 typedef int transfer_fn(struct query *q, void *conf, transfer_emit *emit, void *ctx);
 
 struct transfers {

@@ -2,6 +2,12 @@
 
 #include <string.h>
 
+enum zone_outcome {
+    ZONE_DONE,
+    ZONE_NO_NAME,
+    ZONE_LOOKUP, /* *ret_target, a name outside the zone, is to be looked up */
+};
+
 struct lookup {
     struct query *q;
     const struct zone_data *z;
@@ -16,7 +22,8 @@ static void add_as(const struct lookup *l, enum section s, const struct zone_nod
                    const uint8_t *owner)
 {
     const struct zone_rrs *end = n->sets + n->n;
-    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type; r++) {
+    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type;
+         r++) {
         struct rrset rr = r->rr;
         rr.owner = owner ? owner : rr.owner;
         query_add(l->q, s, rr);
@@ -40,7 +47,8 @@ static void add_soa(const struct lookup *l, enum section s)
 {
     query_add(l->q, s, l->z->soa->rr);
     const struct zone_rrs *end = l->z->apex->sets + l->z->apex->n;
-    for (const struct zone_rrs *r = l->signatures ? zone_node_rrs(l->z->apex, RR_RRSIG, RR_SOA) : NULL;
+    for (const struct zone_rrs *r = l->signatures ? zone_node_rrs(l->z->apex, RR_RRSIG, RR_SOA)
+                                                  : NULL;
          r && r < end && r->rr.type == RR_RRSIG && r->covers == RR_SOA; r++)
         query_add(l->q, s, r->rr);
 }
@@ -80,11 +88,14 @@ static void add_addresses(const struct lookup *l, const uint8_t *target)
     add(l, SECTION_ADDITIONAL, n, RR_AAAA);
 }
 
-/* Addresses of the names that records of the type point to; skip: bytes of rdata before the name. */
-static void add_targets(const struct lookup *l, const struct zone_node *n, uint16_t type, size_t skip)
+/* Addresses of the names that records of the type point to; skip: bytes of rdata before the name.
+ */
+static void add_targets(const struct lookup *l, const struct zone_node *n, uint16_t type,
+                        size_t skip)
 {
     const struct zone_rrs *end = n->sets + n->n;
-    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type; r++) {
+    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type;
+         r++) {
         const uint8_t *p = r->rr.rdata;
         for (uint16_t i = 0; i < r->rr.count; i++, p += 2 + get_u16(p))
             add_addresses(l, p + 2 + skip);
@@ -134,7 +145,8 @@ static const struct zone_node *closest_encloser(const struct lookup *l)
     const struct question *question = &l->q->msg.q;
     for (int i = 1; i <= question->name.n_labels - l->z->origin_labels; i++) {
         uint8_t off = question->name.off[i];
-        const struct zone_node *n = zone_find(l->z, question->lower + off, question->name.len - off);
+        const struct zone_node *n =
+            zone_find(l->z, question->lower + off, question->name.len - off);
         if (n)
             return n;
     }
@@ -162,7 +174,8 @@ static enum zone_outcome no_name(const struct lookup *l)
 /* ---- aliases ---- */
 
 /* Follows CNAMEs from `target` on; the one that led there is in the answer. */
-static enum zone_outcome follow(const struct lookup *l, const uint8_t *target, const uint8_t **ret_target)
+static enum zone_outcome follow(const struct lookup *l, const uint8_t *target,
+                                const uint8_t **ret_target)
 {
     for (int hops = 0;; hops++) {
         const struct zone_node *n = find_any_case(l->z, target);
@@ -182,7 +195,8 @@ static enum zone_outcome follow(const struct lookup *l, const uint8_t *target, c
     }
 }
 
-/* The question lies below a DNAME's owner: the CNAME that follows from it (RFC 6672 section 2.2). */
+/* The question lies below a DNAME's owner: the CNAME that follows from it (RFC 6672 section 2.2).
+ */
 static enum zone_outcome substitute(const struct lookup *l, const struct zone_node *n,
                                     const uint8_t **ret_target)
 {
@@ -199,9 +213,13 @@ static enum zone_outcome substitute(const struct lookup *l, const struct zone_no
     put_u16(rdata, (uint16_t)(head + tail_len));
     memcpy(rdata + 2, q->msg.q.lower, head);
     memcpy(rdata + 2 + head, tail, tail_len);
-    query_add(q, SECTION_ANSWER, (struct rrset){ .owner = q->msg.q.lower, .rdata = rdata,
-                                                 .ttl = dname->rr.ttl, .type = RR_CNAME,
-                                                 .class = CLASS_IN, .count = 1 });
+    query_add(q, SECTION_ANSWER,
+              (struct rrset){ .owner = q->msg.q.lower,
+                              .rdata = rdata,
+                              .ttl = dname->rr.ttl,
+                              .type = RR_CNAME,
+                              .class = CLASS_IN,
+                              .count = 1 });
     if (l->type == RR_CNAME) {
         add_apex_ns(l);
         return ZONE_DONE;
@@ -249,7 +267,8 @@ static enum zone_outcome at_wildcard(const struct lookup *l, const struct zone_n
 }
 
 /* "*" in place of the name's first label. */
-static const struct zone_node *wildcard_beside(const struct zone_data *z, const uint8_t *name, size_t len)
+static const struct zone_node *wildcard_beside(const struct zone_data *z, const uint8_t *name,
+                                               size_t len)
 {
     uint8_t wire[2 + NAME_MAX_WIRE] = { 1, '*' };
     size_t parent = len - 1 - name[0];
@@ -269,8 +288,8 @@ static enum zone_outcome descend(const struct lookup *l, const uint8_t **ret_tar
         bool apex = n == l->z->apex;
         if (!apex && (!n || !n->n)) {
             const struct zone_node *w = wildcard_beside(l->z, lower + name->off[i], len);
-            /* A name that exists, if only above others, ends what a wildcard covers: RFC 4592. The name
-             * asked for is answered all the same, as the reference does. */
+            /* A name that exists, if only above others, ends what a wildcard covers: RFC 4592. The
+             * name asked for is answered all the same, as the reference does. */
             wildcard = n && i ? NULL : w ? w : wildcard;
             continue;
         }
@@ -289,10 +308,12 @@ static enum zone_outcome descend(const struct lookup *l, const uint8_t **ret_tar
 
 static struct lookup lookup_of(struct query *q, const struct zone_data *z)
 {
-    return (struct lookup){ .q = q, .z = z, .type = q->msg.q.type, .signatures = q->msg.edns.do_bit };
+    return (
+        struct lookup){ .q = q, .z = z, .type = q->msg.q.type, .signatures = q->msg.edns.do_bit };
 }
 
-enum zone_outcome zone_answer(struct query *q, const struct zone_data *z, const uint8_t **ret_target)
+static enum zone_outcome answer(struct query *q, const struct zone_data *z,
+                                const uint8_t **ret_target)
 {
     struct lookup l = lookup_of(q, z);
     q->reply.flags |= FLAG_AA;
@@ -302,6 +323,32 @@ enum zone_outcome zone_answer(struct query *q, const struct zone_data *z, const 
         return ZONE_DONE;
     }
     return descend(&l, ret_target);
+}
+
+static enum step fall_through(struct query *q)
+{
+    q->reply.rcode = RCODE_NOERROR;
+    q->reply.flags &= (uint16_t)~FLAG_AA;
+    q->reply.section[SECTION_AUTHORITY].n = 0;
+    return STEP_NEXT;
+}
+
+enum step zone_step(struct query *q, const struct zone_data *z, const struct zone_set *fallthrough,
+                    resume_fn *resume, void *conf)
+{
+    const uint8_t *target;
+    if (flags_opcode(q->msg.flags) == OPCODE_NOTIFY) /* we are nobody's secondary */
+        return STEP_DROP;
+    if (q->msg.q.type == RR_AXFR || q->msg.q.type == RR_IXFR) /* `transfer` did not want it */
+        return query_fail(q, RCODE_REFUSED, NULL);
+    switch (answer(q, z, &target)) {
+    case ZONE_LOOKUP:
+        return query_lookup(q, target, q->msg.q.type, resume, conf);
+    case ZONE_NO_NAME:
+        return zone_set_covers(fallthrough, &q->msg.q) ? fall_through(q) : STEP_DONE;
+    default:
+        return STEP_DONE;
+    }
 }
 
 /* ---- after a look-up ---- */

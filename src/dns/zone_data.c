@@ -82,7 +82,8 @@ static bool is_well_formed(const struct zone_record *r)
 int zone_builder_add(void *builder, const struct zone_record *r, struct err *e)
 {
     struct zone_builder *b = builder;
-    if (!name_is_below(r->owner, b->zone->origin)) {
+    bool inside = name_is_below(r->owner, b->zone->origin);
+    if (!inside && r->type != RR_SOA) {
         b->zone->n_outside++;
         return 0;
     }
@@ -98,10 +99,15 @@ int zone_builder_add(void *builder, const struct zone_record *r, struct err *e)
     put_u16(rdata, r->rdlen);
     if (r->rdlen)
         memcpy(rdata + 2, r->rdata, r->rdlen);
-    struct draft_record d = { intern(b, r->owner), rdata, r->ttl, (uint32_t)b->records.n, r->type,
-                              r->type == RR_RRSIG && r->rdlen >= 2 ? get_u16(r->rdata) : 0 };
+    struct draft_record d = { NULL,    rdata,
+                              r->ttl,  (uint32_t)b->records.n,
+                              r->type, r->type == RR_RRSIG ? get_u16(r->rdata) : 0 };
+    if (r->type != RR_SOA)
+        d.node = intern(b, r->owner);
     if (r->type == RR_SOA) {
         b->soa = d;
+        b->soa.node = arena_zalloc(&b->arena, sizeof *d.node);
+        b->soa.node->wire = arena_memdup(&b->zone->arena, r->owner, name_wire_len(r->owner));
         b->has_soa = true;
     } else {
         vec_push(&b->records, d);
@@ -175,8 +181,13 @@ static struct zone_rrs make_set(struct zone_data *z, const struct draft_record *
     struct wbuf w = wbuf_of(out, bytes);
     for (size_t i = 0; i < n; i++)
         wbuf_put(&w, d[i].rdata + (fixed ? 2 : 0), get_u16(d[i].rdata) + (fixed ? 0u : 2u));
-    return (struct zone_rrs){ .rr = { .owner = d->node->wire, .rdata = out, .ttl = d->ttl, .type = d->type,
-                                      .class = CLASS_IN, .count = (uint16_t)n, .rdlen = fixed },
+    return (struct zone_rrs){ .rr = { .owner = d->node->wire,
+                                      .rdata = out,
+                                      .ttl = d->ttl,
+                                      .type = d->type,
+                                      .class = CLASS_IN,
+                                      .count = (uint16_t)n,
+                                      .rdlen = fixed },
                               .covers = d->covers };
 }
 
@@ -219,7 +230,8 @@ static void make_sets(struct zone_builder *b)
         size_t kept = dedup(d + i, group);
         for (size_t k = 0; k < kept; k += run) {
             struct zone_node *node = (struct zone_node *)&z->nodes[d[i].node->index];
-            for (run = 1; k + run < kept && run < ZONE_SET_MAX && d[i + k + run].ttl == d[i + k].ttl;)
+            for (run = 1;
+                 k + run < kept && run < ZONE_SET_MAX && d[i + k + run].ttl == d[i + k].ttl;)
                 run++;
             if (node->n++ == 0)
                 node->sets = &sets[used];
@@ -233,7 +245,8 @@ int zone_builder_end(struct zone_builder *b, struct zone_data **ret, struct err 
     struct zone_data *z = b->zone;
     char text[NAME_TEXT_MAX];
     if (!b->has_soa) {
-        int code = err_set(e, ERR_INVALID, "no SOA record for the zone %s", name_to_text(z->origin, text));
+        int code =
+            err_set(e, ERR_INVALID, "no SOA record for the zone %s", name_to_text(z->origin, text));
         zone_builder_free(b);
         return code;
     }

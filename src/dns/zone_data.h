@@ -1,8 +1,9 @@
-/* The records of one zone, ready to be asked: built aside from a file, then never changed, published by RCU.
+/* The records of one zone, ready to be asked: built aside from a file, then never changed,
+ * published by RCU.
  *
- * Names are nodes in canonical order (RFC 4034 section 6.1), found by hash; names that only have names below
- * them are nodes without records. The SOA is kept apart: the last one of the file counts, as in the
- * reference. */
+ * Names are nodes in canonical order (RFC 4034 section 6.1), found by hash; names that only have
+ * names below them are nodes without records. The SOA is kept apart: the last one of the file
+ * counts, whatever its owner, as in the reference, where one file may serve several zones. */
 #pragma once
 
 #include "base/arena.h"
@@ -20,8 +21,9 @@ struct zone_rrs {
 struct zone_node {
     const uint8_t *wire; /* lower case */
     uint8_t len;
-    uint32_t n;                 /* of sets; 0: only names below */
-    const struct zone_rrs *sets; /* by type, RRSIGs by covered type; then in the order of the file */
+    uint32_t n; /* of sets; 0: only names below */
+    const struct zone_rrs
+        *sets; /* by type, RRSIGs by covered type; then in the order of the file */
 };
 
 struct zone_data {

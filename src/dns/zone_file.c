@@ -187,14 +187,15 @@ static int set_ttl(struct zone_reader *r, const char *at, struct err *e)
     uint32_t ttl;
     (void)zone_word(&at, &word, &n);
     if (!zone_seconds(word, n, &ttl))
-        return zone_error(r, e, "$TTL needs a time such as 3600 or 1h, at most %d seconds", ZONE_TTL_MAX);
+        return zone_error(r, e, "$TTL needs a time such as 3600 or 1h, at most %d seconds",
+                          ZONE_TTL_MAX);
     r->ttl = ttl;
     r->has_ttl = r->ttl_fixed = true;
     return take_end(r, &at, e);
 }
 
-static int read_file(struct zone_sink *s, const char *path, unsigned depth, const struct zone_reader *from,
-                     const uint8_t *origin, struct err *e);
+static int read_file(struct zone_sink *s, const char *path, unsigned depth,
+                     const struct zone_reader *from, const uint8_t *origin, struct err *e);
 
 /* "FILE [ORIGIN]". Neither origin nor owner of the included file reach the rest of this one. */
 static int include(struct zone_reader *r, const char *at, struct err *e)
@@ -222,8 +223,8 @@ static int include(struct zone_reader *r, const char *at, struct err *e)
         if (code < 0)
             return code;
     }
-    if (asprintf(&path, "%.*s%.*s", word[0] == '/' || !slash ? 0 : (int)(slash + 1 - r->file), r->file, (int)n,
-                 word) < 0)
+    if (asprintf(&path, "%.*s%.*s", word[0] == '/' || !slash ? 0 : (int)(slash + 1 - r->file),
+                 r->file, (int)n, word) < 0)
         return -ENOMEM;
     int code = read_file(r->sink, path, r->depth + 1, r, origin.wire, e);
     return code < 0 ? err_wrap(e, "%s:%d: $INCLUDE", r->file, r->entry_line) : 0;
@@ -244,7 +245,8 @@ static int read_directive(struct zone_reader *r, const char *at, struct err *e)
     for (size_t i = 0; i < ARRAY_SIZE(directives); i++)
         if (strlen(directives[i].name) == n && strncasecmp(directives[i].name, word, n) == 0)
             return directives[i].read(r, at, e);
-    return zone_error(r, e, "unknown directive \"%.*s\"; there are $ORIGIN, $TTL, $INCLUDE and $GENERATE",
+    return zone_error(r, e,
+                      "unknown directive \"%.*s\"; there are $ORIGIN, $TTL, $INCLUDE and $GENERATE",
                       (int)MIN(n, 80), word);
 }
 
@@ -269,11 +271,13 @@ static int read_text(struct zone_reader *r, struct err *e)
 }
 
 /* from: the reader of the including file, whose TTL and owner are known here, too; or NULL. */
-static int parse(struct zone_sink *s, const char *name, const char *text, size_t len, unsigned depth,
-                 const struct zone_reader *from, const uint8_t *origin, struct err *e)
+static int parse(struct zone_sink *s, const char *name, const char *text, size_t len,
+                 unsigned depth, const struct zone_reader *from, const uint8_t *origin,
+                 struct err *e)
 {
-    struct zone_reader r = { .sink = s, .file = name, .p = text, .end = text + len, .line = 1,
-                             .depth = depth };
+    struct zone_reader r = {
+        .sink = s, .file = name, .p = text, .end = text + len, .line = 1, .depth = depth
+    };
     if (from) {
         r.has_ttl = from->has_ttl;
         r.ttl_fixed = from->ttl_fixed;
@@ -311,8 +315,8 @@ static int read_all(int fd, size_t size, char **ret, size_t *ret_len)
     return 0;
 }
 
-static int read_file(struct zone_sink *s, const char *path, unsigned depth, const struct zone_reader *from,
-                     const uint8_t *origin, struct err *e)
+static int read_file(struct zone_sink *s, const char *path, unsigned depth,
+                     const struct zone_reader *from, const uint8_t *origin, struct err *e)
 {
     struct stat st;
     cleanup_free char *text = NULL;

@@ -1,7 +1,8 @@
 /* Zone files (RFC 1035 section 5) as a row of records.
  *
- * Understood: $ORIGIN, $TTL, $INCLUDE, $GENERATE, parentheses, comments, quoted strings, names relative to
- * the origin, and records that leave out owner, TTL or class. Class IN only. Errors begin with "FILE:LINE". */
+ * Understood: $ORIGIN, $TTL, $INCLUDE, $GENERATE, parentheses, comments, quoted strings, names
+ * relative to the origin, and records that leave out owner, TTL or class. Class IN only. Errors
+ * begin with "FILE:LINE". */
 #pragma once
 
 #include "base/err.h"
@@ -36,7 +37,7 @@ struct zone_stamp {
 struct zone_sink {
     zone_record_fn *record;
     void *ctx;
-    bool no_include; /* $INCLUDE is an error */
+    bool no_include;              /* $INCLUDE is an error */
     VEC(struct zone_stamp) files; /* what was read; zone_sink_done() frees it */
     /* --- the parser's own --- */
     uint8_t *rdata; /* 65535 bytes */

@@ -114,8 +114,9 @@ int zone_generate(struct zone_reader *r, const char *text, struct err *e)
     for (long i = range.first; code == 0 && i <= range.last; i += range.step) {
         strbuf_reset(&line);
         if (!expand(&line, text, i))
-            code = zone_error(r, e, "$GENERATE: after \"${\" comes OFFSET[,WIDTH[,d|o|x|X]]} and no "
-                                    "number may be negative");
+            code = zone_error(r, e,
+                              "$GENERATE: after \"${\" comes OFFSET[,WIDTH[,d|o|x|X]]} and no "
+                              "number may be negative");
         else
             code = zone_record_read(r, line.p ? line.p : "", false, e);
     }

@@ -36,7 +36,8 @@ static void keep_files(struct zone_slot *s, struct zone_sink *sink)
     vec_clear(&sink->files);
 }
 
-static int read_zone(const struct zone_slot *s, struct zone_sink *sink, struct zone_data **ret, struct err *e)
+static int read_zone(const struct zone_slot *s, struct zone_sink *sink, struct zone_data **ret,
+                     struct err *e)
 {
     struct zone_builder *b = zone_builder_new(s->origin);
     sink->record = zone_builder_add;
@@ -67,8 +68,8 @@ int zone_slot_load(struct zone_slot *s, struct err *e)
         return ZONE_UNCHANGED;
     }
     if (new->n_outside)
-        log_warning("plugin/%s: %s: %zu records lie outside the zone and were left out", s->plugin, s->path,
-                    new->n_outside);
+        log_warning("plugin/%s: %s: %zu records lie outside the zone and were left out", s->plugin,
+                    s->path, new->n_outside);
     rcu_publish(&s->zone, new);
     if (old)
         rcu_retire(old, zone_data_free);

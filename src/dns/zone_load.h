@@ -1,24 +1,24 @@
-/* A zone and the file it comes from: reading it aside, publishing it, and reading it again when it has
- * changed. Control thread, but for `zone`, which workers read. */
+/* A zone and the file it comes from: reading it aside, publishing it, and reading it again when it
+ * has changed. Control thread, but for `zone`, which workers read. */
 #pragma once
 
 #include "base/rcu.h"
 #include "dns/zone_data.h"
 
 struct zone_slot {
-    const char *plugin;    /* in log lines */
-    const char *path;      /* the owner's, as is origin */
-    const uint8_t *origin; /* lower-case wire */
-    bool by_mtime;         /* publish every change of the file, not only of the serial */
-    bool failing;          /* the last reading failed and this was logged */
+    const char *plugin;               /* in log lines */
+    const char *path;                 /* the owner's, as is origin */
+    const uint8_t *origin;            /* lower-case wire */
+    bool by_mtime;                    /* publish every change of the file, not only of the serial */
+    bool failing;                     /* the last reading failed and this was logged */
     _Atomic(struct zone_data *) zone; /* NULL: nothing read so far */
-    VEC(struct zone_stamp) files; /* that the zone was made of */
+    VEC(struct zone_stamp) files;     /* that the zone was made of */
 };
 
 enum zone_loaded { ZONE_UNCHANGED, ZONE_PUBLISHED };
 
-/* Reads the file if it has changed since. Returns enum zone_loaded or a negative code; what was published
- * stays on failure. */
+/* Reads the file if it has changed since. Returns enum zone_loaded or a negative code; what was
+ * published stays on failure. */
 int zone_slot_load(struct zone_slot *s, struct err *e);
 /* The same on a timer: what happens is logged, a failure once. True: a new zone was published. */
 bool zone_slot_reload(struct zone_slot *s);

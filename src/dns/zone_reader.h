@@ -1,4 +1,5 @@
-/* The parser of zone files, shared by its files only (zone_file.c, zone_record.c, zone_generate.c). */
+/* The parser of zone files, shared by its files only (zone_file.c, zone_record.c, zone_generate.c).
+ */
 #pragma once
 
 #include "base/str.h"

@@ -9,6 +9,7 @@ struct tcp_server {
     uv_tcp_t listener;
     uv_timer_t sweep;
     const struct tcp_handler handler;
+    struct tcp_limits limits; /* none is 0, but for `messages` */
     struct tcp_conn *conns; /* all that are open */
     unsigned n_conns;
     unsigned refs; /* listener, timer, connections */
@@ -20,7 +21,10 @@ struct tcp_conn {
     struct tcp_server *server;
     struct tcp_conn *prev, *next;
     struct sockaddr_storage peer, local;
-    uint64_t deadline; /* loop time, ms */
+    uint64_t deadline;       /* loop time, ms */
+    uint64_t write_deadline; /* the same, while something is unsent */
+    unsigned unsent;         /* writes under way */
+    uint32_t taken;          /* messages so far */
     unsigned pending;  /* messages that wait for their reply */
     bool closed;       /* uv_close() was called */
     bool closed_done;  /* and has finished */
@@ -89,20 +93,38 @@ static bool conn_is_full(const struct tcp_conn *c, unsigned share)
            uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp) >= TCP_UNSENT_MAX / share;
 }
 
+static bool conn_is_used_up(const struct tcp_conn *c)
+{
+    return c->server->limits.messages && c->taken >= c->server->limits.messages;
+}
+
+/* Has had its last message, and the peer has the reply. */
+static void conn_close_if_used_up(struct tcp_conn *c)
+{
+    if (conn_is_used_up(c) && !c->pending && !c->unsent)
+        conn_close(c);
+}
+
+static void conn_touch(struct tcp_conn *c)
+{
+    c->deadline = uv_now(c->tcp.loop) + c->server->limits.idle_ms;
+}
+
 /* Hands over every complete message; returns the number of bytes used. */
 static size_t conn_messages(struct tcp_conn *c)
 {
     size_t used = 0;
-    while (!c->closed && !conn_is_full(c, 1) && c->len - used >= 2) {
+    while (!c->closed && !conn_is_full(c, 1) && !conn_is_used_up(c) && c->len - used >= 2) {
         size_t len = get_u16(c->buf + used);
         if (c->len - used < 2 + len)
             break;
         const uint8_t *data = c->buf + used + 2;
         used += 2 + len;
-        c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
+        conn_touch(c);
         if (len == 0)
             continue;
         c->pending++;
+        c->taken++;
         c->server->handler.message(c->server->handler.ctx, c, data, len);
     }
     return used;
@@ -119,7 +141,7 @@ static void conn_process(struct tcp_conn *c)
     if (used && c->len)
         memmove(c->buf, c->buf + used, c->len);
     if (!c->closed) {
-        bool pause = conn_is_full(c, 1);
+        bool pause = conn_is_full(c, 1) || conn_is_used_up(c);
         if (pause && !c->paused)
             uv_read_stop((uv_stream_t *)&c->tcp);
         else if (!pause && c->paused)
@@ -130,6 +152,7 @@ static void conn_process(struct tcp_conn *c)
         free(c->buf);
         c->buf = NULL;
     }
+    conn_close_if_used_up(c);
     conn_free_if_done(c);
 }
 
@@ -170,7 +193,7 @@ static void conn_new(uv_stream_t *listener, int status)
         return;
     }
     uv_tcp_nodelay(&c->tcp, 1);
-    c->deadline = uv_now(listener->loop) + TCP_FIRST_MS;
+    c->deadline = uv_now(listener->loop) + s->limits.first_ms;
     uv_read_start((uv_stream_t *)&c->tcp, conn_alloc, conn_read);
 }
 
@@ -179,9 +202,20 @@ static void sweep_conns(uv_timer_t *t)
     struct tcp_server *s = t->data;
     for (struct tcp_conn *c = s->conns, *next; c; c = next) {
         next = c->next;
-        if (!c->pending && uv_now(t->loop) >= c->deadline)
+        uint64_t deadline = c->unsent ? c->write_deadline : c->deadline;
+        if ((c->unsent || !c->pending) && uv_now(t->loop) >= deadline)
             conn_close(c);
     }
+}
+
+void tcp_server_set_limits(struct tcp_server *s, const struct tcp_limits *limits)
+{
+    s->limits = (struct tcp_limits){
+        .first_ms = limits->first_ms ? limits->first_ms : TCP_FIRST_MS,
+        .idle_ms = limits->idle_ms ? limits->idle_ms : TCP_IDLE_MS,
+        .write_ms = limits->write_ms ? limits->write_ms : TCP_WRITE_MS,
+        .messages = limits->messages,
+    };
 }
 
 int tcp_server_open(uv_loop_t *loop, int fd, const struct tcp_handler *handler,
@@ -189,6 +223,7 @@ int tcp_server_open(uv_loop_t *loop, int fd, const struct tcp_handler *handler,
 {
     struct tcp_server *s = xcalloc(1, sizeof *s);
     memcpy((void *)(uintptr_t)&s->handler, handler, sizeof *handler);
+    tcp_server_set_limits(s, &(struct tcp_limits){ 0 });
     s->listener.data = s;
     s->sweep.data = s;
     s->refs = 2;
@@ -235,7 +270,7 @@ const struct sockaddr *tcp_local(const struct tcp_conn *c)
 /* What was read before the pause comes first. */
 static bool conn_may_go_on(const struct tcp_conn *c)
 {
-    return c->paused && !c->busy && !c->closed && !conn_is_full(c, 2);
+    return c->paused && !c->busy && !c->closed && !conn_is_full(c, 2) && !conn_is_used_up(c);
 }
 
 static void write_done(uv_write_t *req, int status)
@@ -243,11 +278,14 @@ static void write_done(uv_write_t *req, int status)
     struct tcp_conn *c = req->handle->data;
     const struct tcp_handler *h = &c->server->handler;
     free(container_of(req, struct tcp_write, req));
+    c->unsent--;
     if (status < 0) {
         conn_close(c);
         return;
     }
-    c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
+    conn_touch(c);
+    c->write_deadline = uv_now(c->tcp.loop) + c->server->limits.write_ms;
+    conn_close_if_used_up(c);
     if (!conn_may_go_on(c))
         return;
     h->enter(h->ctx);
@@ -258,7 +296,9 @@ static void write_done(uv_write_t *req, int status)
 static void message_answered(struct tcp_conn *c)
 {
     c->pending--;
-    c->deadline = uv_now(c->tcp.loop) + TCP_IDLE_MS;
+    conn_touch(c);
+    if (!c->busy)
+        conn_close_if_used_up(c);
     if (conn_may_go_on(c))
         conn_process(c);
     else
@@ -276,7 +316,10 @@ void tcp_send_part(struct tcp_conn *c, const uint8_t *data, size_t len)
     if (uv_write(&w->req, (uv_stream_t *)&c->tcp, &buf, 1, write_done) < 0) {
         free(w);
         conn_close(c);
+        return;
     }
+    if (c->unsent++ == 0)
+        c->write_deadline = uv_now(c->tcp.loop) + c->server->limits.write_ms;
 }
 
 void tcp_reply(struct tcp_conn *c, const uint8_t *data, size_t len)

@@ -16,10 +16,17 @@
 #define TCP_UNSENT_MAX  65536 /* bytes of replies that the peer does not take; the same */
 #define TCP_FIRST_MS    3000  /* until the first message is complete */
 #define TCP_IDLE_MS     10000
+#define TCP_WRITE_MS    5000  /* for the peer to take a reply */
 #define TCP_BUFFER      (2 + 65535)
 
 struct tcp_server;
 struct tcp_conn;
+
+/* What a server was given instead of the times above; 0: that time. */
+struct tcp_limits {
+    uint32_t first_ms, idle_ms, write_ms;
+    uint32_t messages; /* of one connection, which is closed after the last reply; 0: any number */
+};
 
 struct tcp_handler {
     void *ctx;
@@ -33,6 +40,8 @@ struct tcp_handler {
 /* Takes over fd. */
 int tcp_server_open(uv_loop_t *loop, int fd, const struct tcp_handler *handler,
                     struct tcp_server **ret, struct err *e);
+/* From now on, for new messages of open connections too. */
+void tcp_server_set_limits(struct tcp_server *s, const struct tcp_limits *limits);
 /* Closes listener and connections; the server is freed when the last message has been answered. */
 void tcp_server_close(struct tcp_server *s);
 

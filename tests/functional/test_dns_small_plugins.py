@@ -1,119 +1,19 @@
-"""The small plugins: acl any bufsize cancel chaos debug dns64 erratic header local loop minimal nsid root.
-The example of each one's page is run, too."""
-import contextlib
+"""The small plugins but for dns64 and erratic."""
 import re
 import socket
 import time
 
-import dns.edns
 import dns.flags
-import dns.ipv6
 import dns.message
-import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
 
-from conftest import ROOT
-from dns_world import (Connection, Server, free_port, http_get, opt, parse, query, question,
-                       records, header, run_until_end)
+from dns_world import (Server, free_port, header, opt, parse, query, question, records)
 from forward_world import Upstream
-
-NAMES = "acl any bufsize cancel chaos debug dns64 erratic header local loop minimal nsid root".split()
-NSID, COOKIE, EDE = 3, 10, 15
-
-
-def block(lines, key="."):
-    return "%s:@PORT@ {\n    bind 127.0.0.1\n%s\n}\n" % (key, lines)
-
-
-@pytest.fixture
-def start(signpost, tmp_path):
-    with contextlib.ExitStack() as stack:
-        def begin(corefile, *flags, **more):
-            server = Server(signpost, tmp_path, corefile, "-workers", "1", *flags, **more)
-            return stack.enter_context(server)
-        yield begin
-
-
-def flags(reply):
-    return dns.flags.to_text(reply.flags)
-
-
-def options(reply):
-    return {o.otype: o.to_wire() for o in reply.options}
-
-
-def option(code, data=b""):
-    return dns.edns.GenericOption(code, data)
-
-
-def metric(server, number, pattern):
-    _, page = http_get(server.numbered(number), "/metrics")
-    return [float(v) for v in re.findall("^%s (\\S+)$" % pattern, page, re.MULTILINE)]
-
-
-class Zone:
-    """A scripted upstream with a few records, SOA records in denials, and a way to be slow."""
-
-    def __init__(self, table, soa_ttl=100, delay=0):
-        self.table, self.soa_ttl, self.delay = table, soa_ttl, delay
-        self.upstream = Upstream(self.act)
-
-    def act(self, asked, _):
-        wanted = asked.question[0]
-        name = wanted.name.to_text().lower()
-        rdtype = dns.rdatatype.to_text(wanted.rdtype)
-        made = dns.message.make_response(asked)
-        made.flags |= dns.flags.AA | dns.flags.RA
-        found = self.table.get((name, rdtype))
-        if isinstance(found, str):
-            made.set_rcode(dns.rcode.from_text(found))
-        elif found:
-            made.answer += [dns.rrset.from_text(*rr) for rr in found]
-            made.authority.append(dns.rrset.from_text("test.", 100, "IN", "NS", "ns.test."))
-            made.additional.append(dns.rrset.from_text("ns.test.", 100, "IN", "A", "192.0.2.53"))
-        else:
-            if not any(known == name for known, _ in self.table):
-                made.set_rcode(dns.rcode.NXDOMAIN)
-            if self.soa_ttl is not None:
-                made.authority.append(dns.rrset.from_text("test.", self.soa_ttl, "IN", "SOA",
-                                                          "ns.test. root.test. 1 2 3 4 40"))
-        return [(self.delay, made.to_wire(max_size=65535))]
-
-    def last(self):
-        return self.upstream.queries[-1][0]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.upstream.close()
-
-
-def a(name, *addresses, ttl=300):
-    return [(name, ttl, "IN", "A", *addresses)]
-
-
-TABLE = {("four.test.", "A"): a("four.test.", "192.0.2.33", "192.0.2.34"),
-         ("both.test.", "A"): a("both.test.", "192.0.2.3"),
-         ("both.test.", "AAAA"): [("both.test.", 300, "IN", "AAAA", "2001:db8::3")],
-         ("txt.test.", "TXT"): [("txt.test.", 300, "IN", "TXT", "t")],
-         ("short.test.", "A"): a("short.test.", "192.0.2.6", ttl=5),
-         ("alias.test.", "A"): [("alias.test.", 70, "IN", "CNAME", "four.test."),
-                                *a("four.test.", "192.0.2.33")],
-         ("alias.test.", "AAAA"): [("alias.test.", 70, "IN", "CNAME", "four.test.")],
-         ("broken.test.", "A"): "SERVFAIL", ("broken.test.", "TXT"): "REFUSED",
-         ("half.test.", "AAAA"): "SERVFAIL", ("half.test.", "A"): a("half.test.", "192.0.2.9"),
-         ("many.test.", "A"): a("many.test.", *("192.0.2.%d" % i for i in range(60)))}
-
-
-@pytest.fixture(scope="module")
-def zone():
-    with Zone(TABLE) as made:
-        yield made
-
+from small_world import (CHAOS, COOKIE, EDE, NSID, TABLE, Zone, ask_chaos, block, flags, metric,
+                         option, options, start, zone)  # noqa: F401
 
 # ---- acl ----
 
@@ -273,10 +173,10 @@ def test_minimal_keeps_referrals(start):
 
 
 def test_header(start, zone):
+    forward = "forward . %s" % zone.upstream
     s = start(block("header {\nresponse set ra aa\nresponse clear rd RA\n}\nwhoami") +
-              block("header {\nquery clear rd\nquery set RA\n}\nforward . %s" % zone.upstream, "test") +
-              block("header {\nquery set rd aa ra\nquery clear aa\n}\nforward . %s" % zone.upstream,
-                    "four.test") +
+              block("header {\nquery clear rd\nquery set RA\n}\n" + forward, "test") +
+              block("header {\nquery set rd aa ra\nquery clear aa\n}\n" + forward, "four.test") +
               block("header {\nresponse set ra\n}\nerratic {\nlarge\n}", "fail.test"))
     assert flags(s.ask("x.")) == "QR AA" # the last line for a flag counts
     assert flags(s.ask("both.test.")) == "QR AA RA"
@@ -290,7 +190,8 @@ def test_header(start, zone):
 
 
 def test_nsid(start, zone):
-    s = start(block("nsid gv server\nwhoami") + block("nsid\nforward . %s" % zone.upstream, "test") +
+    s = start(block("nsid gv server\nwhoami") +
+              block("nsid\nforward . %s" % zone.upstream, "test") +
               block("nsid x\nerratic {\nlarge\n}", "fail.test") +
               block("nsid y\nacl {\nblock\n}", "acl.test"))
     asked = [option(NSID), option(COOKIE, b"12345678")]
@@ -310,7 +211,8 @@ def test_nsid(start, zone):
 
 def test_bufsize(start, zone):
     s = start(block("bufsize 600\nforward . %s" % zone.upstream) +
-              block("bufsize\nforward . %s" % zone.upstream, "both.test"))
+              block("bufsize\nforward . %s" % zone.upstream, "both.test") +
+              block("bufsize 600\nwhoami", "who.test"))
     cookie = [option(COOKIE, b"12345678"), option(65001, b"x")]
     reply = s.ask("many.test.", use_edns=0, payload=4096, options=cookie)
     assert zone.last().payload == 600 and zone.last().options == tuple(cookie)
@@ -322,18 +224,8 @@ def test_bufsize(start, zone):
     tcp = s.ask("many.test.", tcp=True, use_edns=0, payload=4096)
     assert len(tcp.answer) == 60 and tcp.payload == 600
     assert s.ask("both.test.", use_edns=0, payload=4096).payload == 1232
-    two = header(ar=2) + question("four.test.") + opt(700) + opt(4000, options=[(COOKIE, b"12345678")])
+    two = header(ar=2) + question("who.test.") + opt(700) + opt(4000, options=[(COOKIE, bytes(8))])
     assert parse(s.udp(two)).payload == 600 # of two OPT records the last one counts
-
-
-CHAOS = (("version.bind.", ["demo 1.0"]), ("VERSION.server.", ["demo 1.0"]),
-         ("authors.bind.", ["Ann Example", "Bob Example"]),
-         ("hostname.bind.", [socket.gethostname()]), ("id.server.", [socket.gethostname()]))
-
-
-def ask_chaos(server, name, rdtype="TXT"):
-    wire = header() + question(name, dns.rdatatype.from_text(rdtype), 3)
-    return dns.message.from_wire(server.udp(wire), one_rr_per_rrset=True)
 
 
 def test_chaos(start):
@@ -371,8 +263,8 @@ WEEK = 604800
 
 @pytest.fixture(scope="module")
 def local(signpost, tmp_path_factory):
-    corefile = ("prometheus 127.0.0.1:@PORT2@\nlocal\nwhoami", "local {\nlocalhost_prefix off\n}\nwhoami")
-    corefile = block(corefile[0]) + block(corefile[1], "off.test")
+    corefile = (block("prometheus 127.0.0.1:@PORT2@\nlocal\nwhoami") +
+                block("local {\nlocalhost_prefix off\n}\nwhoami", "off.test"))
     with Server(signpost, tmp_path_factory.mktemp("local"), corefile, "-workers", "1") as s:
         yield s
 
@@ -380,9 +272,12 @@ def local(signpost, tmp_path_factory):
 @pytest.mark.parametrize("name, rdtype, owner, expected", [
     ("localhost.", "A", "answer", "A 127.0.0.1"), ("localhost.", "AAAA", "answer", "AAAA ::1"),
     ("LocalHost.", "A", "answer", "A 127.0.0.1"), ("localhost.", "SOA", "answer", "SOA " + SOA),
-    ("localhost.", "NS", "answer", "NS localhost."), ("localhost.", "MX", "localhost.", "SOA " + SOA),
-    ("localhost.", "ANY", "localhost.", "SOA " + SOA), ("x.y.localhost.", "A", "answer", "A 127.0.0.1"),
-    ("x.localhost.", "AAAA", "answer", "AAAA ::1"), ("X.localhost.", "MX", "X.localhost.", "SOA " + SOA),
+    ("localhost.", "NS", "answer", "NS localhost."),
+    ("localhost.", "MX", "localhost.", "SOA " + SOA),
+    ("localhost.", "ANY", "localhost.", "SOA " + SOA),
+    ("x.y.localhost.", "A", "answer", "A 127.0.0.1"),
+    ("x.localhost.", "AAAA", "answer", "AAAA ::1"),
+    ("X.localhost.", "MX", "X.localhost.", "SOA " + SOA),
     ("localhost.corp.test.", "A", "answer", "A 127.0.0.1"),
     ("Localhost.corp.test.", "TXT", "Localhost.corp.test.", "SOA " + SOA),
     ("127.in-addr.arpa.", "SOA", "answer", "SOA " + SOA),
@@ -419,190 +314,6 @@ def test_local_counts(local):
     assert metric(local, 2, name) == [before + 2]
 
 
-# ---- dns64 ----
-
-def start_dns64(start, zone, text, more=""):
-    return start(block("%s\ndns64 %s\nforward . %s" % (more, text, zone.upstream)))
-
-
-ALLOW = "{\nallow_ipv4\n}"
-
-
-def test_dns64(start, zone):
-    s = start_dns64(start, zone, ALLOW, "prometheus 127.0.0.1:@PORT2@")
-    made = [("four.test.", 100, "AAAA", "64:ff9b::c000:221"), ("four.test.", 100, "AAAA", "64:ff9b::c000:222")]
-    for tcp in (False, True):
-        reply = s.ask("four.test.", "AAAA", tcp=tcp, use_edns=0, payload=1232)
-        assert records(reply.answer) == made and flags(reply) == "QR RD" and reply.payload == 1232
-        assert reply.authority and reply.additional # those of the second look-up
-    assert [r[0] for r in records(s.ask("FOUR.test.", "AAAA").answer)] == ["FOUR.test."] * 2
-    assert records(s.ask("both.test.", "AAAA").answer) == [("both.test.", 300, "AAAA", "2001:db8::3")]
-    assert records(s.ask("alias.test.", "AAAA").answer) == [
-        ("alias.test.", 70, "CNAME", "four.test."), ("four.test.", 300, "AAAA", "64:ff9b::c000:221")]
-    assert records(s.ask("short.test.", "AAAA").answer)[0][1] == 5
-    assert s.ask("nope.test.", "AAAA").rcode() == dns.rcode.NXDOMAIN
-    nothing = s.ask("txt.test.", "AAAA")
-    assert nothing.rcode() == 0 and not nothing.answer and records(nothing.authority)[0][2] == "SOA"
-    assert s.addresses("four.test.") == ["192.0.2.33", "192.0.2.34"]
-    assert metric(s, 2, "coredns_dns64_requests_translated_total{.*}") == [6]
-
-
-def test_dns64_when_a_look_up_fails(start, zone):
-    s = start_dns64(start, zone, ALLOW)
-    assert s.addresses("half.test.", "AAAA") == ["64:ff9b::c000:209"] # SERVFAIL counts as nothing
-    kept = s.ask("broken.test.", "AAAA")
-    assert kept.rcode() == 0 and records(kept.authority)[0][2] == "SOA"
-
-
-def test_dns64_without_an_soa_record(start):
-    with Zone({("long.test.", "A"): a("long.test.", "10.0.0.1", ttl=9000)}, soa_ttl=None) as zone:
-        s = start_dns64(start, zone, ALLOW)
-        assert records(s.ask("long.test.", "AAAA").answer) == [
-            ("long.test.", 600, "AAAA", "64:ff9b::a00:1")]
-
-
-@pytest.mark.parametrize("prefix, expected", [
-    ("2001:db8:1122:3344::/32", "2001:db8:c000:221::"), ("2001:db8:f00::/40", "2001:db8:fc0:2:21::"),
-    ("2001:db8:64::/48", "2001:db8:64:c000:2:2100::"),
-    ("2001:db8:1122:3344::/56", "2001:db8:1122:33c0:0:221::"),
-    ("2001:db8:1122:3344::/64", "2001:db8:1122:3344:c0:2:2100:0"),
-    ("2001:db8:1122:3344::/96", "2001:db8:1122:3344::c000:221"),
-])
-def test_dns64_prefixes(start, zone, prefix, expected):
-    s = start_dns64(start, zone, "{\nallow_ipv4\nprefix %s\n}" % prefix)
-    assert dns.ipv6.inet_aton(records(s.ask("four.test.", "AAAA").answer)[0][3]) == \
-        dns.ipv6.inet_aton(expected)
-
-
-def test_dns64_translate_all(start, zone):
-    s = start_dns64(start, zone, "{\nallow_ipv4\ntranslate_all\n}")
-    assert s.addresses("both.test.", "AAAA") == ["64:ff9b::c000:203"]
-
-
-def test_dns64_for_ipv6_clients_only(start, zone):
-    s = start(".:@PORT@ {\ndns64 2001:db8:64::/96 {\nallow_ipv4\n}\nforward . %s\n}\n" % zone.upstream)
-    assert "options behind a prefix have no effect" in s.log()
-    assert s.addresses("four.test.", "AAAA") == []
-    with socket.socket(socket.AF_INET6) as sock:
-        try:
-            sock.bind(("::1", 0))
-        except OSError:
-            pytest.skip("no IPv6")
-    reply = parse(s.udp(query("four.test.", "AAAA").to_wire(), host="::1"))
-    assert records(reply.answer)[0][3] == "2001:db8:64::c000:221"
-
-
-def test_dns64_without_waiting(start):
-    """Both look-ups are answered at once."""
-    s = start(block("dns64 {\nallow_ipv4\n}\nhosts {\n10.0.0.1 a.test\n2001:db8::1 six.test\n}"))
-    assert records(s.ask("A.test.", "AAAA").answer) == [("A.test.", 600, "AAAA", "64:ff9b::a00:1")]
-    assert s.addresses("six.test.", "AAAA") == ["2001:db8::1"]
-    assert s.ask("b.test.", "AAAA").rcode() == dns.rcode.SERVFAIL
-
-
-def test_dns64_hooks_further_out_see_the_translation(start, zone):
-    """nsid stands outside of it, loadbalance and minimal inside."""
-    s = start_dns64(start, zone, ALLOW, "nsid me\nminimal\nloadbalance\nlog\nerrors")
-    reply = s.ask("four.test.", "AAAA", use_edns=0, options=[option(NSID)])
-    assert options(reply) == {NSID: b"me"} and len(reply.answer) == 2 and not reply.authority
-    assert len(re.findall(r'"AAAA IN four.test. .*" NOERROR', s.log())) == 1
-
-
-def test_dns64_many_at_once(start):
-    with Zone(TABLE, delay=0.2) as zone:
-        s = start_dns64(start, zone, ALLOW)
-        socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(50)]
-        for i, sock in enumerate(socks):
-            sock.settimeout(5)
-            sock.connect(("127.0.0.1", s.port))
-            sock.send(query("four.test.", "AAAA", ident=i).to_wire())
-        for i, sock in enumerate(socks):
-            reply = parse(sock.recv(4096))
-            assert reply.id == i and len(reply.answer) == 2
-            sock.close()
-
-
-def test_dns64_while_the_server_ends(start):
-    with Zone(TABLE, delay=0.3) as zone:
-        s = start_dns64(start, zone, ALLOW)
-        for stop_after in (0.1, 0.45): # in the first look-up, in the second
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.connect(("127.0.0.1", s.port))
-                sock.send(query("four.test.", "AAAA").to_wire())
-                time.sleep(stop_after)
-            if stop_after > 0.4:
-                assert s.stop() == 0
-
-
-# ---- erratic ----
-
-def outcomes(server, n, name="x.test."):
-    """One letter a query: - dropped, T truncated, a answered, F failed; upper case D: late."""
-    got = ""
-    for _ in range(n):
-        begin = time.monotonic()
-        wire = server.udp(query(name).to_wire(), timeout=0.15)
-        late = time.monotonic() - begin > 0.05
-        if wire is None:
-            got += "-"
-            continue
-        reply = parse(wire)
-        got += ("D" if late else "F" if reply.rcode() else "T" if reply.flags & dns.flags.TC else "a")
-    return got
-
-
-@pytest.mark.parametrize("text, expected", [
-    ("", "-a-a-a"), ("{\n}", "-a-a-a"), ("{\ndrop\n}", "-a-a-a"), ("{\ndrop 3\n}", "-aa-aa"),
-    ("{\ndrop 0\n}", "aaaa"), ("{\ntruncate\n}", "TaTa"), ("{\ntruncate 3\n}", "TaaTaa"),
-    ("{\ndelay 2 80ms\n}", "DaDa"), ("{\ndelay\n}", "DaDa"), ("{\ndrop 4\ntruncate 2\n}", "-aTa-aTa"),
-])
-def test_erratic(start, text, expected):
-    assert outcomes(start(block("erratic " + text)), len(expected)) == expected
-
-
-def test_erratic_answers(start):
-    s = start(block("erratic {\nlarge\n}") + block("erratic {\ntruncate 1\n}", "cut.test"))
-    reply = s.ask("X.test.", tcp=True)
-    assert records(reply.answer) == [("X.test.", 0, "A", "192.0.2.53")] * 30
-    assert flags(reply) == "QR AA RD"
-    assert s.addresses("x.test.", "AAAA") == ["2001:db8::53"]
-    for rdtype in ("TXT", "SOA"):
-        reply = s.ask("x.test.", rdtype)
-        assert reply.rcode() == dns.rcode.SERVFAIL and flags(reply) == "QR RD"
-    zone = [r[2] for r in records(s.ask("x.test.", "AXFR", tcp=True).answer)]
-    assert zone == ["SOA", "NS", "AAAA", "NS", "AAAA", "SOA"]
-    zone = [r[2] for r in records(s.ask("cut.test.", "AXFR", tcp=True).answer)]
-    assert zone == ["SOA", "NS", "AAAA", "NS", "AAAA"]
-    longest = ".".join(["a" * 63] * 3 + ["a" * 61]) + "."
-    assert s.ask(longest, "AXFR", tcp=True).rcode() == 0
-
-
-def test_erratic_delays_many(start):
-    """In order, each in its time, UDP and TCP; what is held back at the end is let go of."""
-    s = start(block("erratic {\ndelay 1 300ms\n}"))
-    with Connection(s.port) as c:
-        begin = time.monotonic()
-        c.send(*(query("x.test.", ident=i).to_wire() for i in range(100)))
-        assert [parse(c.receive()).id for _ in range(100)] == list(range(100))
-        assert 0.29 < time.monotonic() - begin < 2
-        c.send(query("x.test.", "TXT").to_wire())
-        assert parse(c.receive()).rcode() == dns.rcode.SERVFAIL
-        c.send(*(query("x.test.", ident=i).to_wire() for i in range(100)))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.sendto(query("x.test.").to_wire(), ("127.0.0.1", s.port))
-            time.sleep(0.1)
-        assert s.stop() == 0
-
-
-def test_erratic_is_ready_for_a_while(start):
-    s = start(block("ready 127.0.0.1:@PORT2@ {\nmonitor continuously\n}\nerratic {\ndrop 0\n}"))
-    states = []
-    for _ in range(7):
-        states.append(http_get(s.numbered(2), "/ready")[0])
-        s.ask("x.test.")
-    assert states == [503, 503, 503, 200, 200, 503, 503]
-
-
 # ---- cancel ----
 
 def test_cancel(start):
@@ -630,8 +341,9 @@ def test_cancel_counts_for_look_ups(start):
 # ---- loop, debug ----
 
 def loop_line(s):
-    return r'\[FATAL\] plugin/loop: Loop \(127\.0\.0\.1:\d+ -> %s:%d\) detected for zone "(\S+)", ' \
-        r'see docs/plugins/loop\.md\. Query: "HINFO (\d+\.\d+\.\S*)"' % ("127.0.0.1", s.port)
+    return r'\[FATAL\] plugin/loop: Loop \(127\.0\.0\.1:\d+ -> %s:%d\) detected for zone ' \
+        r'"(\S+)", see docs/plugins/loop\.md\. Query: "HINFO (\d+\.\d+\.\S*)"' % \
+        ("127.0.0.1", s.port)
 
 
 @pytest.mark.parametrize("key", [".", "example.org"])
@@ -672,9 +384,9 @@ def test_no_loop(start, zone):
     assert s.addresses("both.test.") == ["192.0.2.3"]
 
 
-def test_loop_again_after_a_reload(start, zone):
+def test_loop_again_after_a_reload(start):
     """Of the new configuration's own accord, while the old one's end is near."""
-    s = start(block("debug\nloop\nforward . %s" % zone.upstream))
+    s = start(block("debug\nloop\nwhoami"))
     s.wait_log("probe for zone")
     s.path.write_text(s.path.read_text().replace("debug\n", "debug\nlog\n"))
     s.process.send_signal(10) # SIGUSR1
@@ -684,25 +396,23 @@ def test_loop_again_after_a_reload(start, zone):
         assert time.monotonic() < end
         time.sleep(0.05)
     time.sleep(0.5)
-    assert s.addresses("both.test.") == ["192.0.2.3"]
+    assert s.ask("x.").additional
 
 
-def test_without_debug(start, zone):
-    s = start(block("loop\nforward . %s" % zone.upstream))
+def test_without_debug(start):
+    s = start(block("loop\nwhoami"))
     time.sleep(0.5)
     assert "DEBUG" not in s.log()
 
 
-def test_debug_ends_with_a_reload(start, zone):
-    s = start(block("debug\nloop\nforward . %s" % zone.upstream) + block("debug\nwhoami", "who.test"))
+def test_debug_ends_with_a_reload(start):
+    s = start(block("debug\nloop\nwhoami") + block("debug\nwhoami", "who.test"))
     s.wait_log("DEBUG")
     s.path.write_text(s.path.read_text().replace("debug\n", ""))
     s.process.send_signal(10)
     s.wait_log("Reloading complete", 5)
-    time.sleep(0.5) # the old configuration ends within that
-    length = len(s.log())
-    time.sleep(0.5)
-    assert "DEBUG" not in s.log()[length:]
+    time.sleep(2.6) # by then the new configuration's loop would have told of its end
+    assert "no more looked for" not in s.log()
 
 
 # ---- root ----
@@ -710,110 +420,3 @@ def test_debug_ends_with_a_reload(start, zone):
 def test_root_warns(start, tmp_path):
     s = start(block("root %s/none\nwhoami" % tmp_path))
     assert "[WARNING] plugin/root: Root path does not exist: %s/none" % tmp_path in s.log()
-
-
-# ---- refused Corefiles ----
-
-REFUSED = [
-    ("acl x..y {\nblock\n}", 3, "x..y"), ("acl {\npermit net *\n}", 4, '"permit"'),
-    ("acl {\nblock net 1.2.3\n}", 4, 'illegal CIDR notation "1.2.3"'),
-    ("acl {\nblock net 10.0.0.0/33\n}", 4, '"10.0.0.0/33"'),
-    ("acl {\nblock type BANANA\n}", 4, 'unexpected token "BANANA"; expect legal QTYPE'),
-    ("acl {\nblock banana\n}", 4, 'unexpected token "banana"'),
-    ("acl {\nblock type\n}", 4, 'no token specified in "type" section'),
-    ("acl {\nblock type net *\n}", 4, 'no token specified in "type" section'),
-    ("acl {\nblock net * type\n}", 4, 'no token specified in "type" section'),
-    ("any x", 3, "after 'x'"), ("any {\n}", 3, "Unexpected token '{'"),
-    ("bufsize 100", 3, "100"), ("bufsize 4097", 3, "4097"), ("bufsize x", 3, "x"),
-    ("bufsize 512 1", 3, "after '1'"), ("bufsize {\n}", 3, "'{'"),
-    ("bufsize 600\nbufsize 700", 4, "only be used once"),
-    ("cancel 5", 3, '"5"'), ("cancel x", 3, '"x"'), ("cancel -1s", 3, '"-1s"'),
-    ("cancel 0s", 3, '"0s"'), ("cancel 1s 2s", 3, "after '2s'"),
-    ("chaos {\n}", 3, "'{'"), ("debug x", 3, "after 'x'"),
-    ("dns64 x", 3, "x"), ("dns64 64:ff9b::/97", 3, "64:ff9b::/97"), ("dns64 10.0.0.0/8", 3, "10.0.0.0/8"),
-    ("dns64 64:ff9b::/96 b", 3, "after 'b'"), ("dns64 {\nprefix\n}", 4, "after 'prefix'"),
-    ("dns64 {\nprefix ::/96 x\n}", 4, "after 'x'"), ("dns64 {\nprefix ::/33\n}", 4, "::/33"),
-    ("dns64 {\nallow_ipv4 x\n}", 4, "after 'x'"), ("dns64 {\nfoo\n}", 4, "unknown property 'foo'"),
-    ("dns64 64:ff9b::/96 {\nfoo\n}", 4, "unknown property 'foo'"),
-    ("erratic x", 3, "after 'x'"), ("erratic {\ndrop x\n}", 4, '"x"'), ("erratic {\ndrop -1\n}", 4, '"-1"'),
-    ("erratic {\ndrop 1 2\n}", 4, "after '2'"), ("erratic {\ndelay 1 2\n}", 4, '"2"'),
-    ("erratic {\ndelay 1 2s 3\n}", 4, "after '3'"), ("erratic {\nlarge 1\n}", 4, "after '1'"),
-    ("erratic {\nfoo\n}", 4, "unknown property 'foo'"),
-    ("header", 3, "after 'header'"), ("header x", 3, "after 'x'"), ("header {\n}", 4, "after '}'"),
-    ("header {\nquery\n}", 4, "after 'query'"), ("header {\nresponse set\n}", 4, "after 'set'"),
-    ("header {\nresponse add aa\n}", 4, "action=add"), ("header {\nresponse set zz\n}", 4, "flag=zz"),
-    ("header {\nclear aa\n}", 4, "selector=clear"),
-    ("local x", 3, "after 'x'"), ("local {\nlocalhost_prefix\n}", 4, "after 'localhost_prefix'"),
-    ("local {\nlocalhost_prefix maybe\n}", 4, '"maybe"'), ("local {\nfoo\n}", 4, "unknown property 'foo'"),
-    ("local {\nlocalhost_prefix on off\n}", 4, "after 'off'"),
-    ("loop x", 3, "after 'x'"), ("loop {\n}", 3, "'{'"), ("loop\nloop", 4, "only be used once"),
-    ("minimal x", 3, "after 'x'"), ("minimal {\n}", 3, "'{'"), ("minimal\nminimal x", 4, "after 'x'"),
-    ("nsid a\nnsid b", 4, "only be used once"), ("nsid %s" % ("x" * 513), 3, "longer than 512"),
-    ("root", 3, "after 'root'"), ("root / x", 3, "after 'x'"), ("root /etc/passwd", 3, "not a folder"),
-]
-
-
-@pytest.mark.parametrize("text, line, words", REFUSED)
-def test_refused(signpost, tmp_path, text, line, words):
-    code, output = run_until_end(signpost, tmp_path,
-                                 block(text + "\nwhoami").replace("@PORT@", str(free_port())))
-    name = text.split()[0]
-    assert code == 1
-    assert "plugin/%s: Corefile:%d - Error during parsing: " % (name, line) in output, output
-    assert words in output.split("Error during parsing: ")[1], output
-
-
-def test_repeats_that_mean_something(start):
-    s = start(block("any\nany\nminimal\nminimal\ndebug\ndebug\nheader {\nresponse set ra\n}\n"
-                    "header {\nresponse clear aa\n}\nacl {\nblock type MX\n}\nacl {\nblock type TXT\n}\n"
-                    "whoami"))
-    assert flags(s.ask("x.")) == "QR RD RA"
-    assert {s.ask("x.", t).rcode() for t in ("MX", "TXT")} == {dns.rcode.REFUSED}
-
-
-# ---- pages ----
-
-def example(name):
-    """The Corefile of a page: the indented lines behind "Example"."""
-    page = (ROOT / "docs" / "plugins" / (name + ".md")).read_text(encoding="utf-8")
-    text = re.search(r"^Example.*?\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)[1].rstrip() + "\n"
-    lines = [line[4:] for line in text.split("\n")]
-    keys = lines[0].split()
-    assert keys[-1] == "{"
-    return " ".join(k + ":@PORT@" for k in keys[:-1]) + " {\n    bind 127.0.0.1\n" + "\n".join(lines[1:])
-
-
-def check_example(name, s):
-    ask = s.ask
-    return {
-        "acl": lambda: ask("example.org.").additional and not ask("example.org.", "TXT").additional,
-        "any": lambda: ask("example.org.", "ANY").answer[0].ttl == 8482,
-        "bufsize": lambda: ask("many.test.", use_edns=0, payload=4000).payload == 1232,
-        "cancel": lambda: s.addresses("both.test.") == ["192.0.2.3"],
-        "chaos": lambda: all([r[0].strings[0].decode() for r in ask_chaos(s, n).answer] == texts
-                             for n, texts in CHAOS),
-        "debug": lambda: s.wait_log("[DEBUG] plugin/loop: probe") is None,
-        "dns64": lambda: (s.addresses("four.example.org.", "AAAA") == ["2001:db8:64::a00:1"] and
-                          s.addresses("six.example.org.", "AAAA") == ["2001:db8::6"]),
-        "erratic": lambda: outcomes(s, 6, "example.org.") == "-aa-aa",
-        "header": lambda: flags(ask("example.org.")) == "QR RD RA",
-        "local": lambda: (s.addresses("localhost.corp.example.") == ["127.0.0.1"] and
-                          s.addresses("both.test.") == ["192.0.2.3"]),
-        "loop": lambda: s.addresses("both.test.") == ["192.0.2.3"],
-        "minimal": lambda: not ask("example.org.").additional,
-        "nsid": lambda: options(ask("example.org.", use_edns=0, options=[option(NSID)])) ==
-        {NSID: b"rack 7"},
-        "root": lambda: s.addresses("a.example.org.") == ["10.0.0.1"],
-    }[name]()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_example(start, zone, tmp_path, name):
-    corefile = example(name)
-    assert re.search(r"^\s+%s\b" % name, corefile, re.MULTILINE), "the page shows something else"
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "table").write_text("10.0.0.1 a.example.org\n")
-    corefile = corefile.replace("192.0.2.53", str(zone.upstream))
-    corefile = corefile.replace("/etc/signpost", str(tmp_path / "folder"))
-    s = start(corefile)
-    assert check_example(name, s)

@@ -260,33 +260,46 @@ static int read_option(struct setup *s, struct cache_plugin *p, struct dispenser
 
 /* ---- metrics ---- */
 
+static const char *const kind_names[CACHE_KINDS] = { "success", "denial" };
+
+/* kind CACHE_KINDS: without the label `type`. */
+static struct strbuf labels_of(const struct cache_plugin *p, const struct route *r, unsigned kind)
+{
+    struct strbuf labels = { 0 };
+    metric_label(&labels, "server", r->server);
+    if (kind < CACHE_KINDS)
+        metric_label(&labels, "type", kind_names[kind]);
+    metric_label(&labels, "view", r->view);
+    metric_label(&labels, "zones", p->zones_text);
+    return labels;
+}
+
+static metric counter(const struct cache_plugin *p, const struct route *r, unsigned kind,
+                      const char *name, const char *help)
+{
+    cleanup(strbuf_done) struct strbuf labels = labels_of(p, r, kind);
+    return metric_counter(name, help, labels.p);
+}
+
 static struct cache_metrics *metrics_new(const struct cache_plugin *p, const struct route *r)
 {
-    static const char *const kinds[CACHE_KINDS] = { "success", "denial" };
     struct cache_metrics *m = xcalloc(1, sizeof *m);
-    cleanup(strbuf_done) struct strbuf plain = { 0 };
-    strbuf_printf(&plain, "server=\"%s\",view=\"\",zones=\"%s\"", r->server, p->zones_text);
     m->requests =
-        metric_counter("coredns_cache_requests_total", "The count of cache requests.", plain.p);
-    m->misses = metric_counter("coredns_cache_misses_total",
-                               "Requests that were not answered from the cache.", plain.p);
-    m->prefetches = metric_counter("coredns_cache_prefetch_total",
-                                   "Times that an entry was renewed in the background.", plain.p);
-    m->drops = metric_counter("coredns_cache_drops_total",
-                              "Replies not kept because they answered another question.", plain.p);
-    m->served_stale = metric_counter("coredns_cache_served_stale_total",
-                                     "Requests answered with an entry past its time.", plain.p);
-    m->coalesced =
-        metric_counter("signpost_cache_coalesced_total",
-                       "Requests that waited for the answer to the same question.", plain.p);
-    for (int k = 0; k < CACHE_KINDS; k++) {
-        cleanup(strbuf_done) struct strbuf labels = { 0 };
-        strbuf_printf(&labels, "server=\"%s\",type=\"%s\",view=\"\",zones=\"%s\"", r->server,
-                      kinds[k], p->zones_text);
-        m->hits[k] =
-            metric_counter("coredns_cache_hits_total", "The count of cache hits.", labels.p);
-        m->evictions[k] = metric_counter("coredns_cache_evictions_total",
-                                         "Entries given up for others.", labels.p);
+        counter(p, r, CACHE_KINDS, "coredns_cache_requests_total", "The count of cache requests.");
+    m->misses = counter(p, r, CACHE_KINDS, "coredns_cache_misses_total",
+                        "Requests that were not answered from the cache.");
+    m->prefetches = counter(p, r, CACHE_KINDS, "coredns_cache_prefetch_total",
+                            "Times that an entry was renewed in the background.");
+    m->drops = counter(p, r, CACHE_KINDS, "coredns_cache_drops_total",
+                       "Replies not kept because they answered another question.");
+    m->served_stale = counter(p, r, CACHE_KINDS, "coredns_cache_served_stale_total",
+                              "Requests answered with an entry past its time.");
+    m->coalesced = counter(p, r, CACHE_KINDS, "signpost_cache_coalesced_total",
+                           "Requests that waited for the answer to the same question.");
+    for (unsigned k = 0; k < CACHE_KINDS; k++) {
+        m->hits[k] = counter(p, r, k, "coredns_cache_hits_total", "The count of cache hits.");
+        m->evictions[k] =
+            counter(p, r, k, "coredns_cache_evictions_total", "Entries given up for others.");
     }
     return m;
 }
@@ -299,11 +312,8 @@ static double read_entries(void *ctx)
 
 static void register_entries(struct cache_plugin *p, const struct route *r)
 {
-    static const char *const kinds[CACHE_KINDS] = { "success", "denial" };
-    for (int k = 0; k < CACHE_KINDS; k++) {
-        cleanup(strbuf_done) struct strbuf labels = { 0 };
-        strbuf_printf(&labels, "server=\"%s\",type=\"%s\",view=\"\",zones=\"%s\"", r->server,
-                      kinds[k], p->zones_text);
+    for (unsigned k = 0; k < CACHE_KINDS; k++) {
+        cleanup(strbuf_done) struct strbuf labels = labels_of(p, r, k);
         metric_gauge("coredns_cache_entries", "The number of elements in the cache.", labels.p,
                      read_entries, &p->gauges[k]);
     }

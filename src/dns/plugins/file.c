@@ -1,5 +1,5 @@
 /* `file DBFILE [ZONES...] { reload, reload_by_mtime, fallthrough }`: answers from zone files. */
-#include "dns/plugin.h"
+#include "dns/chain.h"
 #include "dns/zone_answer.h"
 #include "dns/zone_load.h"
 #include "dns/zone_transfer.h"
@@ -43,41 +43,19 @@ static enum step looked_up(struct query *q, void *conf, void *data)
     return zone_answer_looked_up(q, find_zone(conf, &q->msg.q, &i), data);
 }
 
-static enum step answer(struct query *q, struct file *f, const struct zone_data *z)
-{
-    const uint8_t *target;
-    switch (zone_answer(q, z, &target)) {
-    case ZONE_LOOKUP:
-        return query_lookup(q, target, q->msg.q.type, looked_up, f);
-    case ZONE_NO_NAME:
-        if (!zone_set_covers(f->fallthrough, &q->msg.q))
-            return STEP_DONE;
-        q->reply.rcode = RCODE_NOERROR;
-        q->reply.flags &= (uint16_t)~FLAG_AA;
-        q->reply.section[SECTION_AUTHORITY].n = 0;
-        return STEP_NEXT;
-    default:
-        return STEP_DONE;
-    }
-}
-
 static enum step file_in(struct query *q, void *conf)
 {
     struct file *f = conf;
-    const struct question *question = &q->msg.q;
     int i;
-    if (question->class != CLASS_IN)
-        return STEP_NEXT;
-    const struct zone_data *z = find_zone(f, question, &i);
+    const struct zone_data *z = find_zone(f, &q->msg.q, &i);
+    if (i < 0 && q->step + 1 ==
+                     q->route->chain->n_in) /* an authoritative server is asked for others' names */
+        return query_fail(q, RCODE_REFUSED, NULL);
     if (i < 0)
         return STEP_NEXT;
-    if (flags_opcode(q->msg.flags) == OPCODE_NOTIFY) /* we are nobody's secondary */
-        return STEP_DROP;
-    if (question->type == RR_AXFR || question->type == RR_IXFR)
-        return query_fail(q, RCODE_REFUSED, NULL);
     if (!z)
         return query_fail(q, RCODE_SERVFAIL, "%s has not been read yet", f->items[i]->slot.path);
-    return answer(q, f, z);
+    return zone_step(q, z, f->fallthrough, looked_up, f);
 }
 
 /* ---- reloading ---- */
@@ -167,7 +145,8 @@ static int opt_reload(struct dispenser *d, long long *ret_ns, struct err *e)
     if (!dispenser_next_arg(d))
         return dispenser_err(d, e, "reload duration value is expected");
     if (str_to_duration(dispenser_val(d), ret_ns) < 0 || *ret_ns < 0)
-        return dispenser_err(d, e, "reload: '%s' is not a duration such as 1m or 0", dispenser_val(d));
+        return dispenser_err(d, e, "reload: '%s' is not a duration such as 1m or 0",
+                             dispenser_val(d));
     return dispenser_end(d, e);
 }
 

@@ -95,5 +95,12 @@ void add_address_set(struct query *q, enum section s, const uint8_t *owner, uint
 /* kubernetes_srv.c */
 enum outcome answer_srv(struct lookup *l, const struct place *p);
 
+/* kubernetes_transfer.c: a transfer_fn */
+int kubernetes_transfer(struct query *q, void *conf,
+                        bool (*emit)(void *ctx, const struct rrset *rr), void *ctx);
+
+/* kubernetes_meta.c: values for `metadata`. */
+const char *kubernetes_label(struct query *q, const void *conf, const char *name);
+
 /* kubernetes.c */
 enum step kubernetes_in(struct query *q, void *conf);

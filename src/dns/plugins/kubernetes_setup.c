@@ -1,7 +1,9 @@
 /* Options of `kubernetes`, and the start of an instance. */
 #include "dns/plugins/kubernetes.h"
+#include "dns/plugins/metadata.h"
 
 #include "base/str.h"
+#include "dns/transfer.h"
 #include "kube/selector.h"
 
 #include <ifaddrs.h>
@@ -312,6 +314,8 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     offers_add(offers, "kubernetes", k);
     k->options.externals = offers_find(offers, "k8s_external") != NULL;
     k->snapshot = snapshot_new(k->store, &k->options);
+    transfers_add(transfers_find(s), kubernetes_transfer, k);
+    metadata_provide(metadata_of(s), "kubernetes/", kubernetes_label, k);
     setup_in(s, kubernetes_in, k);
     setup_ahead(s, kubernetes_ahead, k);
     setup_ready(s, kubernetes_ready, k);

@@ -1,6 +1,6 @@
 /* `log [NAMES...] [FORMAT] { class CLASS... }`: a line for each query. The first rule whose name
  * covers the query's decides; formats are compiled to a list of pieces at set-up. */
-#include "dns/plugin.h"
+#include "dns/plugins/metadata.h"
 
 #include <string.h>
 
@@ -11,10 +11,11 @@
 
 enum log_class { LOG_SUCCESS = 1, LOG_DENIAL = 2, LOG_FAILURE = 4, LOG_ALL = 7 };
 
-/* One piece of a format: a literal text, or a placeholder's function. */
+/* One piece of a format: a literal text, a placeholder's function, or a label of `metadata`. */
 struct piece {
     const char *text;
     void (*print)(const struct query *q, struct strbuf *out);
+    const char *label;
 };
 
 struct log_rule {
@@ -27,6 +28,7 @@ struct log_rule {
 struct log_conf {
     struct log_rule *rules;
     size_t n;
+    const struct metadata *metadata;
 };
 
 /* ---- placeholders ---- */
@@ -153,6 +155,13 @@ static unsigned class_of(const struct query *q)
     return q->reply.section[SECTION_ANSWER].n ? LOG_SUCCESS : LOG_DENIAL;
 }
 
+static void print_label(const struct log_conf *c, struct query *q, const char *label,
+                        struct strbuf *out)
+{
+    const char *value = metadata_value(c->metadata, q, label);
+    strbuf_puts(out, value ? value : "-");
+}
+
 static void log_after(struct query *q, void *conf)
 {
     const struct log_conf *c = conf;
@@ -166,6 +175,8 @@ static void log_after(struct query *q, void *conf)
     for (size_t i = 0; i < rule->n_pieces; i++) {
         if (rule->pieces[i].print)
             rule->pieces[i].print(q, &line);
+        else if (rule->pieces[i].label)
+            print_label(c, q, rule->pieces[i].label, &line);
         else
             strbuf_puts(&line, rule->pieces[i].text);
     }
@@ -194,27 +205,42 @@ static size_t placeholder_at(const char *format, size_t *ret_which)
     return 0;
 }
 
+/* "{/plugin/name}" */
+static size_t label_at(const char *format)
+{
+    size_t n = format[1] == '/' ? strcspn(format, "}") : 0;
+    return n > 2 && format[n] ? n + 1 : 0;
+}
+
+static void add_text(struct setup *s, struct log_rule *r, const char *from, const char *to)
+{
+    if (to > from)
+        add_piece(s, r, (struct piece){ .text = arena_strndup(setup_arena(s), from,
+                                                              (size_t)(to - from)) });
+}
+
 /* Unknown placeholders stay as literal text, as in the reference. */
 static void compile_format(struct setup *s, struct log_rule *r, const char *format)
 {
     const char *from = format, *p = format;
-    size_t which = 0;
     while (*p) {
-        size_t len = *p == '{' ? placeholder_at(p, &which) : 0;
-        if (!len) {
+        size_t which = 0, len = *p == '{' ? placeholder_at(p, &which) : 0;
+        size_t label = *p == '{' && !len ? label_at(p) : 0;
+        struct piece piece = { 0 };
+        if (!len && !label) {
             p++;
             continue;
         }
-        if (p > from)
-            add_piece(
-                s, r,
-                (struct piece){ arena_strndup(setup_arena(s), from, (size_t)(p - from)), NULL });
-        add_piece(s, r, (struct piece){ NULL, placeholders[which].print });
-        p += len;
+        add_text(s, r, from, p);
+        if (label)
+            piece.label = arena_strndup(setup_arena(s), p + 2, label - 3);
+        else
+            piece.print = placeholders[which].print;
+        add_piece(s, r, piece);
+        p += len + label;
         from = p;
     }
-    if (p > from)
-        add_piece(s, r, (struct piece){ arena_strdup(setup_arena(s), from), NULL });
+    add_text(s, r, from, p);
 }
 
 static const char *expand_named(struct setup *s, const char *format)
@@ -287,6 +313,7 @@ static int read_rule(struct setup *s, struct log_rule *r, struct dispenser *d, s
 static int log_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct log_conf *c = arena_zalloc(setup_arena(s), sizeof *c);
+    c->metadata = metadata_of(s);
     while (dispenser_next_directive(d)) {
         struct log_rule *rules = arena_alloc(setup_arena(s), (c->n + 1) * sizeof *rules);
         if (c->n)

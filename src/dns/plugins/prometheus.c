@@ -1,7 +1,8 @@
 /* `prometheus [ADDR]`: counts queries as the reference does (its names, labels and buckets) and
  * serves /metrics. One difference on purpose: the label `plugin` names the plugin that answered. */
-#include "dns/plugin.h"
+#include "dns/plugins/prometheus.h"
 
+#include "dns/chain.h"
 #include "net/http.h"
 
 #include <stdatomic.h>
@@ -69,27 +70,36 @@ static metric first_sight(_Atomic metric *slot, const char *name, const char *he
     return m;
 }
 
+/* Labels by name. */
 static metric new_request(const struct query *q, _Atomic metric *slot, unsigned family,
                           uint8_t type)
 {
-    char labels[1536];
-    (void)snprintf(labels, sizeof labels,
-                   "family=\"%u\",proto=\"%s\",server=\"%s\",type=\"%s\",view=\"\",zone=\"%s\"",
-                   family + 1, proto_names[q->transport], q->route->server, type_names[type],
-                   q->route->zone);
-    return first_sight(slot, "coredns_dns_requests_total",
-                       "Counter of DNS requests made per zone, protocol and family.", labels);
+    struct strbuf labels = { 0 };
+    metric_label(&labels, "family", family ? "2" : "1");
+    metric_label(&labels, "proto", proto_names[q->transport]);
+    metric_label(&labels, "server", q->route->server);
+    metric_label(&labels, "type", type_names[type]);
+    metric_label(&labels, "view", "");
+    metric_label(&labels, "zone", q->route->zone);
+    metric m = first_sight(slot, "coredns_dns_requests_total",
+                           "Counter of DNS requests made per zone, protocol and family.", labels.p);
+    strbuf_done(&labels);
+    return m;
 }
 
 static metric new_response(const struct query *q, _Atomic metric *slot, uint16_t rcode)
 {
-    char labels[1536], text[16];
-    (void)snprintf(labels, sizeof labels,
-                   "plugin=\"%s\",rcode=\"%s\",server=\"%s\",view=\"\",zone=\"%s\"",
-                   q->answerer ? plugins[q->answerer - 1]->name : "", rcode_text(rcode, text),
-                   q->route->server, q->route->zone);
-    return first_sight(slot, "coredns_dns_responses_total",
-                       "Counter of response status codes.", labels);
+    struct strbuf labels = { 0 };
+    char text[16];
+    metric_label(&labels, "plugin", q->answerer ? plugins[q->answerer - 1]->name : "");
+    metric_label(&labels, "rcode", rcode_text(rcode, text));
+    metric_label(&labels, "server", q->route->server);
+    metric_label(&labels, "view", "");
+    metric_label(&labels, "zone", q->route->zone);
+    metric m = first_sight(slot, "coredns_dns_responses_total",
+                           "Counter of response status codes.", labels.p);
+    strbuf_done(&labels);
+    return m;
 }
 
 static void prometheus_after(struct query *q, void *conf)
@@ -117,26 +127,38 @@ static void prometheus_after(struct query *q, void *conf)
 
 /* ---- registering ---- */
 
+/* first: name of a label of the route's series that the others have not; or NULL. */
+static void route_labels(struct strbuf *ret, const struct route *route, const char *first,
+                         const char *value)
+{
+    strbuf_reset(ret);
+    if (first)
+        metric_label(ret, first, value);
+    metric_label(ret, "server", route->server);
+    metric_label(ret, "view", "");
+    metric_label(ret, "zone", route->zone);
+}
+
 static struct route_metrics *route_metrics_new(const struct route *route)
 {
     struct route_metrics *r = xcalloc(1, sizeof *r);
-    char labels[1400], proto[1500];
-    (void)snprintf(labels, sizeof labels, "server=\"%s\",view=\"\",zone=\"%s\"", route->server,
-                   route->zone);
+    struct strbuf labels = { 0 };
+    route_labels(&labels, route, NULL, NULL);
     r->duration = metric_histogram("coredns_dns_request_duration_seconds",
-                                   "Histogram of the time (in seconds) each request took.", labels,
-                                   time_bounds, ARRAY_SIZE(time_bounds), 1e-9);
+                                   "Histogram of the time (in seconds) each request took.",
+                                   labels.p, time_bounds, ARRAY_SIZE(time_bounds), 1e-9);
     r->do_requests = metric_counter("coredns_dns_do_requests_total",
-                                    "Counter of DNS requests with DO bit set per zone.", labels);
+                                    "Counter of DNS requests with DO bit set per zone.", labels.p);
     for (int t = 0; t < TRANSPORT_COUNT; t++) {
-        (void)snprintf(proto, sizeof proto, "proto=\"%s\",%s", proto_names[t], labels);
+        route_labels(&labels, route, "proto", proto_names[t]);
         r->request_size[t] = metric_histogram("coredns_dns_request_size_bytes",
-                                              "Size of the requests (in bytes).", proto,
+                                              "Size of the requests (in bytes).", labels.p,
                                               size_bounds, ARRAY_SIZE(size_bounds), 1);
         r->response_size[t] = metric_histogram("coredns_dns_response_size_bytes",
-                                               "Size of the returned responses (in bytes).", proto,
-                                               size_bounds, ARRAY_SIZE(size_bounds), 1);
+                                               "Size of the returned responses (in bytes).",
+                                               labels.p, size_bounds, ARRAY_SIZE(size_bounds), 1);
     }
+    strbuf_done(&labels);
     return r;
 }
 
@@ -146,38 +168,35 @@ static double one(void *ctx)
     return 1;
 }
 
+/* Has the plugin to do with queries? Those that only set up listeners and pages have not. */
+static bool is_in_chain(const struct chain *c, const char *name)
+{
+    for (uint16_t i = 0; i < c->n_in; i++)
+        if (strcmp(c->in[i].plugin->name, name) == 0)
+            return true;
+    for (uint16_t i = 0; i < c->n_out; i++)
+        if (strcmp(c->out[i].plugin->name, name) == 0)
+            return true;
+    for (uint16_t i = 0; i < c->n_after; i++)
+        if (strcmp(c->after[i].plugin->name, name) == 0)
+            return true;
+    return false;
+}
+
 static void register_plugins(struct prometheus *p, const struct route *r)
 {
+    struct strbuf labels = { 0 };
     for (size_t i = 0; i < r->chain_block->n_directives; i++) {
-        char labels[1400];
-        (void)snprintf(labels, sizeof labels, "name=\"%s\",server=\"%s\",view=\"\",zone=\"%s\"",
-                       r->chain_block->directives[i].name, r->server, r->zone);
+        const char *name = r->chain_block->directives[i].name;
+        if (!is_in_chain(r->chain, name))
+            continue;
+        route_labels(&labels, r, "name", name);
         metric_gauge("coredns_plugin_enabled",
                      "A metric that indicates whether a plugin is enabled on per server and zone "
                      "basis.",
-                     labels, one, p);
+                     labels.p, one, p);
     }
-}
-
-static double resident_bytes(void *ctx)
-{
-    long pages = 0;
-    (void)ctx;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f) {
-        if (fscanf(f, "%*s %ld", &pages) != 1)
-            pages = 0;
-        fclose(f);
-    }
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
-static double cpu_seconds(void *ctx)
-{
-    struct timespec t = { 0 };
-    (void)ctx;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    strbuf_done(&labels);
 }
 
 static void metrics_page(void *ctx, const char *path, struct http_reply *reply)
@@ -201,10 +220,7 @@ static void register_process(void)
     metric_gauge("coredns_build_info", "A metric with a constant '1' value.",
                  "goversion=\"\",revision=\"\",version=\"signpost-" SIGNPOST_VERSION "\"", one, NULL);
     (void)metric_counter("coredns_panics_total", "A metric that counts the number of panics.", "");
-    metric_gauge("process_resident_memory_bytes", "Resident memory size in bytes.", "",
-                 resident_bytes, NULL);
-    metric_gauge("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.",
-                 "", cpu_seconds, NULL);
+    prometheus_process_metrics();
 }
 
 static int prometheus_start(void *conf, struct err *e)
@@ -232,6 +248,17 @@ static void prometheus_stop(void *conf)
     free(p->routes);
 }
 
+static int refuse_option(struct dispenser *d, struct err *e)
+{
+    if (strcmp(dispenser_val(d), "runtime_metrics") == 0)
+        return dispenser_err(d, e, "option 'runtime_metrics' is about the Go runtime, which is not "
+                                   "here; take the line out (process_* metrics are always there)");
+    if (strcmp(dispenser_val(d), "tls") == 0)
+        return dispenser_err(d, e, "option 'tls' is not supported: metrics are served without "
+                                   "encryption only; take the line out");
+    return dispenser_unknown(d, e);
+}
+
 static int prometheus_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct prometheus *p = arena_zalloc(setup_arena(s), sizeof *p);
@@ -248,7 +275,7 @@ static int prometheus_setup(struct setup *s, struct dispenser *d, struct err *e)
             return dispenser_arg_err(d, e);
     }
     if (dispenser_next_block(d))
-        return dispenser_err(d, e, "option '%s' is not supported yet", dispenser_val(d));
+        return refuse_option(d, e);
     setup_start(s, prometheus_start, p);
     setup_after(s, prometheus_after, p);
     setup_stop(s, prometheus_stop, p);

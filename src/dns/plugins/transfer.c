@@ -1,5 +1,6 @@
-/* `transfer [ZONES...] { to ADDRESS|*... ; source IP }`: hands zones of this server block to secondaries
- * (AXFR, RFC 5936; IXFR, RFC 1995, answered with the whole zone or, when nothing is new, its SOA). */
+/* `transfer [ZONES...] { to ADDRESS|*... ; source IP }`: hands zones of this server block to
+ * secondaries (AXFR, RFC 5936; IXFR, RFC 1995, answered with the whole zone or, when nothing is
+ * new, its SOA). */
 #include "dns/plugins/transfer.h"
 
 #include <string.h>
@@ -240,4 +241,6 @@ static int transfer_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_transfer = { .name = "transfer", .setup = transfer_setup, .repeatable = true };
+const struct plugin plugin_transfer = { .name = "transfer",
+                                        .setup = transfer_setup,
+                                        .repeatable = true };

@@ -78,8 +78,8 @@ static void on_reply(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf, const stru
         return;
     if ((bits & 15) != RCODE_NOERROR && (bits & 15) != RCODE_NOTIMP) {
         char rcode[16];
-        log_warning("plugin/transfer: %s answered NOTIFY for zone \"%s\" with %s", n->target, n->zone,
-                    rcode_text(bits & 15, rcode));
+        log_warning("plugin/transfer: %s answered NOTIFY for zone \"%s\" with %s", n->target,
+                    n->zone, rcode_text(bits & 15, rcode));
     }
     finish(n);
 }
@@ -121,7 +121,8 @@ static void start(struct transfer *t, const struct transfer_rule *rule,
         (void)ip_to_sockaddr(&rule->source, 0, &source);
         int code = uv_udp_bind(&n->udp, (struct sockaddr *)&source, 0);
         if (code < 0)
-            log_warning("plugin/transfer: send from the address of 'source': %s", uv_strerror(code));
+            log_warning("plugin/transfer: send from the address of 'source': %s",
+                        uv_strerror(code));
     }
     send_once(n); /* binds the socket, which receiving needs */
     uv_udp_recv_start(&n->udp, on_alloc, on_reply);

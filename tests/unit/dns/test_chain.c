@@ -46,6 +46,8 @@ struct fixture {
     struct query query;
 };
 
+static int always = -1; /* whose hook hears of bare replies and drops */
+
 /* Three plugins: a (in, out A), b (in, out B), c (in, out C). */
 static struct fixture *build(enum step a, enum step b, enum step c)
 {
@@ -61,10 +63,12 @@ static struct fixture *build(enum step a, enum step b, enum step c)
                                         .in = step_in,
                                         .in_conf = &f.acts[i],
                                         .out = hook,
+                                        .out_always = i == always,
                                         .out_conf = (void *)(uintptr_t) & "ABC"[i] };
     f.chain = chain_build(&f.arena, parts, 3, NULL, false);
     f.query.bare = false;
     f.query.error = NULL;
+    f.query.dropped = false;
     trail[0] = 0;
     return &f;
 }
@@ -125,6 +129,44 @@ static void test_drop_runs_no_hook(void **state)
     done(f);
 }
 
+static void test_some_hear_of_every_end(void **state)
+{
+    static const struct {
+        enum step b, c;
+        enum step end;
+        const char *trail;
+    } cases[] = {
+        { STEP_NEXT, STEP_DROP, STEP_DROP, "abcB" },
+        { STEP_NEXT, STEP_NEXT, STEP_DONE, "abcB" }, /* nobody answers */
+        { STEP_DROP, STEP_DONE, STEP_DROP, "ab" },   /* its own doing */
+        { STEP_NEXT, STEP_DONE, STEP_DONE, "abcBA" },
+    };
+    (void)state;
+    always = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fixture *f = build(STEP_NEXT, cases[i].b, cases[i].c);
+        assert_int_equal(chain_run(f->chain, &f->query), cases[i].end);
+        assert_string_equal(trail, cases[i].trail);
+        done(f);
+    }
+    always = -1;
+}
+
+/* Of the plugin that it begins behind, neither step nor hook. */
+static void test_below(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_NEXT, STEP_DONE);
+    assert_int_equal(chain_run_below(f->chain, &f->query, 0), STEP_DONE);
+    assert_string_equal(trail, "bcB");
+    assert_int_equal(f->query.answerer, 3);
+    trail[0] = 0;
+    assert_int_equal(chain_run_below(f->chain, &f->query, 2), STEP_DONE);
+    assert_string_equal(trail, "");
+    assert_int_equal(f->query.reply.rcode, RCODE_SERVFAIL);
+    done(f);
+}
+
 static void test_empty_chain_refuses(void **state)
 {
     (void)state;
@@ -143,6 +185,8 @@ int main(void)
         cmocka_unit_test(test_nobody_answers),
         cmocka_unit_test(test_waiting_goes_on_behind_its_step),
         cmocka_unit_test(test_drop_runs_no_hook),
+        cmocka_unit_test(test_some_hear_of_every_end),
+        cmocka_unit_test(test_below),
         cmocka_unit_test(test_empty_chain_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,11 +43,12 @@ static void expect_error(const char *corefile, const char *text)
 /* The zone that a question at the first listener is routed to; "-": none. */
 static const char *zone_at(const struct dns_listener *l, const char *name, uint16_t type)
 {
-    static struct question q;
-    q.type = type;
-    assert_int_equal(name_from_text(name, &q.name), 0);
-    name_lower(q.lower, q.name.wire, q.name.len);
-    const struct route *r = listener_route(l, &q);
+    static struct query query;
+    struct question *q = &query.msg.q;
+    q->type = type;
+    assert_int_equal(name_from_text(name, &q->name), 0);
+    name_lower(q->lower, q->name.wire, q->name.len);
+    const struct route *r = listener_route(l, &query);
     return r ? r->zone : "-";
 }
 
@@ -87,7 +88,8 @@ static void test_ds_goes_to_the_parent(void **state)
     expect_zone(&w, "org", RR_DS, "org.");
     end(&w);
     begin(&w, ". {\n whoami\n}\nexample.org {\n whoami\n}\n");
-    expect_zone(&w, "example.org", RR_DS, ".");
+    expect_zone(&w, "example.org", RR_DS, "example.org."); /* "." is no parent */
+    expect_zone(&w, "org", RR_DS, ".");
     expect_zone(&w, ".", RR_DS, ".");
     end(&w);
 }
@@ -114,7 +116,7 @@ static void test_many_zones(void **state)
     expect_zone(&w, ".", RR_A, ".");
     expect_zone(&w, "z7.example.org", RR_DS, "example.org.");
     expect_zone(&w, "sub.z7.example.org", RR_DS, "z7.example.org.");
-    expect_zone(&w, "example.org", RR_DS, ".");
+    expect_zone(&w, "example.org", RR_DS, "example.org.");
     end(&w);
 }
 
