@@ -17,14 +17,18 @@ LEVELS = [
     ["cmd"],
 ]
 
-# Plugins see the server through one door, so that each can be read, and written, alone. A trailing
-# slash means the whole room.
+# Plugins see the server through one door, so that each can be read, and written, alone; what several
+# of them work with stands beside it. A trailing slash means the whole room.
 PLUGIN = re.compile(r"src/dns/plugins/([a-z]+)[^/]*\.[ch]$")
-PLUGIN_SEES = ["dns/plugin.h", "dns/plugins/", "base/", "wire/", "config/corefile.h"]
+PLUGIN_SEES = ["dns/plugin.h", "dns/plugins/", "base/", "wire/", "config/corefile.h",
+               "dns/regex.h", "dns/transfer.h",
+               "dns/zone_answer.h", "dns/zone_load.h", "dns/zone_transfer.h"]
 PLUGIN_ALSO = {
     "health": ["net/http.h"],  # serve a page
     "ready": ["net/http.h"],
     "prometheus": ["net/http.h"],
+    "timeouts": ["net/tcp.h"],  # sets them
+    "cache": ["dns/cache.h"],
     "forward": ["dns/upstream.h"],
     "kubernetes": ["dns/snapshot.h", "kube/selector.h"],  # the picture it answers from; its options
 }

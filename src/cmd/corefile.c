@@ -8,7 +8,7 @@
 static const char *why_unsupported(const char *directive)
 {
     static const char *const known[] = {
-        "geoip",       "proxyproto", "quic",    "grpc_server", "https",    "https3", "multisocket", "trace",      "pprof",   "shed",        "dnstap",   "tsig",   "dnssec",
+        "geoip",       "proxyproto", "quic",    "grpc_server", "https",    "https3", "trace",      "pprof",   "shed",        "dnstap",   "dnssec",
         "tls",           "route53", "azure",       "clouddns", "secondary",
         "etcd",        "grpc",       "on",      "sign",        "nomad",
     };

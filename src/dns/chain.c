@@ -1,5 +1,7 @@
 #include "dns/chain.h"
 
+#include <string.h>
+
 static size_t count_parts(const struct chain_part *parts, size_t n, char which)
 {
     size_t count = 0;
@@ -116,4 +118,22 @@ enum step chain_run_below(const struct chain *c, struct query *q, uint16_t base)
     q->on_way_back = false;
     q->out_end = (uint16_t)(s->out_from - has_hook);
     return chain_continue(c, q, STEP_NEXT);
+}
+
+bool route_has_plugin(const struct route *r, const char *name)
+{
+    const struct chain *c = r->chain;
+    bool found = false;
+    for (uint16_t i = 0; i < c->n_in; i++)
+        found |= strcmp(c->in[i].plugin->name, name) == 0;
+    for (uint16_t i = 0; i < c->n_out; i++)
+        found |= strcmp(c->out[i].plugin->name, name) == 0;
+    for (uint16_t i = 0; i < c->n_after; i++)
+        found |= strcmp(c->after[i].plugin->name, name) == 0;
+    return found;
+}
+
+bool query_is_last(const struct query *q)
+{
+    return q->step + 1 == q->route->chain->n_in;
 }

@@ -63,6 +63,7 @@ static int add_route(struct dns_config *s, struct dns_listener *l, const struct 
     if (chain->any_class)
         l->any_class = true;
     merge_limits(&l->tcp, &b->tcp);
+    l->sockets = MAX(l->sockets, b->sockets);
     return 0;
 }
 
@@ -126,6 +127,8 @@ static void settle(struct dns_config *s)
         n += l->n_routes;
     s->routes = arena_zalloc(&s->arena, n * sizeof(struct route *));
     vec_each (l, &s->listeners) {
+        l->workers = MAX(s->options->workers, 1u);
+        l->places = l->sockets ? (l->sockets + l->workers - 1) / l->workers : 1;
         qsort(l->routes, l->n_routes, sizeof *l->routes, longest_first);
         for (unsigned i = 0; i < l->n_routes; i++) {
             struct route *r = &l->routes[i];

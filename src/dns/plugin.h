@@ -85,6 +85,9 @@ void setup_any_class(struct setup *s);
  * something counts. Copied. */
 struct tcp_limits;
 void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits);
+/* How many sockets of each kind share an address, over all workers; each worker has at least one. Of several
+ * blocks at one listener the largest number counts. */
+void setup_sockets(struct setup *s, unsigned n);
 /* The block is only for queries that fn lets pass; the others go to the zone's next block, or to a shorter
  * zone. q->route is the one that is tried; name is the `view` label of metrics. */
 typedef bool filter_fn(struct query *q, const void *conf);
@@ -133,6 +136,12 @@ const struct route *const *dns_config_routes(const struct dns_config *c, unsigne
 /* Are all plugins ready? Names of those that are not: comma-joined, sorted. until_ready: a plugin
  * that was ready once is not asked again. Any thread. */
 bool dns_config_ready(const struct dns_config *c, bool until_ready, struct strbuf *ret_waiting);
+
+/* Has the plugin of that name a part in the route's chain? Those that only set up listeners and pages have
+ * not. */
+bool route_has_plugin(const struct route *r, const char *name);
+/* Is there nobody behind the plugin whose step is running? */
+bool query_is_last(const struct query *q);
 
 /* ---- zones ---- */
 

@@ -35,6 +35,8 @@ typedef enum step step_fn(struct query *q, void *conf);
 typedef void hook_fn(struct query *q, void *conf);
 /* How a waiting query goes on; `data` is what query_resume() was given. */
 typedef enum step resume_fn(struct query *q, void *conf, void *data);
+/* Changes a message of the reply once it is encoded: returns its length, at most `room` bytes more. */
+typedef size_t sign_fn(struct query *q, void *conf, uint8_t *out, size_t len);
 
 struct query {
     struct query_msg msg;      /* the parsed question; q->msg.q.lower is the name for look-ups */
@@ -61,6 +63,10 @@ struct query {
     /* What the client asked, when a plugin has changed msg (query_change()); in the arena. */
     const struct query_msg *asked;
     struct back *rewrites; /* what `rewrite` owes the reply; the latest first */
+
+    sign_fn *sign; /* query_sign(); or NULL */
+    void *sign_conf;
+    size_t sign_room;
 
     /* --- the server's own --- */
     uint16_t step;         /* index into the chain's way in */
@@ -108,6 +114,14 @@ static inline const struct question *query_asked(const struct query *q)
 /* Our address and port that the query came to; family 0 when it is not known. */
 struct ip query_server(const struct query *q);
 uint16_t query_server_port(const struct query *q);
+
+/* Each message of the reply goes through fn before it is sent, and leaves room for what fn appends. */
+static inline void query_sign(struct query *q, sign_fn *fn, void *conf, size_t room)
+{
+    q->sign = fn;
+    q->sign_conf = conf;
+    q->sign_room = room;
+}
 
 /* Ends with a bare rcode (no AA, empty sections) and a text for `errors` (printf into the arena, or
  * NULL). Returns STEP_DONE. */

@@ -111,7 +111,8 @@ static const char *skip_item(const char *p, const char **ret_why)
     return p + 2;
 }
 
-/* The first thing in a pattern that the reference would not take or read otherwise; NULL: nothing. */
+/* The first thing in a pattern that the reference would not take or read otherwise; NULL: nothing.
+ */
 static const char *why_refused(const char *p)
 {
     const char *why = NULL;
@@ -140,8 +141,8 @@ int regex_compile(const char *pattern, struct regex **ret, struct err *e)
                        "the regular expression \"%.200s\" uses %s, which is not supported", pattern,
                        why);
     uint32_t options = PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
-    pcre2_code *c = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at,
-                                  NULL);
+    pcre2_code *c =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at, NULL);
     if (!c) {
         char text[128] = "";
         (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)text, sizeof text);

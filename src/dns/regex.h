@@ -1,9 +1,10 @@
-/* Regular expressions for plugins, in the dialect of the reference (RE2): what that cannot do - look-around,
- * backreferences, possessive quantifiers - is refused by name, and so is what means something else here.
+/* Regular expressions for plugins, in the dialect of the reference (RE2): what that cannot do -
+ * look-around, backreferences, possessive quantifiers - is refused by name, and so is what means
+ * something else here.
  *
- * Matching is PCRE2's, with its compiler where the system lets it have one; the steps of a match are
- * bounded, because time grows with more than the length. A compiled expression is shared by all threads;
- * each has its own memory for matches, made on its first one. */
+ * Matching is PCRE2's, with its compiler where the system lets it have one; the steps of a match
+ * are bounded, because time grows with more than the length. A compiled expression is shared by all
+ * threads; each has its own memory for matches, made on its first one. */
 #pragma once
 
 #include "base/err.h"

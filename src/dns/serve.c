@@ -12,6 +12,7 @@ struct dns_socket {
     bool wildcard, open;
     struct ip ip; /* as the listener's */
     uint16_t port;
+    unsigned place; /* of this listener's sockets of the worker */
     struct dns_worker *w;
     const struct dns_listener *listener; /* of the configuration that serves */
     struct tcp_server *tcp;
@@ -116,6 +117,7 @@ static void reply_begin(struct query *q)
     q->waiting = false;
     q->route = NULL;
     q->ahead_key = NULL;
+    q->sign = NULL;
     q->asked = NULL;
     q->rewrites = NULL;
     q->fetch = NULL;
@@ -177,6 +179,7 @@ static bool reply_malformed(struct query *q, enum query_form form)
                                .rcode = rcodes[form],
                                .flags = FLAG_QR | opcode | (q->msg.flags & FLAG_RD) };
     q->route = NULL;
+    q->sign = NULL;
     q->msg.edns.present = false;
     return true;
 }
@@ -188,6 +191,14 @@ static void run_after(struct query *q)
     const struct chain *c = q->route->chain;
     for (uint16_t i = 0; i < c->n_after; i++)
         c->after[i].run(q, c->after[i].conf);
+}
+
+static size_t encode(struct query *q, uint8_t *out, size_t limit)
+{
+    if (__builtin_expect(q->sign == NULL, 1))
+        return msg_encode(&q->reply, out, limit);
+    size_t room = MIN(q->sign_room, limit - MSG_HEADER);
+    return q->sign(q, q->sign_conf, out, msg_encode(&q->reply, out, limit - room));
 }
 
 /* ---- UDP ---- */
@@ -207,7 +218,7 @@ static void udp_reply(struct dns_socket *s, struct query *q)
     if (s->out_pos > SERVE_OUT_BYTES || s->out.n == UDP_BATCH)
         socket_flush(s);
     uint8_t *out = s->out_bytes + s->out_pos;
-    q->reply_len = msg_encode(&q->reply, out, reply_limit(q));
+    q->reply_len = encode(q, out, reply_limit(q));
     udp_out_add(&s->out, out, q->reply_len, &q->peer, s->wildcard ? &q->local : NULL);
     s->out_pos += (q->reply_len + 15) & ~(size_t)15;
 }
@@ -315,7 +326,7 @@ static void tcp_finish(struct query *q, bool reply)
     q->dropped = !reply;
     uint8_t *out = worker_of(q)->tcp_out;
     if (reply)
-        q->reply_len = msg_encode(&q->reply, out, MSG_MAX);
+        q->reply_len = encode(q, out, MSG_MAX);
     q->end_ns = clock_ns();
     run_after(q);
     if (reply)
@@ -328,7 +339,7 @@ static void tcp_finish(struct query *q, bool reply)
 void query_send_part(struct query *q)
 {
     uint8_t *out = worker_of(q)->tcp_out;
-    tcp_send_part(q->conn, out, msg_encode(&q->reply, out, MSG_MAX));
+    tcp_send_part(q->conn, out, encode(q, out, MSG_MAX));
     for (int s = 0; s < SECTION_COUNT; s++)
         q->reply.section[s].n = 0;
 }
@@ -442,19 +453,25 @@ static void socket_close(struct dns_socket *s)
     s->open = false;
 }
 
-static struct dns_socket *find_socket(const struct dns_worker *w, const struct dns_listener *l)
+static struct dns_socket *find_socket(const struct dns_worker *w, const struct dns_listener *l,
+                                      unsigned place)
 {
     for (unsigned i = 0; i < w->n_sockets; i++) {
         struct dns_socket *s = w->sockets[i];
-        if (s->open && s->port == l->port && ip_equal(&s->ip, &l->ip))
+        if (s->open && s->port == l->port && s->place == place && ip_equal(&s->ip, &l->ip))
             return s;
     }
     return NULL;
 }
 
-bool serve_has(const struct dns_worker *w, const struct dns_listener *l)
+bool serve_has(const struct dns_worker *w, const struct dns_listener *l, unsigned place)
 {
-    return find_socket(w, l) != NULL;
+    return find_socket(w, l, place) != NULL;
+}
+
+bool serve_wants(const struct dns_worker *w, const struct dns_listener *l, unsigned place)
+{
+    return place == 0 || place * l->workers + w->worker.index < l->sockets;
 }
 
 static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_listener *l, int fd)
@@ -479,16 +496,17 @@ static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_list
     return s;
 }
 
-int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
-                   struct err *e)
+int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned place, int udp_fd,
+                   int tcp_fd, struct err *e)
 {
-    struct dns_socket *s = find_socket(w, l);
+    struct dns_socket *s = find_socket(w, l, place);
     if (s) {
         s->listener = l;
         tcp_server_set_limits(s->tcp, &l->tcp);
         return 0;
     }
     s = socket_new(w, l, udp_fd);
+    s->place = place;
     if (!w->tcp_out)
         w->tcp_out = xmalloc(MSG_MAX);
     int ret = uv_poll_init(&w->worker.loop, &s->poll, udp_fd);

@@ -30,6 +30,9 @@ struct dns_listener {
     struct ht index; /* zone wire -> route, when there are more than ROUTES_SCANNED */
     bool any_class;  /* some chain takes classes other than IN */
     struct tcp_limits tcp;
+    unsigned sockets; /* wanted over all workers; 0: one each */
+    unsigned workers;
+    unsigned places; /* a worker's sockets are numbered; the most that one has: at least 1 */
 };
 
 /* The route for a query's question, or NULL: longest zone whose filter lets it pass; DS goes to the
@@ -50,11 +53,13 @@ struct dns_worker {
 
 /* Has the worker a socket for that address and port? Control thread, while no call to the worker is
  * under way. */
-bool serve_has(const struct dns_worker *w, const struct dns_listener *l);
+bool serve_has(const struct dns_worker *w, const struct dns_listener *l, unsigned place);
+/* Is the worker to have a socket of that number? */
+bool serve_wants(const struct dns_worker *w, const struct dns_listener *l, unsigned place);
 /* On the worker's thread: serves a listener on the socket that the worker has for it, or on udp_fd
  * and tcp_fd (both taken over). */
-int serve_listener(struct dns_worker *w, const struct dns_listener *l, int udp_fd, int tcp_fd,
-                   struct err *e);
+int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned place, int udp_fd,
+                   int tcp_fd, struct err *e);
 /* On the worker's thread: closes the sockets of other listeners than these. */
 void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners, size_t n);
 void serve_close(struct dns_worker *w); /* on the worker's thread */

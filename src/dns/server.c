@@ -44,7 +44,7 @@ int dns_server_new(struct corefile *c, const struct dns_options *options, struct
 struct serve_call {
     struct dns_worker *w;
     const struct dns_config *config;
-    int (*fds)[2]; /* UDP, TCP; by listener */
+    int (*fds)[2]; /* UDP, TCP; by listener and place */
     int ret;
     struct err *e;
 };
@@ -52,12 +52,16 @@ struct serve_call {
 static void serve_on_worker(struct worker *w, void *arg)
 {
     struct serve_call *c = arg;
+    int(*fd)[2] = c->fds;
     (void)w;
     vec_each (l, &c->config->listeners) {
-        const int *fd = c->fds[l - c->config->listeners.items];
-        int ret = serve_listener(c->w, l, fd[0], fd[1], c->e);
-        if (ret < 0)
-            c->ret = ret;
+        for (unsigned place = 0; place < l->places; place++, fd++) {
+            if (!serve_wants(c->w, l, place))
+                continue;
+            int ret = serve_listener(c->w, l, place, (*fd)[0], (*fd)[1], c->e);
+            if (ret < 0)
+                c->ret = ret;
+        }
     }
     serve_keep_only(c->w, c->config->listeners.items, c->config->listeners.n);
 }
@@ -70,20 +74,30 @@ static void close_fds(int (*fds)[2], size_t n)
                 close(fds[i][k]);
 }
 
+static size_t count_places(const struct dns_config *c)
+{
+    size_t n = 0;
+    vec_each (l, &c->listeners)
+        n += l->places;
+    return n;
+}
+
 static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)[2], struct err *e)
 {
     int ret = 0;
-    for (size_t i = 0; i < c->listeners.n; i++) {
-        const struct dns_listener *l = &c->listeners.items[i];
-        fds[i][0] = fds[i][1] = -1;
-        if (ret < 0 || serve_has(w, l))
-            continue;
-        ret = fds[i][0] = listen_udp(&l->ip, l->port, e);
-        if (ret >= 0)
-            ret = fds[i][1] = listen_tcp(&l->ip, l->port, e);
+    int(*fd)[2] = fds;
+    vec_each (l, &c->listeners) {
+        for (unsigned place = 0; place < l->places; place++, fd++) {
+            (*fd)[0] = (*fd)[1] = -1;
+            if (ret < 0 || !serve_wants(w, l, place) || serve_has(w, l, place))
+                continue;
+            ret = (*fd)[0] = listen_udp(&l->ip, l->port, e);
+            if (ret >= 0)
+                ret = (*fd)[1] = listen_tcp(&l->ip, l->port, e);
+        }
     }
     if (ret < 0)
-        close_fds(fds, c->listeners.n);
+        close_fds(fds, (size_t)(fd - fds));
     return ret < 0 ? ret : 0;
 }
 
@@ -91,7 +105,7 @@ static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)
  * every socket could be opened. */
 static int serve_config(struct dns_server *s, const struct dns_config *c, struct err *e)
 {
-    size_t n = c->listeners.n, opened = 0;
+    size_t n = count_places(c), opened = 0;
     int(*fds)[2] = xcalloc(n * s->n_workers, sizeof *fds);
     int ret = 0;
     for (; opened < s->n_workers && ret == 0; opened++)

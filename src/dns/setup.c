@@ -152,6 +152,11 @@ void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits)
     s->block->tcp = *limits;
 }
 
+void setup_sockets(struct setup *s, unsigned n)
+{
+    s->block->sockets = n;
+}
+
 void setup_view(struct setup *s, const char *name, filter_fn *fn, const void *conf)
 {
     s->block->view = name;

@@ -50,6 +50,7 @@ struct block_setup {
     bool any_class;
     const char *root; /* or NULL */
     struct tcp_limits tcp;
+    unsigned sockets;
     const char *view; /* or NULL */
     filter_fn *filter;
     const void *filter_conf;

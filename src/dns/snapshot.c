@@ -58,6 +58,18 @@ bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struc
     return rcu_table_find(&s->pods, hash_bytes(key, len), key, len) != NULL;
 }
 
+void snapshot_each_service(const struct snapshot *s,
+                           void (*fn)(void *ctx, const struct snap_service *service), void *ctx)
+{
+    const struct rcu_table_slots *slots = rcu_load(&s->services.slots);
+    for (size_t i = 0; i <= slots->mask; i++) {
+        const struct rcu_table_entry *e = rcu_load(&slots->slot[i]);
+        const struct snap_service *service = (const struct snap_service *)e;
+        if (e && e != RCU_TABLE_DELETED && service->visible && !service->hidden_empty)
+            fn(ctx, service);
+    }
+}
+
 bool snapshot_synced(const struct snapshot *s)
 {
     return atomic_load_explicit(&s->synced, memory_order_relaxed);

@@ -262,6 +262,7 @@ static enum zone_outcome at_wildcard(const struct lookup *l, const struct zone_n
     }
     add_as(l, SECTION_ANSWER, n, l->type, name);
     add_apex_ns(l);
+    add_additional(l, n, l->type);
     add_nsec(l, zone_before(l->z, name)); /* no closer name: RFC 4035 section 3.1.3.3 */
     return ZONE_DONE;
 }
@@ -353,25 +354,42 @@ enum step zone_step(struct query *q, const struct zone_data *z, const struct zon
 
 /* ---- after a look-up ---- */
 
+static void copy_section(struct query *q, const struct query *sub, enum section s)
+{
+    const struct rrset_list *from = &sub->reply.section[s];
+    for (uint16_t i = 0; i < from->n; i++) {
+        struct rrset rr = from->items[i];
+        if (!rr.owner)
+            rr.owner = sub->msg.q.name.wire;
+        query_add(q, s, rrset_dup(&q->arena, &rr));
+    }
+}
+
+/* The target lies below a zone cut. */
+static bool is_referral(const struct query *sub)
+{
+    const struct rrset_list *authority = &sub->reply.section[SECTION_AUTHORITY];
+    return sub->reply.rcode == RCODE_NOERROR && !sub->reply.section[SECTION_ANSWER].n &&
+           authority->n && authority->items[0].type == RR_NS;
+}
+
 enum step zone_answer_looked_up(struct query *q, const struct zone_data *z, const struct query *sub)
 {
-    const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
+    bool any = sub->reply.section[SECTION_ANSWER].n;
     if (!z)
         return query_fail(q, RCODE_SERVFAIL, "the zone is gone");
     struct lookup l = lookup_of(q, z);
-    for (uint16_t i = 0; i < answer->n; i++) {
-        struct rrset rr = answer->items[i];
-        if (!rr.owner)
-            rr.owner = sub->msg.q.name.wire;
-        query_add(q, SECTION_ANSWER, rrset_dup(&q->arena, &rr));
-    }
+    copy_section(q, sub, SECTION_ANSWER);
     if (sub->reply.tc)
         q->reply.tc = true;
     if (sub->reply.rcode == RCODE_NXDOMAIN)
         q->reply.rcode = RCODE_NXDOMAIN;
-    if (sub->reply.rcode == RCODE_NXDOMAIN || (sub->reply.rcode == RCODE_NOERROR && !answer->n))
+    if (is_referral(sub))
+        copy_section(q, sub, SECTION_AUTHORITY);
+    else if (sub->reply.rcode == RCODE_NXDOMAIN || (sub->reply.rcode == RCODE_NOERROR && !any))
         add_soa(&l, SECTION_AUTHORITY);
     else
         add_apex_ns(&l);
+    copy_section(q, sub, SECTION_ADDITIONAL);
     return STEP_DONE;
 }

@@ -320,7 +320,7 @@ static int read_file(struct zone_sink *s, const char *path, unsigned depth,
 {
     struct stat st;
     cleanup_free char *text = NULL;
-    size_t len;
+    size_t len = 0;
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_set(e, -errno, "open %s: %s", path, strerror(errno));

@@ -1,8 +1,8 @@
-/* `errors [stdout] { stacktrace ; consolidate DURATION REGEXP [LEVEL] [show_first] }`: one log line for each
- * query that failed for a reason, or one summary for many that are alike.
+/* `errors [stdout] { stacktrace ; consolidate DURATION REGEXP [LEVEL] [show_first] }`: one log line
+ * for each query that failed for a reason, or one summary for many that are alike.
  *
- * A worker that meets an error counts it under the first pattern that matches; only the first of a period
- * wakes the control loop, whose timer prints the sum when the period is over. */
+ * A worker that meets an error counts it under the first pattern that matches; only the first of a
+ * period wakes the control loop, whose timer prints the sum when the period is over. */
 #include "dns/plugin.h"
 #include "dns/regex.h"
 
@@ -80,7 +80,12 @@ static const char *duration_text(long long ns, char out[DURATION_TEXT])
     if (ns < 1000000000) {
         bool ms = ns >= 1000000, us = ns >= 1000;
         (void)snprintf(out, DURATION_TEXT, "%.9g%s",
-                       (double)ns / (ms ? 1e6 : us ? 1e3 : 1), ms ? "ms" : us ? "µs" : "ns");
+                       (double)ns / (ms   ? 1e6
+                                     : us ? 1e3
+                                          : 1),
+                       ms   ? "ms"
+                       : us ? "µs"
+                            : "ns");
         return out;
     }
     if (s >= 3600)
@@ -160,8 +165,9 @@ static void errors_stop(void *conf)
 
 static bool level_of(const char *word, enum log_level *ret)
 {
-    static const char *const words[] = { [LOG_DEBUG] = "debug", [LOG_INFO] = "info",
-                                         [LOG_WARNING] = "warning", [LOG_ERROR] = "error" };
+    static const char *const words[] = {
+        [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"
+    };
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         if (strcmp(words[i], word) == 0) {
             *ret = (enum log_level)i;

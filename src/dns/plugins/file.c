@@ -1,5 +1,4 @@
 /* `file DBFILE [ZONES...] { reload, reload_by_mtime, fallthrough }`: answers from zone files. */
-#include "dns/chain.h"
 #include "dns/zone_answer.h"
 #include "dns/zone_load.h"
 #include "dns/zone_transfer.h"
@@ -48,8 +47,7 @@ static enum step file_in(struct query *q, void *conf)
     struct file *f = conf;
     int i;
     const struct zone_data *z = find_zone(f, &q->msg.q, &i);
-    if (i < 0 && q->step + 1 ==
-                     q->route->chain->n_in) /* an authoritative server is asked for others' names */
+    if (i < 0 && query_is_last(q)) /* an authoritative server is asked for others' names */
         return query_fail(q, RCODE_REFUSED, NULL);
     if (i < 0)
         return STEP_NEXT;

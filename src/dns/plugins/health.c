@@ -33,7 +33,8 @@ static int health_start(void *conf, struct err *e)
     return ret;
 }
 
-/* Queries are answered all the while: whoever sent them here gets time to notice that we are going. */
+/* Queries are answered all the while: whoever sent them here gets time to notice that we are going.
+ */
 static long long health_lameduck(void *conf)
 {
     const struct health *h = conf;

@@ -1,5 +1,6 @@
-/* The self-check of `health`: asks its own page every second, as anybody would, and counts how long that
- * takes. Slow answers tell of a process or a machine that has too much to do. Private to the plugin. */
+/* The self-check of `health`: asks its own page every second, as anybody would, and counts how long
+ * that takes. Slow answers tell of a process or a machine that has too much to do. Private to the
+ * plugin. */
 #pragma once
 
 #include <uv.h>

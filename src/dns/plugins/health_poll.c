@@ -10,7 +10,8 @@
 #define SLOW_NS    1000000000LL
 #define REPLY_HEAD "HTTP/1."
 
-static const char request[] = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+static const char request[] =
+    "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 /* 0.25 ms times 10, in nanoseconds. */
 static const uint64_t bounds[] = { 250000, 2500000, 25000000, 250000000, 2500000000 };
 
@@ -52,7 +53,8 @@ static void probe_close(struct probe *p)
     uv_close((uv_handle_t *)&p->timeout, probe_handle_closed);
 }
 
-/* failure: what went wrong, or NULL. Closing ends what is under way, which is reported to us once more. */
+/* failure: what went wrong, or NULL. Closing ends what is under way, which is reported to us once
+ * more. */
 static void probe_end(struct probe *p, const char *failure)
 {
     struct health_poll *h = p->poll;

@@ -1,11 +1,11 @@
-/* What `kubernetes` can tell about a name, for `metadata`: "kubernetes/service" and its like. The name is
- * taken apart whether or not anything stands behind it. */
+/* What `kubernetes` can tell about a name, for `metadata`: "kubernetes/service" and its like. The
+ * name is taken apart whether or not anything stands behind it. */
 #include "dns/plugins/kubernetes.h"
 #include "dns/plugins/metadata.h"
 
 #include <string.h>
 
-static const char *const labels[] = { "endpoint", "kind",    "namespace", "port-name",
+static const char *const labels[] = { "endpoint", "kind",    "namespace",  "port-name",
                                       "protocol", "service", "parse-error" };
 
 /* Labels as text without the final dot, odd bytes escaped. */

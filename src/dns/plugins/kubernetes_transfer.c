@@ -2,7 +2,7 @@
  * names and the endpoints of Services with an address of their own are not part of it, as in the
  * reference. */
 #include "dns/plugins/kubernetes.h"
-#include "dns/snapshot_build.h"
+#include "dns/snapshot.h"
 #include "dns/transfer.h"
 
 #include "base/vec.h"
@@ -186,23 +186,27 @@ static int by_name(const void *a, const void *b)
     return 0;
 }
 
+struct service_list {
+    VEC(const struct snap_service *) items;
+};
+
+static void add_service(void *ctx, const struct snap_service *s)
+{
+    struct service_list *l = ctx;
+    vec_push(&l->items, s);
+}
+
 static void services(struct walk *w, const struct snapshot *snapshot)
 {
-    VEC(const struct snap_service *) all = { 0 };
-    const struct rcu_table_slots *slots = rcu_load(&snapshot->services.slots);
-    for (size_t i = 0; i <= slots->mask; i++) {
-        const struct rcu_table_entry *e = rcu_load(&slots->slot[i]);
-        const struct snap_service *s = (const struct snap_service *)e;
-        if (e && e != RCU_TABLE_DELETED && s->visible && !s->hidden_empty)
-            vec_push(&all, s);
-    }
-    if (all.n)
-        qsort(all.items, all.n, sizeof *all.items, by_name);
-    for (size_t i = 0; i < all.n && !w->stop; i++) {
-        w->s = all.items[i];
+    struct service_list l = { 0 };
+    snapshot_each_service(snapshot, add_service, &l);
+    if (l.items.n)
+        qsort(l.items.items, l.items.n, sizeof *l.items.items, by_name);
+    for (size_t i = 0; i < l.items.n && !w->stop; i++) {
+        w->s = l.items.items[i];
         service(w);
     }
-    vec_done(&all);
+    vec_done(&l.items);
 }
 
 /* ---- the zone ---- */

@@ -1,8 +1,9 @@
 /* `loadbalance [round_robin | weighted FILE] { reload D ; prefer CIDR... }`.
  *
- * round_robin: CNAMEs first, then other types in order, addresses and MX records shuffled anew for every
- * reply; addresses in the nets of `prefer` come before the others. weighted: only the first address is
- * chosen, by chance and the weights of FILE; it changes places with the one that stood there. */
+ * round_robin: CNAMEs first, then other types in order, addresses and MX records shuffled anew for
+ * every reply; addresses in the nets of `prefer` come before the others. weighted: only the first
+ * address is chosen, by chance and the weights of FILE; it changes places with the one that stood
+ * there. */
 #include "dns/plugins/loadbalance.h"
 
 #include "base/rcu.h"
@@ -32,8 +33,8 @@ struct loadbalance {
 
 /* ---- round robin ---- */
 
-/* The records of an RRset of fixed-size rdata in a random order, in the query's memory: the snapshot's
- * own bytes are never changed. */
+/* The records of an RRset of fixed-size rdata in a random order, in the query's memory: the
+ * snapshot's own bytes are never changed. */
 static void shuffle_rdata(struct query *q, struct rrset *rr)
 {
     uint8_t *out = arena_memdup(&q->arena, rr->rdata, (size_t)rr->rdlen * rr->count);
@@ -247,7 +248,8 @@ static void swap_to_front(struct query *q, struct rrset *rr, uint32_t i)
     rr->rdata = out;
 }
 
-/* The chosen address becomes the first of its set, and its set the first of the section's addresses. */
+/* The chosen address becomes the first of its set, and its set the first of the section's
+ * addresses. */
 static void choose_in_section(struct query *q, const struct weights *w, struct rrset_list *l)
 {
     uint32_t sum = 0, first = l->n;
@@ -295,8 +297,8 @@ static bool is_unchanged(const struct loadbalance *lb, const struct stat *st)
            lb->inode == st->st_ino;
 }
 
-static int read_whole(const struct loadbalance *lb, int fd, size_t size, char **ret, size_t *ret_len,
-                      struct err *e)
+static int read_whole(const struct loadbalance *lb, int fd, size_t size, char **ret,
+                      size_t *ret_len, struct err *e)
 {
     size_t len = 0;
     ssize_t n = 1;

@@ -1,5 +1,5 @@
-/* The weights of `loadbalance weighted`: which address of a name is to be the first how often. A table is
- * never changed: a new file makes a new one. Private to the plugin. */
+/* The weights of `loadbalance weighted`: which address of a name is to be the first how often. A
+ * table is never changed: a new file makes a new one. Private to the plugin. */
 #pragma once
 
 #include "base/err.h"
@@ -16,8 +16,8 @@ struct weights;
 /* The addresses of one name. */
 struct weight_list;
 
-/* Lines: a name; below it "ADDRESS WEIGHT" for its addresses; empty ones and those that start with '#' are
- * passed over. path: for errors. */
+/* Lines: a name; below it "ADDRESS WEIGHT" for its addresses; empty ones and those that start with
+ * '#' are passed over. path: for errors. */
 int weights_parse(const char *text, size_t len, const char *path, struct weights **ret,
                   struct err *e);
 void weights_free(void *weights); /* NULL is fine */

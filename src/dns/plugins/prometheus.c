@@ -2,17 +2,18 @@
  * serves /metrics. One difference on purpose: the label `plugin` names the plugin that answered. */
 #include "dns/plugins/prometheus.h"
 
-#include "dns/chain.h"
+#include "dns/plugin.h"
 #include "net/http.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-#define TYPES  21 /* labels of `type`, "other" last */
-#define RCODES 24 /* rcodes that are told apart; the rest counts as the last */
+#define TYPES   21 /* labels of `type`, "other" last */
+#define RCODES  24 /* rcodes that are told apart; the rest counts as the last */
 #define PLUGINS 64
 
-/* Series of one route. Those with many labels are registered when they first occur: 0 until then. */
+/* Series of one route. Those with many labels are registered when they first occur: 0 until then.
+ */
 struct route_metrics {
     struct histogram duration, request_size[TRANSPORT_COUNT], response_size[TRANSPORT_COUNT];
     metric do_requests;
@@ -30,7 +31,7 @@ struct prometheus {
 };
 
 static const char *const type_names[TYPES] = {
-    "A",   "AAAA", "CNAME", "DNSKEY", "DS",  "MX",    "NSEC3", "NSEC", "NS",   "PTR", "RRSIG",
+    "A",   "AAAA", "CNAME", "DNSKEY", "DS",   "MX",   "NSEC3", "NSEC", "NS",    "PTR",   "RRSIG",
     "SOA", "SRV",  "TXT",   "HTTPS",  "SVCB", "IXFR", "AXFR",  "ANY",  "HINFO", "other",
 };
 static uint8_t type_index[260]; /* by record type; filled once */
@@ -96,8 +97,8 @@ static metric new_response(const struct query *q, _Atomic metric *slot, uint16_t
     metric_label(&labels, "server", q->route->server);
     metric_label(&labels, "view", "");
     metric_label(&labels, "zone", q->route->zone);
-    metric m = first_sight(slot, "coredns_dns_responses_total",
-                           "Counter of response status codes.", labels.p);
+    metric m = first_sight(slot, "coredns_dns_responses_total", "Counter of response status codes.",
+                           labels.p);
     strbuf_done(&labels);
     return m;
 }
@@ -151,9 +152,9 @@ static struct route_metrics *route_metrics_new(const struct route *route)
                                     "Counter of DNS requests with DO bit set per zone.", labels.p);
     for (int t = 0; t < TRANSPORT_COUNT; t++) {
         route_labels(&labels, route, "proto", proto_names[t]);
-        r->request_size[t] = metric_histogram("coredns_dns_request_size_bytes",
-                                              "Size of the requests (in bytes).", labels.p,
-                                              size_bounds, ARRAY_SIZE(size_bounds), 1);
+        r->request_size[t] =
+            metric_histogram("coredns_dns_request_size_bytes", "Size of the requests (in bytes).",
+                             labels.p, size_bounds, ARRAY_SIZE(size_bounds), 1);
         r->response_size[t] = metric_histogram("coredns_dns_response_size_bytes",
                                                "Size of the returned responses (in bytes).",
                                                labels.p, size_bounds, ARRAY_SIZE(size_bounds), 1);
@@ -168,27 +169,12 @@ static double one(void *ctx)
     return 1;
 }
 
-/* Has the plugin to do with queries? Those that only set up listeners and pages have not. */
-static bool is_in_chain(const struct chain *c, const char *name)
-{
-    for (uint16_t i = 0; i < c->n_in; i++)
-        if (strcmp(c->in[i].plugin->name, name) == 0)
-            return true;
-    for (uint16_t i = 0; i < c->n_out; i++)
-        if (strcmp(c->out[i].plugin->name, name) == 0)
-            return true;
-    for (uint16_t i = 0; i < c->n_after; i++)
-        if (strcmp(c->after[i].plugin->name, name) == 0)
-            return true;
-    return false;
-}
-
 static void register_plugins(struct prometheus *p, const struct route *r)
 {
     struct strbuf labels = { 0 };
     for (size_t i = 0; i < r->chain_block->n_directives; i++) {
         const char *name = r->chain_block->directives[i].name;
-        if (!is_in_chain(r->chain, name))
+        if (!route_has_plugin(r, name))
             continue;
         route_labels(&labels, r, "name", name);
         metric_gauge("coredns_plugin_enabled",
@@ -218,7 +204,8 @@ static void register_process(void)
         return;
     done = true;
     metric_gauge("coredns_build_info", "A metric with a constant '1' value.",
-                 "goversion=\"\",revision=\"\",version=\"signpost-" SIGNPOST_VERSION "\"", one, NULL);
+                 "goversion=\"\",revision=\"\",version=\"signpost-" SIGNPOST_VERSION "\"", one,
+                 NULL);
     (void)metric_counter("coredns_panics_total", "A metric that counts the number of panics.", "");
     prometheus_process_metrics();
 }
@@ -251,11 +238,13 @@ static void prometheus_stop(void *conf)
 static int refuse_option(struct dispenser *d, struct err *e)
 {
     if (strcmp(dispenser_val(d), "runtime_metrics") == 0)
-        return dispenser_err(d, e, "option 'runtime_metrics' is about the Go runtime, which is not "
-                                   "here; take the line out (process_* metrics are always there)");
+        return dispenser_err(d, e,
+                             "option 'runtime_metrics' is about the Go runtime, which is not "
+                             "here; take the line out (process_* metrics are always there)");
     if (strcmp(dispenser_val(d), "tls") == 0)
-        return dispenser_err(d, e, "option 'tls' is not supported: metrics are served without "
-                                   "encryption only; take the line out");
+        return dispenser_err(d, e,
+                             "option 'tls' is not supported: metrics are served without "
+                             "encryption only; take the line out");
     return dispenser_unknown(d, e);
 }
 

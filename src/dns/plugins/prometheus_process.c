@@ -77,7 +77,8 @@ static double seconds_of(clockid_t clock)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* The kernel tells the start in ticks since boot (field 22, behind the name, which may hold anything). */
+/* The kernel tells the start in ticks since boot (field 22, behind the name, which may hold
+ * anything). */
 static double started_after_boot(void)
 {
     char text[1024];

@@ -1,5 +1,5 @@
-/* `rewrite [continue|stop] FIELD [TYPE] FROM TO ...`: the way in, and what is done to the reply. Reading
- * of rules: rewrite_setup.c. */
+/* `rewrite [continue|stop] FIELD [TYPE] FROM TO ...`: the way in, and what is done to the reply.
+ * Reading of rules: rewrite_setup.c. */
 #include "dns/plugins/rewrite.h"
 
 #include <string.h>
@@ -161,7 +161,8 @@ static enum step cname_done(struct query *q, void *conf, void *data)
     return run_back(q);
 }
 
-/* The alias gets the new target, and what the answer says about the old one makes way for a look-up. */
+/* The alias gets the new target, and what the answer says about the old one makes way for a
+ * look-up. */
 static enum step back_cname(struct query *q, const struct rewrite_rule *r)
 {
     struct rrset_list *answer = &q->reply.section[SECTION_ANSWER];

@@ -1,5 +1,5 @@
-/* `rewrite edns0`: options that are added to the query, changed or taken out. Without `revert` the client
- * sees them in the reply, too, as in the reference. */
+/* `rewrite edns0`: options that are added to the query, changed or taken out. Without `revert` the
+ * client sees them in the reply, too, as in the reference. */
 #include "dns/plugins/rewrite.h"
 
 #include "dns/plugins/metadata.h"
@@ -131,8 +131,8 @@ bool option_rule_apply(struct query *q, const struct option_rule *r)
     uint16_t len = make_value(q, r, out, &data), n;
     if (r->value == VALUE_META && len == 0)
         return false;
-    const uint8_t *options = options_edit(&q->arena, &q->msg.edns, r->code, r->action, data, len,
-                                          &n);
+    const uint8_t *options =
+        options_edit(&q->arena, &q->msg.edns, r->code, r->action, data, len, &n);
     if (!options)
         return false;
     query_change(q);
@@ -180,9 +180,12 @@ static int read_code(struct option_rule *r, const char *word, struct err *e)
 static int read_variable(struct setup *s, struct option_rule *r, const char *word, struct err *e)
 {
     static const char *const names[] = {
-        [VALUE_QNAME] = "{qname}",         [VALUE_QTYPE] = "{qtype}",
-        [VALUE_CLIENT_IP] = "{client_ip}", [VALUE_CLIENT_PORT] = "{client_port}",
-        [VALUE_PROTOCOL] = "{protocol}",   [VALUE_SERVER_IP] = "{server_ip}",
+        [VALUE_QNAME] = "{qname}",
+        [VALUE_QTYPE] = "{qtype}",
+        [VALUE_CLIENT_IP] = "{client_ip}",
+        [VALUE_CLIENT_PORT] = "{client_port}",
+        [VALUE_PROTOCOL] = "{protocol}",
+        [VALUE_SERVER_IP] = "{server_ip}",
         [VALUE_SERVER_PORT] = "{server_port}",
     };
     for (size_t i = VALUE_QNAME; i < ARRAY_SIZE(names); i++)

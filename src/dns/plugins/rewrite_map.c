@@ -89,8 +89,7 @@ static bool is_suffix(const char *text, const char *suffix, size_t *ret_rest)
 /* "a.b." lies below "b.", "ab." does not. */
 static bool is_below(const char *text, const char *name, size_t *ret_rest)
 {
-    return is_suffix(text, name, ret_rest) &&
-           (*ret_rest == 0 || text[*ret_rest - 1] == '.');
+    return is_suffix(text, name, ret_rest) && (*ret_rest == 0 || text[*ret_rest - 1] == '.');
 }
 
 /* *ret_rest: what stays of the text in front of a suffix. */

@@ -14,7 +14,8 @@ struct words {
 
 /* ---- names and how they match ---- */
 
-/* Lower case with a final dot, whatever kind of match: "foo" as a prefix is "foo." in the reference. */
+/* Lower case with a final dot, whatever kind of match: "foo" as a prefix is "foo." in the
+ * reference. */
 static const char *normal_name(struct setup *s, const char *word)
 {
     size_t n = strlen(word);
@@ -87,8 +88,8 @@ static int read_answer_map(struct setup *s, struct rewrite_rule *r, bool owners,
     return read_map(s, &a->map, words[0], words[1], e);
 }
 
-/* Suffixes are swapped back as such, wherever they stand; else the name that was asked for is known when
- * the rule applies. */
+/* Suffixes are swapped back as such, wherever they stand; else the name that was asked for is known
+ * when the rule applies. */
 static void set_automatic(struct rewrite_rule *r)
 {
     if (r->map.kind != MAP_SUFFIX) {
@@ -140,8 +141,10 @@ static int read_name(struct setup *s, struct rewrite_rule *r, struct words *w, s
         return err_set(e, ERR_INVALID, "too few arguments for a name rule");
     if (w->n > 2) {
         if (!map_kind(w->items[0], &r->map.kind))
-            return err_set(e, ERR_INVALID, "name rules are exact, prefix, suffix, substring or "
-                                           "regex, and not \"%s\"", w->items[0]);
+            return err_set(e, ERR_INVALID,
+                           "name rules are exact, prefix, suffix, substring or "
+                           "regex, and not \"%s\"",
+                           w->items[0]);
         w->items++;
         w->n--;
     }
@@ -249,8 +252,9 @@ static int read_field(struct setup *s, struct rewrite_rule *r, struct words *w, 
 int rewrite_rule_read(struct setup *s, struct rewrite_rule *r, const char **args, size_t n,
                       struct err *e)
 {
-    static const char *const fields[] = { "name", "type", "class", "edns0",
-                                          "ttl",  "cname", "rcode" };
+    static const char *const fields[] = {
+        "name", "type", "class", "edns0", "ttl", "cname", "rcode"
+    };
     struct words w = { args, n, NULL };
     r->go_on = n && strcasecmp(args[0], "continue") == 0;
     if (r->go_on || (n && strcasecmp(args[0], "stop") == 0)) {

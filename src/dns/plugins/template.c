@@ -1,13 +1,14 @@
-/* `template CLASS TYPE [ZONES...] { match REGEX... ; answer|additional|authority TEXT... ; rcode R ;
- * ederror CODE [TEXT] ; fallthrough [ZONES] }`: records made from patterns. The first template of the
- * block that fits answers. */
+/* `template CLASS TYPE [ZONES...] { match REGEX... ; answer|additional|authority TEXT... ; rcode R
+ * ; ederror CODE [TEXT] ; fallthrough [ZONES] }`: records made from patterns. The first template of
+ * the block that fits answers. */
 #include "dns/plugins/template.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-#define TYPES    258  /* counters of a template and route: types below 257, and all others */
-#define OPT_SIZE 4096 /* of an OPT that carries an error where the client sent none, as in the reference */
+#define TYPES 258 /* counters of a template and route: types below 257, and all others */
+#define OPT_SIZE                                                                                   \
+    4096 /* of an OPT that carries an error where the client sent none, as in the reference */
 
 struct texts {
     struct template_text *items;
@@ -18,7 +19,8 @@ struct failures {
     _Atomic metric text, rr;
 };
 
-struct template {
+struct template
+{
     uint16_t class, type; /* ANY: all */
     struct zone_set *zones;
     const char **zone_texts;
@@ -80,37 +82,28 @@ static void metrics_stop(void *conf)
     }
 }
 
-static void label_text(struct strbuf *b, const char *name, const char *value)
-{
-    strbuf_printf(b, "%s%s=\"", b->len ? "," : "", name);
-    for (; *value; value++)
-        strbuf_printf(b, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
-    strbuf_putc(b, '"');
-}
-
 /* text NULL: the labels of matches. */
 static void make_labels(const struct run *r, uint16_t type, const char *section, const char *text,
                         struct strbuf *b)
 {
     char buf[16];
     const struct query *q = r->d.q;
-    label_text(b, "class", rr_class_text(q->msg.q.class, buf));
+    metric_label(b, "class", rr_class_text(q->msg.q.class, buf));
     if (text)
-        label_text(b, "section", section);
-    label_text(b, "server", q->route->server);
+        metric_label(b, "section", section);
+    metric_label(b, "server", q->route->server);
     if (text)
-        label_text(b, "template", text);
-    label_text(b, "type", type < TYPES - 1 ? rr_type_text(type, buf) : "other");
-    label_text(b, "view", "");
-    label_text(b, "zone", r->d.zone);
+        metric_label(b, "template", text);
+    metric_label(b, "type", type < TYPES - 1 ? rr_type_text(type, buf) : "other");
+    metric_label(b, "view", "");
+    metric_label(b, "zone", r->d.zone);
 }
 
 static void count_match(const struct run *r)
 {
     const struct query *q = r->d.q;
     size_t zones = zone_set_count(r->t->zones), type = MIN(q->msg.q.type, (uint16_t)(TYPES - 1));
-    _Atomic metric *slot =
-        &r->t->matches[(q->route->id * zones + (size_t)r->zone) * TYPES + type];
+    _Atomic metric *slot = &r->t->matches[(q->route->id * zones + (size_t)r->zone) * TYPES + type];
     metric m = atomic_load_explicit(slot, memory_order_acquire);
     if (!m) {
         struct strbuf labels = { 0 };
@@ -136,11 +129,9 @@ static void count_failure(const struct run *r, enum section s, size_t i, bool rr
     if (!m) {
         struct strbuf labels = { 0 };
         make_labels(r, t->type, sections[s], t->section[s].items[i].source, &labels);
-        m = metric_counter(rr ? "coredns_template_rr_failures_total"
-                              : "coredns_template_template_failures_total",
-                           rr ? "Counter of mis-templated RRs."
-                              : "Counter of go template failures.",
-                           labels.p);
+        m = metric_counter(
+            rr ? "coredns_template_rr_failures_total" : "coredns_template_template_failures_total",
+            rr ? "Counter of mis-templated RRs." : "Counter of go template failures.", labels.p);
         strbuf_done(&labels);
         atomic_store_explicit(slot, m, memory_order_release);
     }
@@ -255,8 +246,8 @@ static bool find_match(const struct template *t, const char *name, struct templa
         if (!regex_match(t->regexes[i], name, strlen(name), &d->match))
             continue;
         d->re = t->regexes[i];
-        d->match.places = arena_memdup(&d->q->arena, d->match.places,
-                                       2 * d->match.n * sizeof *d->match.places);
+        d->match.places =
+            arena_memdup(&d->q->arena, d->match.places, 2 * d->match.n * sizeof *d->match.places);
         return true;
     }
     return false;

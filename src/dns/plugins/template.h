@@ -58,7 +58,8 @@ struct template_text {
 };
 
 /* Compiles a text; what is left out of Go's templates is refused by name. */
-int template_text_read(struct arena *a, const char *source, struct template_text *ret, struct err *e);
+int template_text_read(struct arena *a, const char *source, struct template_text *ret,
+                       struct err *e);
 
 /* What the actions may speak of. */
 struct template_data {

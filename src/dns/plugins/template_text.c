@@ -7,7 +7,7 @@
 #define PIECES_MAX 256
 
 struct open_if {
-    size_t unless;      /* the piece that jumps when the condition is false; SIZE_MAX: passed */
+    size_t unless; /* the piece that jumps when the condition is false; SIZE_MAX: passed */
     size_t jumps[PIECES_MAX / 4], n_jumps; /* to the end, from each branch */
 };
 
@@ -94,10 +94,14 @@ static int read_field(struct reader *r, const struct expr **ret)
         const char *name;
         enum expr_kind kind;
     } fields[] = {
-        { ".Name", EXPR_NAME },     { ".Zone", EXPR_ZONE },
-        { ".Type", EXPR_TYPE },     { ".Class", EXPR_CLASS },
-        { ".Remote", EXPR_REMOTE }, { ".Message.Id", EXPR_ID },
-        { ".Question.Name", EXPR_QNAME }, { ".Question.Qtype", EXPR_QTYPE },
+        { ".Name", EXPR_NAME },
+        { ".Zone", EXPR_ZONE },
+        { ".Type", EXPR_TYPE },
+        { ".Class", EXPR_CLASS },
+        { ".Remote", EXPR_REMOTE },
+        { ".Message.Id", EXPR_ID },
+        { ".Question.Name", EXPR_QNAME },
+        { ".Question.Qtype", EXPR_QTYPE },
         { ".Question.Qclass", EXPR_QCLASS },
     };
     const char *word = take_word(r);
@@ -321,7 +325,8 @@ static int read_text(struct reader *r, const char *end)
                                         .text = arena_strndup(r->a, from, (size_t)(to - from)) });
 }
 
-int template_text_read(struct arena *a, const char *source, struct template_text *ret, struct err *e)
+int template_text_read(struct arena *a, const char *source, struct template_text *ret,
+                       struct err *e)
 {
     struct reader r = { .a = a, .p = source, .e = e };
     int code = 0;

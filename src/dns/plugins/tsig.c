@@ -1,5 +1,5 @@
-/* `tsig [ZONES...] { secret NAME KEY ; secrets FILE ; require TYPE... ; require_opcode OPCODE... }`: checks
- * the signatures of queries and signs their replies (RFC 8945). */
+/* `tsig [ZONES...] { secret NAME KEY ; secrets FILE ; require TYPE... ; require_opcode OPCODE...
+ * }`: checks the signatures of queries and signs their replies (RFC 8945). */
 #include "dns/plugins/tsig.h"
 
 #include "dns/plugin.h"
@@ -40,8 +40,12 @@ static size_t sign(struct query *q, void *conf, uint8_t *out, size_t len)
     r->original_id = q->msg.id;
     if (!s->key)
         return tsig_append(out, len, r);
-    struct tsig_input in = { .before = s->mac, .before_len = r->mac_len, .msg = out,
-                             .msg_len = len, .record = r, .timers_only = s->later };
+    struct tsig_input in = { .before = s->mac,
+                             .before_len = r->mac_len,
+                             .msg = out,
+                             .msg_len = len,
+                             .record = r,
+                             .timers_only = s->later };
     if (!tsig_mac(s->algorithm, s->key, &in, &q->arena, s->mac))
         return len; /* an unsigned reply is one that the client does not believe */
     r->mac = s->mac;
@@ -204,7 +208,7 @@ static int read_types(struct tsig *t, struct dispenser *d, struct err *e)
 
 static int read_opcodes(struct tsig *t, struct dispenser *d, struct err *e)
 {
-    static const char *const names[] = { [OPCODE_QUERY] = "QUERY", [OPCODE_IQUERY] = "IQUERY",
+    static const char *const names[] = { [OPCODE_QUERY] = "QUERY",   [OPCODE_IQUERY] = "IQUERY",
                                          [OPCODE_STATUS] = "STATUS", [3] = "",
                                          [OPCODE_NOTIFY] = "NOTIFY", [OPCODE_UPDATE] = "UPDATE" };
     unsigned words = 0;
@@ -246,12 +250,13 @@ static int tsig_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct tsig *t = arena_zalloc(setup_arena(s), sizeof *t);
     struct zone_list zones = { 0 };
+    struct err why;
     int ret = 0;
     setup_stop(s, tsig_stop, t);
     dispenser_next_directive(d);
     while (dispenser_next_arg(d))
-        if (zone_expand(dispenser_val(d), setup_arena(s), &zones, e) < 0)
-            return dispenser_err(d, e, "%s", e->text);
+        if (zone_expand(dispenser_val(d), setup_arena(s), &zones, &why) < 0)
+            return dispenser_err(d, e, "%s", why.text);
     if (!zones.n)
         zones = setup_zones(s);
     t->zones = zone_set_new(setup_arena(s), &zones);

@@ -1,4 +1,5 @@
-/* Transaction signatures (RFC 8945): keys, the TSIG record of a message and its MAC. Private to the plugin. */
+/* Transaction signatures (RFC 8945): keys, the TSIG record of a message and its MAC. Private to the
+ * plugin. */
 #pragma once
 
 #include "base/err.h"
@@ -23,8 +24,8 @@ struct tsig_keys {
 void tsig_keys_done(struct tsig_keys *k);
 /* secret: base64. */
 int tsig_keys_add(struct tsig_keys *k, const char *name, const char *secret, struct err *e);
-/* Statements `key "NAME" { [algorithm NAME;] secret "BASE64"; };` as other servers have them. An algorithm is
- * checked for being one that is known; a key serves all of them. */
+/* Statements `key "NAME" { [algorithm NAME;] secret "BASE64"; };` as other servers have them. An
+ * algorithm is checked for being one that is known; a key serves all of them. */
 int tsig_keys_parse(struct tsig_keys *k, const char *text, size_t len, const char *file,
                     struct err *e);
 
@@ -41,8 +42,8 @@ struct tsig_record {
     uint16_t mac_len, other_len;
 };
 
-/* Finds the record in a query that msg_parse_query() has taken. Returns 1, 0 when there is none, or ERR_PARSE
- * when there are two, or records behind it. */
+/* Finds the record in a query that msg_parse_query() has taken. Returns 1, 0 when there is none, or
+ * ERR_PARSE when there are two, or records behind it. */
 int tsig_find(const uint8_t *msg, size_t len, struct tsig_record *ret);
 
 /* NULL: not one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512. */

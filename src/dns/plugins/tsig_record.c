@@ -14,8 +14,8 @@ struct tsig_algorithm {
 };
 
 static const struct tsig_algorithm algorithms[] = {
-    { "\011hmac-sha1", EVP_sha1, 20 },      { "\013hmac-sha224", EVP_sha224, 28 },
-    { "\013hmac-sha256", EVP_sha256, 32 },  { "\013hmac-sha384", EVP_sha384, 48 },
+    { "\011hmac-sha1", EVP_sha1, 20 },     { "\013hmac-sha224", EVP_sha224, 28 },
+    { "\013hmac-sha256", EVP_sha256, 32 }, { "\013hmac-sha384", EVP_sha384, 48 },
     { "\013hmac-sha512", EVP_sha512, 64 },
 };
 

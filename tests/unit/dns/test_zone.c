@@ -194,8 +194,8 @@ static void test_refused(void **state)
     refused(HEAD "$INCLUDE /nonexistent/file\n", "zone.db:4: $INCLUDE: open /nonexistent/file");
     refused(HEAD "$ORIGIN a b\n", "\"b\" is one word too many");
     refused(" A 192.0.2.1\n", "the first record has no owner name");
-    refused(HEAD "a NS \\# 1 05\n", "these bytes are no NS record");
-    refused("@ 60 SOA \\# 4 00000000\n", "these bytes are no SOA record");
+    refused(HEAD "a NS \\# 1 05\n", "zone.db:4: rdata of NS: these bytes");
+    refused("@ 60 SOA \\# 4 00000000\n", "zone.db:1: rdata of SOA: these bytes");
     refused(HEAD "a..b A 192.0.2.1\n", "is not a domain name");
     refused(HEAD "a TXT x\\\n", "ends in a backslash");
 }
