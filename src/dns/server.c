@@ -8,8 +8,9 @@
 #include <sched.h>
 #include <string.h>
 
-#define RETIRE_LOOK_MS 100 /* how often it is looked whether an old configuration is still in use  \
-                            */
+#define RETIRE_LOOK_MS                                                                             \
+    100 /* how often it is looked whether an old configuration is still in use                     \
+         */
 
 static unsigned usable_cores(void)
 {
@@ -144,10 +145,19 @@ static void run_worker_stops(struct worker *w, void *arg)
         stop->fn(w, stop->conf);
 }
 
+static void nothing(struct worker *w, void *arg)
+{
+    (void)w, (void)arg;
+}
+
 static void end_config(struct dns_server *s, struct dns_config *c)
 {
-    for (unsigned i = 0; i < s->n_workers; i++)
+    for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, run_worker_stops, c);
+        /* Handles that were closed just now live in the configuration's memory; libuv lets go of
+         * them before it hears of another call. */
+        worker_call_wait(&s->workers[i].worker, nothing, NULL);
+    }
     dns_config_free(c);
 }
 

@@ -1,5 +1,5 @@
-/* The addresses under which Services are known outside the cluster: spec.externalIPs and what a load
- * balancer was given. Few Services have any, so they live in tables of their own. */
+/* The addresses under which Services are known outside the cluster: spec.externalIPs and what a
+ * load balancer was given. Few Services have any, so they live in tables of their own. */
 #include "dns/snapshot_build.h"
 
 #include "base/hash.h"
@@ -153,8 +153,9 @@ static void set_owner(struct snapshot *s, const struct ip *ip, const uint8_t *ke
     struct rcu_table_entry *old;
     if (n) {
         struct snap_address *a = xcalloc(1, sizeof *a + bytes);
-        *a = (struct snap_address){ .entry.hash = hash, .ip = *ip, .n_owners = n,
-                                    .bytes = (uint16_t)bytes };
+        *a = (struct snap_address){
+            .entry.hash = hash, .ip = *ip, .n_owners = n, .bytes = (uint16_t)bytes
+        };
         memcpy(a->owners, owners, bytes);
         old = rcu_table_put(&s->external_addresses, &a->entry, ip, sizeof *ip);
     } else {

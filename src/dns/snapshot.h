@@ -130,7 +130,8 @@ const struct snap_external *snapshot_external(const struct snapshot *s, const ui
                                               size_t len);
 /* Whose external address is that? The owners' names are keys: "service namespace". */
 const struct snap_address *snapshot_external_address(const struct snapshot *s, const struct ip *ip);
-/* Every Service that is visible, in arbitrary order. Control thread, or a worker within one batch. */
+/* Every Service that is visible, in arbitrary order. Control thread, or a worker within one batch.
+ */
 void snapshot_each_service(const struct snapshot *s,
                            void (*fn)(void *ctx, const struct snap_service *service), void *ctx);
 bool snapshot_synced(const struct snapshot *s);

@@ -88,28 +88,37 @@ static void add_addresses(const struct lookup *l, const uint8_t *target)
     add(l, SECTION_ADDITIONAL, n, RR_AAAA);
 }
 
-/* Addresses of the names that records of the type point to; skip: bytes of rdata before the name.
- */
-static void add_targets(const struct lookup *l, const struct zone_node *n, uint16_t type,
-                        size_t skip)
+/* Bytes of rdata before the name whose addresses belong to the additional section; -1: none. */
+static int target_at(uint16_t type)
 {
-    const struct zone_rrs *end = n->sets + n->n;
-    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type;
-         r++) {
-        const uint8_t *p = r->rr.rdata;
-        for (uint16_t i = 0; i < r->rr.count; i++, p += 2 + get_u16(p))
-            add_addresses(l, p + 2 + skip);
+    switch (type) {
+    case RR_NS:
+        return 0;
+    case RR_MX:
+    case RR_SVCB:
+    case RR_HTTPS:
+        return 2;
+    case RR_SRV:
+        return 6;
+    default:
+        return -1;
     }
+}
+
+static void add_targets(const struct lookup *l, const struct rrset *rr)
+{
+    const uint8_t *p = rr->rdata;
+    int skip = target_at(rr->type);
+    for (uint16_t i = 0; skip >= 0 && i < rr->count; i++, p += 2 + get_u16(p))
+        add_addresses(l, p + 2 + skip);
 }
 
 static void add_additional(const struct lookup *l, const struct zone_node *n, uint16_t type)
 {
-    if (type == RR_NS)
-        add_targets(l, n, type, 0);
-    else if (type == RR_MX)
-        add_targets(l, n, type, 2);
-    else if (type == RR_SRV)
-        add_targets(l, n, type, 6);
+    const struct zone_rrs *end = n->sets + n->n;
+    for (const struct zone_rrs *r = zone_node_rrs(n, type, 0); r && r < end && r->rr.type == type;
+         r++)
+        add_targets(l, &r->rr);
 }
 
 static const uint8_t *first_name(const struct zone_node *n, uint16_t type)
@@ -135,7 +144,7 @@ static enum zone_outcome referral(const struct lookup *l, const struct zone_node
         add(l, SECTION_AUTHORITY, cut, RR_DS);
     else
         add_nsec(l, cut); /* it proves that there is no DS: RFC 4035 section 3.1.4.1 */
-    add_targets(l, cut, RR_NS, 0);
+    add_additional(l, cut, RR_NS);
     return ZONE_DONE;
 }
 
@@ -173,13 +182,24 @@ static enum zone_outcome no_name(const struct lookup *l)
 
 /* ---- aliases ---- */
 
+/* Names below a zone cut are not ours to tell, even when the zone holds them as glue. */
+static bool is_below_cut(const struct zone_data *z, const struct zone_node *n)
+{
+    for (const uint8_t *p = n->wire; n && n != z->apex; p += 1 + p[0]) {
+        n = zone_find(z, p, name_wire_len(p));
+        if (n && n != z->apex && zone_node_rrs(n, RR_NS, 0))
+            return true;
+    }
+    return false;
+}
+
 /* Follows CNAMEs from `target` on; the one that led there is in the answer. */
 static enum zone_outcome follow(const struct lookup *l, const uint8_t *target,
                                 const uint8_t **ret_target)
 {
     for (int hops = 0;; hops++) {
         const struct zone_node *n = find_any_case(l->z, target);
-        if (!n) {
+        if (!n || is_below_cut(l->z, n)) {
             *ret_target = target;
             return ZONE_LOOKUP;
         }
@@ -188,6 +208,8 @@ static enum zone_outcome follow(const struct lookup *l, const uint8_t *target,
             if (!next)
                 add(l, SECTION_ANSWER, n, l->type);
             add_apex_ns(l);
+            if (!next)
+                add_additional(l, n, l->type);
             return ZONE_DONE;
         }
         add(l, SECTION_ANSWER, n, RR_CNAME);
@@ -384,12 +406,18 @@ enum step zone_answer_looked_up(struct query *q, const struct zone_data *z, cons
         q->reply.tc = true;
     if (sub->reply.rcode == RCODE_NXDOMAIN)
         q->reply.rcode = RCODE_NXDOMAIN;
-    if (is_referral(sub))
+    if (is_referral(sub)) {
         copy_section(q, sub, SECTION_AUTHORITY);
-    else if (sub->reply.rcode == RCODE_NXDOMAIN || (sub->reply.rcode == RCODE_NOERROR && !any))
+        copy_section(q, sub, SECTION_ADDITIONAL);
+        return STEP_DONE;
+    }
+    if (sub->reply.rcode == RCODE_NXDOMAIN || (sub->reply.rcode == RCODE_NOERROR && !any))
         add_soa(&l, SECTION_AUTHORITY);
     else
         add_apex_ns(&l);
-    copy_section(q, sub, SECTION_ADDITIONAL);
+    const struct rrset_list *answer = &q->reply.section[SECTION_ANSWER];
+    for (uint16_t i = 0; i < answer->n; i++)
+        if (answer->items[i].type == l.type)
+            add_targets(&l, &answer->items[i]);
     return STEP_DONE;
 }

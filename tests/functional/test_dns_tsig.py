@@ -252,8 +252,8 @@ def test_zone_transfer(signpost, tmp_path):
     with (tmp_path / "db").open("w") as zone:
         zone.write("@ 60 IN SOA ns.z. a.z. 1 2 3 4 5\n@ 60 IN NS ns.z.\n")
         zone.writelines("n%d 60 IN TXT %s\n" % (i, "x" * 200) for i in range(2000))
-    corefile = (".:@PORT@ {\n bind 127.0.0.1\n whoami\n}\nz.:@PORT@ {\n bind 127.0.0.1\n file @DIR@/db"
-                "\n transfer {\n to *\n }\n tsig {\n secret k.test %s\n require AXFR\n }\n}\n")
+    corefile = ("z.:@PORT@ {\n bind 127.0.0.1\n file @DIR@/db\n transfer {\n to *\n }\n"
+                " tsig {\n secret k.test %s\n require AXFR\n }\n}\n")
     with Server(signpost, tmp_path, corefile % SECRET) as s:
         messages = dns.query.xfr("127.0.0.1", "z.", port=s.port, keyring=KEYS, keyname="k.test.",
                                  keyalgorithm=dns.tsig.HMAC_SHA256, relativize=False, lifetime=10)
@@ -263,9 +263,11 @@ def test_zone_transfer(signpost, tmp_path):
 
 
 @pytest.mark.parametrize("options, words", [
-    ("secret a", "after 'a'"), ("secret a. !", "is not base64"), ("secret a..b AAAA", "not a domain"),
+    ("secret a", "after 'a'"), ("secret a. !", "is not base64"),
+    ("secret a..b AAAA", "not a domain"),
     ("secret a AAAA x", "after 'x'"), ("secret a AAAA\n secret A. AAAA", "key 'A.' redefined"),
-    ("secret a " + 1400 * "A", "is not base64 of 1 to 1024 bytes"), ('secret a ""', "is not base64"),
+    ("secret a " + 1400 * "A", "is not base64 of 1 to 1024 bytes"),
+    ('secret a ""', "is not base64"),
     ("secrets nosuch", "secrets nosuch: cannot be opened"), ("secrets bad", "bad:2: expected ';'"),
     ("secrets", "after 'secrets'"), ("require", "after 'require'"),
     ("require nosuch", "unknown query type 'nosuch'"), ("require_opcode nosuch", "unknown opcode"),
@@ -282,7 +284,8 @@ def test_options_that_are_refused(signpost, tmp_path, options, words):
 @pytest.mark.parametrize("text, words", [
     ("zone a {};", "expected 'key' and not 'zone'"), ("key", "expected '{' and not ''"),
     ("key a { secret", "expected ';'"), ("key a { algorithm md5; };", "algorithm 'md5'"),
-    ("key a { };", "is not base64"), ("key a { secret AAAA; }; key a { secret AAAA; };", "redefined"),
+    ("key a { };", "is not base64"),
+    ("key a { secret AAAA; }; key a { secret AAAA; };", "redefined"),
     ("key a { secret \"AAAA; };", "expected ';'"), ("/* key", None), ("", None), ("#", None),
     ("key a { nosuch; };", "expected 'secret', 'algorithm'"), ("key " + 5000 * "a", "expected '{'"),
 ])

@@ -1,9 +1,10 @@
-/* `autopath [ZONE...] RESOLV-CONF|@kubernetes`: a name below the client's first search element is looked up
- * with all of them at once, so that the client need not ask again (docs/plugins/autopath.md).
+/* `autopath [ZONE...] RESOLV-CONF|@kubernetes`: a name below the client's first search element is
+ * looked up with all of them at once, so that the client need not ask again
+ * (docs/plugins/autopath.md).
  *
- * With @kubernetes the client's own question shows which namespace it takes for its own; a pod of that
- * namespace with the client's address is all that has to be known. So pods that share an address, or
- * take one over, do not disturb each other, and no second table of pods is needed. */
+ * With @kubernetes the client's own question shows which namespace it takes for its own; a pod of
+ * that namespace with the client's address is all that has to be known. So pods that share an
+ * address, or take one over, do not disturb each other, and no second table of pods is needed. */
 #include "dns/plugins/autopath.h"
 
 #include <string.h>
@@ -44,9 +45,10 @@ static void add_alias(struct query *q, struct reply *to, const uint8_t *target, 
     uint8_t *rdata = arena_alloc(&q->arena, 2 + len);
     put_u16(rdata, (uint16_t)len);
     memcpy(rdata + 2, target, len);
-    rrset_list_add(&to->section[SECTION_ANSWER], &q->arena,
-                   (struct rrset){ .type = RR_CNAME, .class = CLASS_IN, .ttl = ttl, .count = 1,
-                                   .rdata = rdata });
+    rrset_list_add(
+        &to->section[SECTION_ANSWER], &q->arena,
+        (struct rrset){
+            .type = RR_CNAME, .class = CLASS_IN, .ttl = ttl, .count = 1, .rdata = rdata });
 }
 
 /* The sub-query's reply as one to q, in q's memory. */
@@ -163,8 +165,9 @@ static enum step autopath_in(struct query *q, void *conf)
     if (labels < 0)
         return STEP_NEXT;
     if (labels == 0)
-        return query_fail(q, RCODE_SERVFAIL, "plugin/autopath: nothing to search for: the name is "
-                                             "the search element itself");
+        return query_fail(q, RCODE_SERVFAIL,
+                          "plugin/autopath: nothing to search for: the name is "
+                          "the search element itself");
     struct walk *w = arena_zalloc(&q->arena, sizeof *w);
     w->a = a;
     w->base = q->msg.q.name.wire;
@@ -229,8 +232,8 @@ static int read_source(struct autopath *a, struct setup *s, const struct dispens
 {
     const char *path = source[0] == '@' ? AUTOPATH_OWN_FILE : setup_path(s, source);
     if (source[0] == '@' && strcmp(source, "@kubernetes") != 0)
-        return dispenser_err(d, e, "'%s' cannot be a source of search paths; use @kubernetes or a file",
-                             source);
+        return dispenser_err(
+            d, e, "'%s' cannot be a source of search paths; use @kubernetes or a file", source);
     a->pods = source[0] == '@';
     if (autopath_read_search(a, path, e) == 0)
         return 0;

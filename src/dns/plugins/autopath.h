@@ -11,12 +11,12 @@ struct autopath {
     struct zone_set *zones;
     const uint8_t *search[AUTOPATH_SEARCH_MAX]; /* plain wire, lower case */
     unsigned n_search;
-    bool pods;              /* @kubernetes: three elements of the client's namespace come first */
+    bool pods; /* @kubernetes: three elements of the client's namespace come first */
     struct offers *offers;
     const struct kubernetes *k; /* since the start; NULL: nothing to do */
     struct dns_config *config;
     struct arena *arena;
-    metric *found;          /* by route id */
+    metric *found; /* by route id */
 };
 
 /* Reads the search list of a resolv.conf (autopath_search.c). */

@@ -333,7 +333,7 @@ static int read_file_and_zones(struct hosts *h, struct setup *s, struct dispense
 {
     struct zone_list zones = { 0 };
     if (dispenser_next_arg(d)) {
-        h->path = arena_strdup(setup_arena(s), dispenser_val(d));
+        h->path = setup_path(s, dispenser_val(d));
         int code = check_file(h, d, e);
         if (code < 0)
             return code;

@@ -87,8 +87,7 @@ static bool find_service(struct external_query *e, int service)
     e->addresses = snapshot_external(s, key, len);
     if (e->addresses)
         return true;
-    return e->x->headless &&
-           (e->service->kind == SNAP_HEADLESS || e->place.kind == PLACE_ENDPOINT);
+    return e->x->headless && (e->service->kind == SNAP_HEADLESS || e->place.kind == PLACE_ENDPOINT);
 }
 
 static enum step no_such_name(struct external_query *e)

@@ -1,5 +1,5 @@
-/* The `k8s_external` plugin: Services under the names and addresses that they have outside the cluster.
- * Shared by its files only. */
+/* The `k8s_external` plugin: Services under the names and addresses that they have outside the
+ * cluster. Shared by its files only. */
 #pragma once
 
 #include "dns/plugins/kubernetes.h"
@@ -8,13 +8,13 @@
 
 struct external {
     struct zone_set *zones;
-    int primary;              /* where PTR names live: the first zone that is not a reverse one, or 0 */
-    uint8_t apex[64];         /* a wire label */
-    uint32_t ttl;             /* of addresses, PTR, NS and SOA; the rest has that of `kubernetes` */
+    int primary;      /* where PTR names live: the first zone that is not a reverse one, or 0 */
+    uint8_t apex[64]; /* a wire label */
+    uint32_t ttl;     /* of addresses, PTR, NS and SOA; the rest has that of `kubernetes` */
     bool headless;
     struct zone_set *fallthrough; /* NULL: none */
     struct offers *offers;
-    const struct kubernetes *k;   /* of the same block; since the start */
+    const struct kubernetes *k; /* of the same block; since the start */
 };
 
 /* One question. */

@@ -32,8 +32,13 @@ void external_soa(struct external_query *e, enum section s)
     wbuf_put(&w, zone, zone_len);
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         wbuf_u32(&w, numbers[i]);
-    query_add(e->q, s, (struct rrset){ .owner = zone, .type = RR_SOA, .class = CLASS_IN,
-                                       .ttl = e->x->ttl, .count = 1, .rdata = w.base });
+    query_add(e->q, s,
+              (struct rrset){ .owner = zone,
+                              .type = RR_SOA,
+                              .class = CLASS_IN,
+                              .ttl = e->x->ttl,
+                              .count = 1,
+                              .rdata = w.base });
 }
 
 /* A record whose data is one name. */
@@ -43,8 +48,9 @@ static void add_name(struct external_query *e, uint16_t type, uint32_t ttl, cons
     uint8_t *rdata = arena_alloc(&e->q->arena, 2 + len);
     put_u16(rdata, (uint16_t)len);
     memcpy(rdata + 2, target, len);
-    query_add(e->q, SECTION_ANSWER, (struct rrset){ .type = type, .class = CLASS_IN, .ttl = ttl,
-                                                    .count = 1, .rdata = rdata });
+    query_add(
+        e->q, SECTION_ANSWER,
+        (struct rrset){ .type = type, .class = CLASS_IN, .ttl = ttl, .count = 1, .rdata = rdata });
 }
 
 void external_ns(struct external_query *e)
@@ -78,8 +84,8 @@ static void add_external(struct external_query *e, enum section s, const uint8_t
         add_address_set(e->q, s, owner, e->x->ttl, 6, a->aaaa, a->n_aaaa);
 }
 
-/* The external addresses of the Services that have one of our own addresses as an endpoint. Returns whether
- * there are such Services. */
+/* The external addresses of the Services that have one of our own addresses as an endpoint. Returns
+ * whether there are such Services. */
 static bool own_services(struct external_query *e, enum section s, const uint8_t *owner,
                          uint8_t family, const struct ip *local)
 {
@@ -159,7 +165,8 @@ static enum step cname_done(struct query *q, void *conf, void *data)
     return STEP_DONE;
 }
 
-/* Host names only where there is no address: a CNAME stands alone at its name (RFC 1034 section 3.6.2). */
+/* Host names only where there is no address: a CNAME stands alone at its name (RFC 1034
+ * section 3.6.2). */
 static enum step service_addresses(struct external_query *e, uint8_t family)
 {
     const struct snap_external *a = e->addresses;
@@ -214,9 +221,12 @@ static void add_srv(struct external_query *e, const uint8_t *target, uint16_t we
     wbuf_u16(&w, port);
     wbuf_put(&w, target, len - 6);
     if (!has_srv(e, w.base, len))
-        query_add(e->q, SECTION_ANSWER, (struct rrset){ .type = RR_SRV, .class = CLASS_IN,
-                                                        .ttl = e->x->k->ttl, .count = 1,
-                                                        .rdata = w.base });
+        query_add(e->q, SECTION_ANSWER,
+                  (struct rrset){ .type = RR_SRV,
+                                  .class = CLASS_IN,
+                                  .ttl = e->x->k->ttl,
+                                  .count = 1,
+                                  .rdata = w.base });
 }
 
 static void add_srv_ports(struct external_query *e, const uint8_t *target, uint16_t weight)

@@ -1,5 +1,5 @@
-/* `multisocket [N]`: how many sockets share each of the block's addresses. Every worker has one of its own
- * anyhow; more than that help the kernel to spread few clients. */
+/* `multisocket [N]`: how many sockets share each of the block's addresses. Every worker has one of
+ * its own anyhow; more than that help the kernel to spread few clients. */
 #include "dns/plugin.h"
 
 #include "base/str.h"

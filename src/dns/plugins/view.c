@@ -1,4 +1,5 @@
-/* `view NAME { expr EXPRESSION }`: the block is only for queries for which all expressions are true. */
+/* `view NAME { expr EXPRESSION }`: the block is only for queries for which all expressions are
+ * true. */
 #include "dns/plugins/view.h"
 
 #include <string.h>
@@ -28,8 +29,10 @@ static void keep_regex(void *ctx, struct regex *re)
 
 static int read_expression(struct view *v, struct dispenser *d, struct err *e)
 {
-    struct view_compiler c = { .arena = setup_arena(v->setup), .metadata = metadata_of(v->setup),
-                               .keep = keep_regex, .ctx = v };
+    struct view_compiler c = { .arena = setup_arena(v->setup),
+                               .metadata = metadata_of(v->setup),
+                               .keep = keep_regex,
+                               .ctx = v };
     const char **args;
     size_t n = dispenser_rest(d, c.arena, &args);
     const char *text = n ? args[0] : "";

@@ -2,12 +2,13 @@
  *
  *     or:      and { ("||" | "or") and }
  *     and:     compare { ("&&" | "and") compare }
- *     compare: unary [ operator unary ]      == != < <= > >= in, not in, startsWith endsWith contains matches
- *     unary:   ("!" | "not") unary | primary
- *     primary: number | 'text' | "text" | true | false | name(arguments) | [list] | (or)
+ *     compare: unary [ operator unary ]      == != < <= > >= in, not in, startsWith endsWith
+ * contains matches unary:   ("!" | "not") unary | primary primary: number | 'text' | "text" | true
+ * | false | name(arguments) | [list] | (or)
  *
- * Types are bool, number (64-bit integer) and text; the right side of `in` is a list of literals, that of
- * `matches` a text literal. What the language of the reference has beyond this is refused by name. */
+ * Types are bool, number (64-bit integer) and text; the right side of `in` is a list of literals,
+ * that of `matches` a text literal. What the language of the reference has beyond this is refused
+ * by name. */
 #pragma once
 
 #include "base/arena.h"
@@ -58,14 +59,14 @@ struct view_node {
     unsigned n_list;
     const struct regex *regex; /* VIEW_MATCHES */
     view_call *call;
-    const struct ip_prefix *prefix; /* incidr() with a literal */
+    const struct ip_prefix *prefix;  /* incidr() with a literal */
     const struct metadata *metadata; /* metadata() */
 };
 
 /* Where expressions are compiled. */
 struct view_compiler {
     struct arena *arena;
-    const struct metadata *metadata; /* or NULL */
+    const struct metadata *metadata;           /* or NULL */
     void (*keep)(void *ctx, struct regex *re); /* is given each regular expression, to be freed */
     void *ctx;
 };

@@ -306,8 +306,8 @@ static const struct {
     const char *text;
     enum view_op op;
 } operators[] = {
-    { "==", VIEW_EQUAL },        { "!=", VIEW_DIFFERENT },   { "<", VIEW_LESS },
-    { "<=", VIEW_AT_MOST },      { ">", VIEW_MORE },         { ">=", VIEW_AT_LEAST },
+    { "==", VIEW_EQUAL },          { "!=", VIEW_DIFFERENT },  { "<", VIEW_LESS },
+    { "<=", VIEW_AT_MOST },        { ">", VIEW_MORE },        { ">=", VIEW_AT_LEAST },
     { "startsWith", VIEW_STARTS }, { "endsWith", VIEW_ENDS }, { "contains", VIEW_CONTAINS },
 };
 
@@ -320,8 +320,10 @@ static const struct view_node *parse_operator(struct parser *p, const struct vie
         return NULL;
     if (a->type != b->type || (op >= VIEW_STARTS && a->type != VIEW_TEXT) ||
         (op >= VIEW_LESS && a->type == VIEW_BOOL))
-        fail(p, "the two sides of '%s' do not fit (numbers stand without quotes, texts in quotes; ports "
-                "and addresses are texts)",
+        fail(p,
+             "the two sides of '%s' do not fit (numbers stand without quotes, texts in quotes; "
+             "ports "
+             "and addresses are texts)",
              operators[i].text);
     return node(p, op, VIEW_BOOL, a, b);
 }
@@ -349,8 +351,7 @@ static const struct view_node *parse_chain(struct parser *p, enum view_op op)
     const char *sign = op == VIEW_OR ? "||" : "&&", *word = op == VIEW_OR ? "or" : "and";
     const struct view_node *a = op == VIEW_OR ? parse_chain(p, VIEW_AND) : parse_compare(p);
     while (!p->code && (take(p, sign) || take(p, word))) {
-        const struct view_node *b =
-            op == VIEW_OR ? parse_chain(p, VIEW_AND) : parse_compare(p);
+        const struct view_node *b = op == VIEW_OR ? parse_chain(p, VIEW_AND) : parse_compare(p);
         if (!p->code && (a->type != VIEW_BOOL || b->type != VIEW_BOOL))
             fail(p, "'%s' takes what is true or false on both sides", sign);
         a = node(p, op, VIEW_BOOL, a, b);
