@@ -32,7 +32,7 @@ static const struct flag flags[] = {
 struct run {
     uv_loop_t loop;
     uv_signal_t term, interrupt, usr1, hup;
-    uv_timer_t lameduck;        /* from the first signal to end until the end */
+    uv_timer_t lameduck; /* from the first signal to end until the end */
     bool ending;
     uv_timer_t look;            /* of `reload` */
     long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */

@@ -8,9 +8,9 @@
 static const char *why_unsupported(const char *directive)
 {
     static const char *const known[] = {
-        "geoip",       "proxyproto", "quic",    "grpc_server", "https",    "https3", "trace",      "pprof",   "shed",        "dnstap",   "dnssec",
-        "tls",           "route53", "azure",       "clouddns", "secondary",
-        "etcd",        "grpc",       "on",      "sign",        "nomad",
+        "geoip",    "proxyproto", "quic",   "grpc_server", "https", "https3",  "trace",
+        "pprof",    "shed",       "dnstap", "dnssec",      "tls",   "route53", "azure",
+        "clouddns", "secondary",  "etcd",   "grpc",        "on",    "sign",    "nomad",
     };
     static char why[96];
     for (size_t i = 0; i < ARRAY_SIZE(known); i++) {

@@ -61,8 +61,8 @@ const struct route *listener_route(const struct dns_listener *l, struct query *q
     const struct route *r = look_up(l, q, NAME_MAX_LABELS);
     if (!r || q->msg.q.type != RR_DS || r->zone_labels == 0)
         return r;
-    /* DS lives on the parent's side of a zone cut (RFC 4035 section 3.1.4.1). A block for "." is not a
-     * parent but what is left when nothing else fits, as in the reference. */
+    /* DS lives on the parent's side of a zone cut (RFC 4035 section 3.1.4.1). A block for "." is
+     * not a parent but what is left when nothing else fits, as in the reference. */
     const struct route *parent = look_up(l, q, (uint8_t)(r->zone_labels - 1));
     return parent && parent->zone_labels ? parent : r;
 }

@@ -60,8 +60,8 @@ void setup_after(struct setup *s, hook_fn *fn, void *conf);
 /* Called on the control thread when all set-ups of all blocks have passed and the listeners are
  * known, before queries are served. */
 void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf);
-/* Called once the control thread has decided to end; returns for how many nanoseconds queries are still to be
- * answered (lameduck). */
+/* Called once the control thread has decided to end; returns for how many nanoseconds queries are
+ * still to be answered (lameduck). */
 void setup_lameduck(struct setup *s, long long (*fn)(void *conf), void *conf);
 /* Called after the workers have ended, in reverse order. */
 void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf);
@@ -81,15 +81,15 @@ const char *setup_path(struct setup *s, const char *path);
 void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns);
 /* Classes other than IN reach this block's chain. */
 void setup_any_class(struct setup *s);
-/* How the block's listeners treat TCP connections. Of several blocks at one listener, the last that says
- * something counts. Copied. */
+/* How the block's listeners treat TCP connections. Of several blocks at one listener, the last that
+ * says something counts. Copied. */
 struct tcp_limits;
 void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits);
-/* How many sockets of each kind share an address, over all workers; each worker has at least one. Of several
- * blocks at one listener the largest number counts. */
+/* How many sockets of each kind share an address, over all workers; each worker has at least one.
+ * Of several blocks at one listener the largest number counts. */
 void setup_sockets(struct setup *s, unsigned n);
-/* The block is only for queries that fn lets pass; the others go to the zone's next block, or to a shorter
- * zone. q->route is the one that is tried; name is the `view` label of metrics. */
+/* The block is only for queries that fn lets pass; the others go to the zone's next block, or to a
+ * shorter zone. q->route is the one that is tried; name is the `view` label of metrics. */
 typedef bool filter_fn(struct query *q, const void *conf);
 void setup_view(struct setup *s, const char *name, filter_fn *fn, const void *conf);
 
@@ -113,10 +113,10 @@ int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const 
 
 /* One zone of one listener. `server` and `zone` are label values of metrics. */
 struct route {
-    const char *server;       /* "dns://:53", "dns://127.0.0.1:53" */
-    const char *zone;         /* "cluster.local.", "." */
-    const char *view;         /* "": none */
-    filter_fn *filter;        /* or NULL: all queries are for it */
+    const char *server; /* "dns://:53", "dns://127.0.0.1:53" */
+    const char *zone;   /* "cluster.local.", "." */
+    const char *view;   /* "": none */
+    filter_fn *filter;  /* or NULL: all queries are for it */
     const void *filter_conf;
     const uint8_t *zone_wire; /* lower case */
     uint8_t zone_len, zone_labels;
@@ -137,8 +137,8 @@ const struct route *const *dns_config_routes(const struct dns_config *c, unsigne
  * that was ready once is not asked again. Any thread. */
 bool dns_config_ready(const struct dns_config *c, bool until_ready, struct strbuf *ret_waiting);
 
-/* Has the plugin of that name a part in the route's chain? Those that only set up listeners and pages have
- * not. */
+/* Has the plugin of that name a part in the route's chain? Those that only set up listeners and
+ * pages have not. */
 bool route_has_plugin(const struct route *r, const char *name);
 /* Is there nobody behind the plugin whose step is running? */
 bool query_is_last(const struct query *q);

@@ -35,7 +35,8 @@ typedef enum step step_fn(struct query *q, void *conf);
 typedef void hook_fn(struct query *q, void *conf);
 /* How a waiting query goes on; `data` is what query_resume() was given. */
 typedef enum step resume_fn(struct query *q, void *conf, void *data);
-/* Changes a message of the reply once it is encoded: returns its length, at most `room` bytes more. */
+/* Changes a message of the reply once it is encoded: returns its length, at most `room` bytes more.
+ */
 typedef size_t sign_fn(struct query *q, void *conf, uint8_t *out, size_t len);
 
 struct query {
@@ -101,9 +102,9 @@ static inline void query_add(struct query *q, enum section s, struct rrset rr)
     rrset_list_add(&q->reply.section[s], &q->arena, rr);
 }
 
-/* Before a plugin changes the question or EDNS in q->msg: keeps what the client asked, once. Whoever does so
- * calls query_restore() on the way back: then msg is the client's again, and owners in the reply that stood
- * for the changed question's name are written out. */
+/* Before a plugin changes the question or EDNS in q->msg: keeps what the client asked, once.
+ * Whoever does so calls query_restore() on the way back: then msg is the client's again, and owners
+ * in the reply that stood for the changed question's name are written out. */
 void query_change(struct query *q);
 void query_restore(struct query *q);
 /* What the client asked, whatever has been made of it since. */
@@ -115,7 +116,8 @@ static inline const struct question *query_asked(const struct query *q)
 struct ip query_server(const struct query *q);
 uint16_t query_server_port(const struct query *q);
 
-/* Each message of the reply goes through fn before it is sent, and leaves room for what fn appends. */
+/* Each message of the reply goes through fn before it is sent, and leaves room for what fn appends.
+ */
 static inline void query_sign(struct query *q, sign_fn *fn, void *conf, size_t room)
 {
     q->sign = fn;

@@ -109,8 +109,13 @@ static void add_targets(const struct lookup *l, const struct rrset *rr)
 {
     const uint8_t *p = rr->rdata;
     int skip = target_at(rr->type);
-    for (uint16_t i = 0; skip >= 0 && i < rr->count; i++, p += 2 + get_u16(p))
-        add_addresses(l, p + 2 + skip);
+    for (uint16_t i = 0; skip >= 0 && i < rr->count; i++) {
+        size_t len = rr->rdlen ? rr->rdlen : get_u16(p);
+        p += rr->rdlen ? 0 : 2;
+        if (len > (size_t)skip)
+            add_addresses(l, p + skip);
+        p += len;
+    }
 }
 
 static void add_additional(const struct lookup *l, const struct zone_node *n, uint16_t type)

@@ -10,7 +10,7 @@ struct tcp_server {
     uv_timer_t sweep;
     const struct tcp_handler handler;
     struct tcp_limits limits; /* none is 0, but for `messages` */
-    struct tcp_conn *conns; /* all that are open */
+    struct tcp_conn *conns;   /* all that are open */
     unsigned n_conns;
     unsigned refs; /* listener, timer, connections */
     bool closing;
@@ -25,12 +25,12 @@ struct tcp_conn {
     uint64_t write_deadline; /* the same, while something is unsent */
     unsigned unsent;         /* writes under way */
     uint32_t taken;          /* messages so far */
-    unsigned pending;  /* messages that wait for their reply */
-    bool closed;       /* uv_close() was called */
-    bool closed_done;  /* and has finished */
-    bool paused;       /* not reading: too much is unanswered or unsent */
-    bool busy;         /* conn_process() is at work */
-    uint8_t *buf;      /* TCP_BUFFER bytes while a message is incomplete, else NULL */
+    unsigned pending;        /* messages that wait for their reply */
+    bool closed;             /* uv_close() was called */
+    bool closed_done;        /* and has finished */
+    bool paused;             /* not reading: too much is unanswered or unsent */
+    bool busy;               /* conn_process() is at work */
+    uint8_t *buf;            /* TCP_BUFFER bytes while a message is incomplete, else NULL */
     size_t len;
 };
 

@@ -16,7 +16,7 @@
 #define TCP_UNSENT_MAX  65536 /* bytes of replies that the peer does not take; the same */
 #define TCP_FIRST_MS    3000  /* until the first message is complete */
 #define TCP_IDLE_MS     10000
-#define TCP_WRITE_MS    5000  /* for the peer to take a reply */
+#define TCP_WRITE_MS    5000 /* for the peer to take a reply */
 #define TCP_BUFFER      (2 + 65535)
 
 struct tcp_server;
@@ -50,6 +50,7 @@ const struct sockaddr *tcp_local(const struct tcp_conn *c);
 /* Sends one message (len <= 65535, copied). */
 void tcp_reply(struct tcp_conn *c, const uint8_t *data, size_t len);
 void tcp_no_reply(struct tcp_conn *c);
-/* Sends one of several messages that answer one; the last of them is tcp_reply()'s. All that the peer has
- * not taken yet is held in memory: a paused connection hands over no further message meanwhile. */
+/* Sends one of several messages that answer one; the last of them is tcp_reply()'s. All that the
+ * peer has not taken yet is held in memory: a paused connection hands over no further message
+ * meanwhile. */
 void tcp_send_part(struct tcp_conn *c, const uint8_t *data, size_t len);

@@ -1,10 +1,11 @@
 """`view`, `timeouts` and `multisocket`: which block a query goes to, and how long connections live."""
 import re
+import signal
 import time
 
 import pytest
 
-from dns_world import Connection, Server, query, run_until_end
+from dns_world import Connection, Server, http_get, query, run_until_end, write_whole
 
 BLOCK = """
 v.test:@PORT@ {
@@ -77,6 +78,18 @@ def test_order_and_shorter_zones(signpost, tmp_path):
             assert texts(server, "c.v.test.") == ['"rest"']
 
 
+def test_view_is_a_label(signpost, tmp_path):
+    block = (BLOCK % ("inside", "metadata('view/name') == 'inside'", "in")).replace(
+        "    metadata\n", "    metadata\n    prometheus 127.0.0.1:@PORT2@\n    acl {\n        allow\n    }\n")
+    with Server(signpost, tmp_path, block) as server:
+        assert texts(server) == ['"in"']
+        metrics = http_get(server.numbered(2), "/metrics")[1]
+    for name in ("dns_requests_total", "dns_responses_total", "template_matches_total",
+                 "acl_allowed_requests_total"):
+        lines = [line for line in metrics.splitlines() if line.startswith("coredns_" + name)]
+        assert lines and all('view="inside"' in line for line in lines), metrics
+
+
 def test_a_block_that_is_never_reached(signpost, tmp_path):
     text = (LAST + BLOCK % ("a", "true", "a")).replace("@PORT@", "5300")
     code, output = run_until_end(signpost, tmp_path, text)
@@ -143,3 +156,17 @@ def test_sockets(signpost, tmp_path, line, workers, wanted):
             assert server.ask("a.test.", tcp=False).id == 4711
         for _ in range(20):
             assert server.ask("a.test.", tcp=True).id == 4711
+
+
+def test_sockets_change_with_a_reload(signpost, tmp_path):
+    with Server(signpost, tmp_path, LIMITS % "multisocket 5", "-workers", "2") as server:
+        for line, wanted in (("multisocket 8", 8), ("multisocket 3", 3), ("errors", 2)):
+            text = (LIMITS % line).replace("@PORT@", str(server.port))
+            write_whole(server.path, text)
+            server.process.send_signal(signal.SIGUSR1)
+            end = time.monotonic() + 5
+            while sockets(server, "udp") != wanted or sockets(server, "tcp") != wanted:
+                assert time.monotonic() < end, server.log()
+                time.sleep(0.01)
+            for _ in range(20):
+                assert server.ask("a.test.").id == 4711

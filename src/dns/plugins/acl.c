@@ -60,10 +60,14 @@ static metric new_count(const struct query *q, const uint8_t *zone, enum action 
     static const char *const helps[COUNTED] = { "Queries answered REFUSED by acl.",
                                                 "Queries answered with nothing by acl.",
                                                 "Queries that acl gave no reply to." };
-    char labels[1536], text[NAME_TEXT_MAX];
-    (void)snprintf(labels, sizeof labels, "server=\"%s\",view=\"\",zone=\"%s\"", q->route->server,
-                   name_to_text(zone, text));
-    return metric_counter(names[action], helps[action], labels);
+    struct strbuf labels = { 0 };
+    char text[NAME_TEXT_MAX];
+    metric_label(&labels, "server", q->route->server);
+    metric_label(&labels, "view", q->route->view);
+    metric_label(&labels, "zone", name_to_text(zone, text));
+    metric m = metric_counter(names[action], helps[action], labels.p);
+    strbuf_done(&labels);
+    return m;
 }
 
 static void count(const struct query *q, const struct acl *a, const struct rule *r, int zone,
@@ -81,10 +85,12 @@ static void count(const struct query *q, const struct acl *a, const struct rule 
 static struct server_counts *counts_new(const struct acl *a, const struct route *r)
 {
     struct server_counts *c = arena_zalloc(a->arena, sizeof *c);
-    char labels[512];
-    (void)snprintf(labels, sizeof labels, "server=\"%s\",view=\"\"", r->server);
-    c->allowed =
-        metric_counter("coredns_acl_allowed_requests_total", "Queries that acl let pass.", labels);
+    struct strbuf labels = { 0 };
+    metric_label(&labels, "server", r->server);
+    metric_label(&labels, "view", r->view);
+    c->allowed = metric_counter("coredns_acl_allowed_requests_total", "Queries that acl let pass.",
+                                labels.p);
+    strbuf_done(&labels);
     c->zones = arena_zalloc(a->arena, a->n_zones * sizeof *c->zones);
     return c;
 }

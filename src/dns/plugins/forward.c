@@ -49,7 +49,8 @@ static void add_options(struct attempt *t, uint8_t *out)
     t->len += edns->options_len;
 }
 
-/* A look-up of the server's own, or a query that a plugin has changed: in the manner of the client's. */
+/* A look-up of the server's own, or a query that a plugin has changed: in the manner of the
+ * client's. */
 static void build_message(struct attempt *t)
 {
     struct query *q = t->q;

@@ -61,6 +61,11 @@ static int selector_arg(struct kubernetes *k, struct dispenser *d, const struct 
         return dispenser_arg_err(d, e);
     for (size_t i = 0; i < n; i++)
         text = arena_printf(a, "%s%s%s", text, i ? " " : "", args[i]);
+    if (strstr(text, "!=")) /* so does the reference, whose selectors cannot say it */
+        return dispenser_err(d, e,
+                             "label selector %s: \"!=\" is not an operator here; write \"key notin "
+                             "(value)\"",
+                             text);
     int code = selector_parse(text, a, ret, e);
     return code < 0 ? dispenser_err(d, e, "%s", e->text) : 0;
 }
@@ -102,6 +107,9 @@ static int opt_ttl(struct kubernetes *k, struct dispenser *d, struct err *e)
         return dispenser_err(d, e, "ttl must be in range [0, %d]: %s", KUBERNETES_TTL_MAX,
                              dispenser_val(d));
     k->ttl = (uint32_t)ttl;
+    while (dispenser_next_arg(d)) /* accepted by the reference */
+        log_warning("plugin/kubernetes: ttl takes one number; '%s' has no effect",
+                    dispenser_val(d));
     return 0;
 }
 
@@ -160,11 +168,12 @@ static int opt_startup_timeout(struct kubernetes *k, struct dispenser *d, struct
 
 static int opt_api_server(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    (void)k;
+    const char *option = dispenser_val(d), **args;
+    size_t n = dispenser_rest(d, setup_arena(k->setup), &args);
     return dispenser_err(d, e,
-                         "'%s': an API server is not supported as a source yet; use "
+                         "'%s %s': an API server is not supported as a source yet; use "
                          "'manifests DIR'",
-                         dispenser_val(d));
+                         option, n ? args[0] : "");
 }
 
 static int opt_multicluster(struct kubernetes *k, struct dispenser *d, struct err *e)

@@ -215,8 +215,9 @@ static size_t label_at(const char *format)
 static void add_text(struct setup *s, struct log_rule *r, const char *from, const char *to)
 {
     if (to > from)
-        add_piece(s, r, (struct piece){ .text = arena_strndup(setup_arena(s), from,
-                                                              (size_t)(to - from)) });
+        add_piece(
+            s, r,
+            (struct piece){ .text = arena_strndup(setup_arena(s), from, (size_t)(to - from)) });
 }
 
 /* Unknown placeholders stay as literal text, as in the reference. */

@@ -80,7 +80,7 @@ static metric new_request(const struct query *q, _Atomic metric *slot, unsigned 
     metric_label(&labels, "proto", proto_names[q->transport]);
     metric_label(&labels, "server", q->route->server);
     metric_label(&labels, "type", type_names[type]);
-    metric_label(&labels, "view", "");
+    metric_label(&labels, "view", q->route->view);
     metric_label(&labels, "zone", q->route->zone);
     metric m = first_sight(slot, "coredns_dns_requests_total",
                            "Counter of DNS requests made per zone, protocol and family.", labels.p);
@@ -95,7 +95,7 @@ static metric new_response(const struct query *q, _Atomic metric *slot, uint16_t
     metric_label(&labels, "plugin", q->answerer ? plugins[q->answerer - 1]->name : "");
     metric_label(&labels, "rcode", rcode_text(rcode, text));
     metric_label(&labels, "server", q->route->server);
-    metric_label(&labels, "view", "");
+    metric_label(&labels, "view", q->route->view);
     metric_label(&labels, "zone", q->route->zone);
     metric m = first_sight(slot, "coredns_dns_responses_total", "Counter of response status codes.",
                            labels.p);
@@ -136,7 +136,7 @@ static void route_labels(struct strbuf *ret, const struct route *route, const ch
     if (first)
         metric_label(ret, first, value);
     metric_label(ret, "server", route->server);
-    metric_label(ret, "view", "");
+    metric_label(ret, "view", route->view);
     metric_label(ret, "zone", route->zone);
 }
 

@@ -95,7 +95,7 @@ static void make_labels(const struct run *r, uint16_t type, const char *section,
     if (text)
         metric_label(b, "template", text);
     metric_label(b, "type", type < TYPES - 1 ? rr_type_text(type, buf) : "other");
-    metric_label(b, "view", "");
+    metric_label(b, "view", q->route->view);
     metric_label(b, "zone", r->d.zone);
 }
 

@@ -27,6 +27,13 @@ static void keep_regex(void *ctx, struct regex *re)
     setup_stop(v->setup, regex_free, re);
 }
 
+/* Metadata "view/name". */
+static const char *view_label(struct query *q, const void *conf, const char *name)
+{
+    (void)conf;
+    return strcmp(name, "name") == 0 ? q->route->view : NULL;
+}
+
 static int read_expression(struct view *v, struct dispenser *d, struct err *e)
 {
     struct view_compiler c = { .arena = setup_arena(v->setup),
@@ -64,9 +71,11 @@ static int view_setup(struct setup *s, struct dispenser *d, struct err *e)
         ret = strcmp(dispenser_val(d), "expr") == 0 ? read_expression(v, d, e)
                                                     : dispenser_unknown(d, e);
     v->setup = NULL;
-    if (ret == 0)
-        setup_view(s, name, view_fits, v);
-    return ret;
+    if (ret < 0)
+        return ret;
+    setup_view(s, name, view_fits, v);
+    metadata_provide(metadata_of(s), "view/", view_label, v);
+    return 0;
 }
 
 const struct plugin plugin_view = { .name = "view", .setup = view_setup };

@@ -4,6 +4,7 @@
 #include "net/listen.h"
 #include "net/tcp.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -25,6 +26,7 @@ struct world {
     unsigned messages, most_held, entered;
     size_t reply_len; /* of each reply; 0: what came */
     bool hold;        /* replies come from the timer */
+    struct tcp_limits limits;
     struct held {
         struct tcp_conn *conn;
         uint8_t byte;
@@ -122,6 +124,7 @@ static void run(struct world *w, int (*client)(struct world *w, int fd))
     if (w->hold)
         uv_timer_start(&w->timer, answer_some, 20, 5);
     assert_int_equal(tcp_server_open(&w->loop, fd, &handler, &w->server, &e), 0);
+    tcp_server_set_limits(w->server, &w->limits);
     w->client = client;
     assert_int_equal(pthread_create(&w->thread, NULL, run_client, w), 0);
     uv_run(&w->loop, UV_RUN_DEFAULT);
@@ -316,6 +319,54 @@ static void test_peer_does_not_read(void **state)
     run(&w, ask_without_reading);
 }
 
+/* As above, and then waits for longer than it is given to take a reply. */
+static int never_read(struct world *w, int fd)
+{
+    static uint8_t in[65535];
+    const struct timeval soon = { .tv_usec = 200000 };
+    (void)w;
+    want(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon) == 0);
+    want(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon) == 0);
+    for (unsigned sent = 0; sent < GREEDY && send(fd, "\0\001z", 3, MSG_NOSIGNAL) == 3;)
+        sent++;
+    sleep(2); /* the server looks every second */
+    ssize_t n;
+    while ((n = recv(fd, in, sizeof in, 0)) > 0)
+        ;
+    want(n == 0 || errno == ECONNRESET);
+    return 0;
+}
+
+static void test_write_limit(void **state)
+{
+    struct world w = { .reply_len = 20000, .limits = { .write_ms = 100 } };
+    (void)state;
+    run(&w, never_read);
+}
+
+/* Five questions at once to a server that answers three a connection. */
+static int ask_too_often(struct world *w, int fd)
+{
+    static uint8_t in[65535];
+    (void)w;
+    want(send(fd, "\0\001a\0\001b\0\001c\0\001d\0\001e", 15, MSG_NOSIGNAL) == 15);
+    for (int i = 0; i < 3; i++) /* in any order */
+        want(receive(fd, in) == 1 && in[0] >= 'a' && in[0] <= 'c');
+    want(recv(fd, in, sizeof in, 0) <= 0);
+    return 0;
+}
+
+static void test_message_limit(void **state)
+{
+    struct world w = { .limits = { .messages = 3 } };
+    struct world slow = { .limits = { .messages = 3 }, .hold = true };
+    (void)state;
+    run(&w, ask_too_often);
+    assert_int_equal(w.messages, 3);
+    run(&slow, ask_too_often);
+    assert_int_equal(slow.messages, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +377,8 @@ int main(void)
         cmocka_unit_test(test_no_reply),
         cmocka_unit_test(test_longest_message),
         cmocka_unit_test(test_peer_does_not_read),
+        cmocka_unit_test(test_write_limit),
+        cmocka_unit_test(test_message_limit),
     };
     (void)signal(SIGPIPE, SIG_IGN); /* as the program does */
     return cmocka_run_group_tests(tests, NULL, NULL);
