@@ -79,7 +79,7 @@ OPTIONS = {
     "startup_timeout 0": "startup_timeout must be positive: 0",
     "startup_timeout soon": "startup_timeout is not a duration: soon",
     "ignore all": "unable to parse ignore value: 'all'",
-    "kubeconfig x": "'kubeconfig': an API server is not supported as a source yet; "
+    "kubeconfig x": "'kubeconfig x': an API server is not supported as a source yet; "
                     "use 'manifests DIR'",
     "multicluster a": "'multicluster' is not supported: ServiceImports are not read",
 }
