@@ -85,7 +85,7 @@ def test_dns64_for_ipv6_clients_only(start, zone):
         except OSError:
             pytest.skip("no IPv6")
     reply = parse(s.udp(query("four.test.", "AAAA").to_wire(), host="::1"))
-    assert records(reply.answer)[0][3] == "2001:db8:64::c000:221"
+    assert "2001:db8:64::c000:221" in [r[3] for r in records(reply.answer)]
 
 
 def test_dns64_without_waiting(start):
