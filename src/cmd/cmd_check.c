@@ -1,4 +1,5 @@
 /* `signpost check`: reads Corefiles and manifests as the servers would, without serving. */
+#include "base/file.h"
 #include "base/log.h"
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
@@ -7,7 +8,6 @@
 #include "kube/decode.h"
 #include "source/dir.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -141,33 +141,19 @@ static int tally_folder(const char *path, struct tally *t, struct err *e)
     return ret;
 }
 
-static int read_file(const char *path, struct strbuf *ret_text, struct err *e)
-{
-    char block[65536];
-    size_t n;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return err_set(e, -errno, "%s: %s", path, strerror(errno));
-    while ((n = fread(block, 1, sizeof block, f)) > 0 && ret_text->len < DIR_FILE_BYTES_MAX)
-        strbuf_add(ret_text, block, n);
-    int failed = ferror(f);
-    (void)fclose(f);
-    return failed ? err_set(e, -EIO, "%s: cannot be read", path) : 0;
-}
-
 static int tally_file(const char *path, struct tally *t, struct err *e)
 {
-    struct strbuf text = { 0 };
+    cleanup_free char *text = NULL;
+    size_t len = 0;
     struct arena arena;
     struct tree_doc doc;
     arena_init(&arena, 65536);
-    int ret = read_file(path, &text, e);
+    int ret = file_load(path, (size_t)DIR_FILE_BYTES_MAX, &text, &len, e);
     if (ret == 0)
-        ret = tree_parse(text.p ? text.p : "", text.len, path, &arena, &doc, e);
+        ret = tree_parse(text, len, path, &arena, &doc, e);
     for (size_t i = 0; ret == 0 && i < doc.n; i++)
         (void)object_decode_each(doc.documents[i], path, count_object, count_bad_object, t);
     arena_done(&arena);
-    strbuf_done(&text);
     return ret;
 }
 

@@ -1,4 +1,5 @@
 /* What `import` brings in, and environment variables. */
+#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "config/parse.h"
@@ -9,21 +10,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int read_all(int fd, const char *path, struct strbuf *ret, struct err *e)
+static int read_all(int fd, const char *path, char **ret_text, size_t *ret_len, struct err *e)
 {
-    char part[16384];
-    for (;;) {
-        ssize_t n = read(fd, part, sizeof part);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(e, -errno, "read %s: %s", path, strerror(errno));
-        if (n == 0)
-            return 0;
-        strbuf_add(ret, part, (size_t)n);
-        if (ret->len > COREFILE_BYTES_MAX)
-            return err_set(e, ERR_LIMIT, "%s: the file is larger than the limit of 1 MiB", path);
-    }
+    int code = file_read_all(fd, COREFILE_BYTES_MAX, ret_text, ret_len);
+    if (code == ERR_LIMIT)
+        return err_set(e, code, "%s: the file is larger than the limit of 1 MiB", path);
+    return code < 0 ? err_set(e, code, "read %s: %s", path, strerror(-code)) : 0;
 }
 
 static int check_kind(int fd, const char *path, bool regular, struct err *e)
@@ -38,30 +30,28 @@ static int check_kind(int fd, const char *path, bool regular, struct err *e)
     return 0;
 }
 
-int import_read(const char *path, bool regular, struct strbuf *ret, struct err *e)
+int import_read(const char *path, bool regular, char **ret_text, size_t *ret_len, struct err *e)
 {
     if (!regular && str_eq(path, "stdin"))
-        return read_all(STDIN_FILENO, path, ret, e);
+        return read_all(STDIN_FILENO, path, ret_text, ret_len, e);
     /* A pipe without a writer must not stop an import for ever. */
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | (regular ? O_NONBLOCK : 0));
     if (fd < 0)
         return err_set(e, -errno, "open %s: %s", path, strerror(errno));
     int r = check_kind(fd, path, regular, e);
-    return r < 0 ? r : read_all(fd, path, ret, e);
+    return r < 0 ? r : read_all(fd, path, ret_text, ret_len, e);
 }
 
 static int import_file(const struct token *at, const char *path, struct arena *a, token_vec *ret,
                        struct err *e)
 {
     struct err why = { 0 };
-    struct strbuf text = { 0 };
-    int r = import_read(path, true, &text, &why);
+    cleanup_free char *text = NULL;
+    size_t len;
+    int r = import_read(path, true, &text, &len, &why);
     if (r < 0)
-        r = token_err(at, e, r, "cannot import: %s", why.text);
-    else
-        r = lex(text.p ? text.p : "", text.len, arena_strdup(a, path), a, ret, e);
-    strbuf_done(&text);
-    return r;
+        return token_err(at, e, r, "cannot import: %s", why.text);
+    return lex(text, len, arena_strdup(a, path), a, ret, e);
 }
 
 /* The pattern behind the folder of the importing file, whose own wildcards are escaped. */

@@ -473,12 +473,10 @@ int corefile_parse(const char *text, size_t len, const char *file,
 int corefile_load(const char *path, const struct corefile_options *options, struct corefile **ret,
                   struct err *e)
 {
-    struct strbuf text = { 0 };
-    int r = import_read(path, false, &text, e);
-    if (r == 0)
-        r = corefile_parse(text.p ? text.p : "", text.len, path, options, ret, e);
-    strbuf_done(&text);
-    return r;
+    cleanup_free char *text = NULL;
+    size_t len;
+    int r = import_read(path, false, &text, &len, e);
+    return r < 0 ? r : corefile_parse(text, len, path, options, ret, e);
 }
 
 void corefile_free(struct corefile *c)

@@ -46,4 +46,4 @@ struct snippet {
 int import_files(const struct token *at, struct arena *a, size_t *n_files, token_vec *ret,
                  struct err *e);
 /* The whole file as malloc'ed text; "stdin" reads standard input. Errors name the path only. */
-int import_read(const char *path, bool regular, struct strbuf *ret, struct err *e);
+int import_read(const char *path, bool regular, char **ret_text, size_t *ret_len, struct err *e);

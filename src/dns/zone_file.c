@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "dns/zone_reader.h"
 
 #include <errno.h>
@@ -297,24 +298,6 @@ int zone_text_parse(struct zone_sink *s, const char *name, const char *text, siz
     return parse(s, name, text, len, 0, NULL, origin, e);
 }
 
-static int read_all(int fd, size_t size, char **ret, size_t *ret_len)
-{
-    char *text = xmalloc(size + 1);
-    size_t len = 0;
-    ssize_t n = 1;
-    while (len < size && (n = read(fd, text + len, size - len)) > 0)
-        len += (size_t)n;
-    if (n < 0) {
-        int code = -errno;
-        free(text);
-        return code;
-    }
-    text[len] = 0;
-    *ret = text;
-    *ret_len = len;
-    return 0;
-}
-
 static int read_file(struct zone_sink *s, const char *path, unsigned depth,
                      const struct zone_reader *from, const uint8_t *origin, struct err *e)
 {
@@ -331,7 +314,7 @@ static int read_file(struct zone_sink *s, const char *path, unsigned depth,
     if (s->files.n >= ZONE_FILES_MAX)
         return err_set(e, ERR_LIMIT, "more than %d files are included", ZONE_FILES_MAX);
     vec_push(&s->files, (struct zone_stamp){ xstrdup(path), st });
-    int code = read_all(fd, (size_t)st.st_size, &text, &len);
+    int code = file_read(fd, (size_t)st.st_size, &text, &len);
     if (code < 0)
         return err_set(e, code, "read %s: %s", path, strerror(-code));
     return parse(s, path, text, len, depth, from, origin, e);

@@ -1,5 +1,6 @@
 #include "lab/place.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -60,21 +61,16 @@ int place_write(const char *path, const char *text, size_t len)
 
 char *place_read(const char *path, size_t max)
 {
-    cleanup_fclose FILE *f = fopen(path, "re");
-    if (!f)
+    char *text;
+    size_t len;
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return NULL;
-    struct strbuf b = { 0 };
-    char chunk[4096];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0 && b.len + n <= max)
-        strbuf_add(&b, chunk, n);
-    if (ferror(f) || n > 0) {
-        errno = n > 0 ? EFBIG : EIO;
-        strbuf_done(&b);
-        return NULL;
-    }
-    strbuf_puts(&b, "");
-    return strbuf_steal(&b);
+    int code = file_read_all(fd, max, &text, &len);
+    if (code == 0)
+        return text;
+    errno = code == ERR_LIMIT ? EFBIG : EIO;
+    return NULL;
 }
 
 int place_mkdir(const char *path, mode_t mode)

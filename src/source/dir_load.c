@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "config/tree.h"
 #include "kube/decode.h"
@@ -215,23 +216,6 @@ static void parse(struct dir_source *s, struct file *f, const char *text, size_t
     apply(&r);
 }
 
-/* size + 1 bytes are asked for, to notice a file that has grown meanwhile. */
-static ssize_t read_all(int fd, char *to, size_t size)
-{
-    size_t n = 0;
-    while (n < size + 1) {
-        ssize_t got = read(fd, to + n, size + 1 - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    return (ssize_t)n;
-}
-
 static bool is_being_written(const struct file *f)
 {
     return f->written_ns && clock_ns() - f->written_ns < WRITE_PATIENCE_NS;
@@ -255,23 +239,25 @@ static char *read_text(struct dir_source *s, struct file *f, size_t *ret_len)
             dir_problem(s, "%s: is no regular file", f->path);
         return NULL;
     }
-    cleanup_free char *text = xmalloc((size_t)st.st_size + 1);
-    ssize_t n = read_all(fd, text, (size_t)st.st_size);
-    if (n < 0) {
-        dir_problem(s, "%s: cannot be read: %s", f->path, strerror((int)-n));
+    cleanup_free char *text = NULL;
+    size_t n;
+    /* One byte more is asked for, to notice a file that has grown meanwhile. */
+    int code = file_read(fd, (size_t)st.st_size + 1, &text, &n);
+    if (code < 0) {
+        dir_problem(s, "%s: cannot be read: %s", f->path, strerror(-code));
         return NULL;
     }
     struct identity id = f->id;
     if (fstat(fd, &after) == 0)
         id = identity_of(&after);
     dir_drain_events(s);
-    if (is_being_written(f) || n != st.st_size || !identity_equal(&id, &f->id)) {
+    if (is_being_written(f) || n != (size_t)st.st_size || !identity_equal(&id, &f->id)) {
         f->touched = true;
         file_note(s, f);
         s->postponed = true;
         return NULL;
     }
-    *ret_len = (size_t)n;
+    *ret_len = n;
     char *out = text;
     text = NULL;
     return out;

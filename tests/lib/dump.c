@@ -1,18 +1,16 @@
 #include "dump.h"
 
+#include "base/file.h"
 #include "config/tree.h"
 #include "kube/decode.h"
 #include "kube/pod.h"
 #include "kube/service.h"
 #include "kube/slice.h"
 
-#include <dirent.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
+#define TEXT_MAX (64u << 20) /* bytes of a file */
 
 static void dump_text(struct strbuf *b, const char *name, const char *text)
 {
@@ -216,60 +214,11 @@ void objects_done(struct objects *o)
     strbuf_done(&o->errors);
 }
 
-char *file_read(const char *path, size_t *ret_len)
+char *text_of_file(const char *path, size_t *ret_len)
 {
-    struct strbuf b = { 0 };
-    char chunk[65536];
-    cleanup_fclose FILE *f = fopen(path, "r");
-    if (!f)
-        return NULL;
-    strbuf_puts(&b, "");
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
-        strbuf_add(&b, chunk, n);
-    if (ret_len)
-        *ret_len = b.len;
-    return strbuf_steal(&b);
-}
-
-void golden_check(const char *path, const char *text)
-{
-    if (getenv("UPDATE_GOLDEN")) {
-        cleanup_fclose FILE *f = fopen(path, "w");
-        assert_non_null(f);
-        assert_int_equal(fputs(text, f) >= 0, 1);
-        return;
-    }
-    cleanup_free char *want = file_read(path, NULL);
-    if (!want)
-        fail_msg("%s cannot be read", path);
-    if (strcmp(want, text) == 0)
-        return;
-    size_t i = 0;
-    int line = 1;
-    for (; want[i] && want[i] == text[i]; i++)
-        line += want[i] == '\n';
-    while (i && want[i - 1] != '\n')
-        i--;
-    fail_msg("%s:%d differs\n  want: %.*s\n  have: %.*s", path, line, (int)strcspn(want + i, "\n"),
-             want + i, (int)strcspn(text + i, "\n"), text + i);
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-size_t folder_list(const char *path, char ***ret_names)
-{
-    VEC(char *) names = { 0 };
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            vec_push(&names, xstrdup(e->d_name));
-    if (d)
-        closedir(d);
-    if (names.n)
-        qsort(names.items, names.n, sizeof *names.items, by_text);
-    *ret_names = names.items;
-    return names.n;
+    char *text = NULL;
+    size_t len;
+    if (file_load(path, TEXT_MAX, &text, &len, NULL) == 0 && ret_len)
+        *ret_len = len;
+    return text;
 }

@@ -1,5 +1,5 @@
 /* Objects as text, for golden files: every field that differs from its zero value, one object a few
- * lines. Also the reading of manifests and golden files that several tests share. */
+ * lines. Also the reading of manifests that several tests share. */
 #pragma once
 
 #include "base/str.h"
@@ -20,9 +20,4 @@ void objects_read(struct objects *o, const char *text, size_t len, const char *n
 void objects_done(struct objects *o); /* frees the objects, too */
 
 /* A whole file, NUL-terminated, to be freed; NULL when there is none. */
-char *file_read(const char *path, size_t *ret_len);
-/* Fails the test with a diff-like message when the text is not that of the file. With
- * UPDATE_GOLDEN=1 in the environment the file is written instead. */
-void golden_check(const char *path, const char *text);
-/* Names in a folder without "." and "..", sorted; each and the array to be freed. */
-size_t folder_list(const char *path, char ***ret_names);
+char *text_of_file(const char *path, size_t *ret_len);

@@ -1,30 +1,9 @@
 /* The search list of a resolv.conf (resolv.conf(5)): the last `search` or `domain` line counts. */
 #include "dns/plugins/autopath.h"
 
-#include "base/cleanup.h"
+#include "base/file.h"
 
-#include <fcntl.h>
 #include <string.h>
-
-static int read_file(const char *path, char **ret, struct err *e)
-{
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(e, -errno, "open %s: %s", path, strerror(errno));
-    char *text = xmalloc(AUTOPATH_FILE_MAX + 1);
-    size_t len = 0;
-    ssize_t n;
-    while ((n = read(fd, text + len, AUTOPATH_FILE_MAX + 1 - len)) > 0)
-        len += (size_t)n;
-    if (n < 0 || len > AUTOPATH_FILE_MAX) {
-        int code = n < 0 ? -errno : ERR_LIMIT;
-        free(text);
-        return err_set(e, code, "read %s: %s", path, err_str(code));
-    }
-    text[len] = 0;
-    *ret = text;
-    return 0;
-}
 
 static int add_element(struct autopath *a, const char *text, const char *path, int line,
                        struct err *e)
@@ -62,8 +41,9 @@ static int read_line(struct autopath *a, char *line, const char *path, int numbe
 int autopath_read_search(struct autopath *a, const char *path, struct err *e)
 {
     cleanup_free char *text = NULL;
+    size_t len;
     char *line, *rest;
-    int ret = read_file(path, &text, e), number = 0;
+    int ret = file_load(path, AUTOPATH_FILE_MAX, &text, &len, e), number = 0;
     for (rest = text; ret == 0 && (line = strsep(&rest, "\n"));)
         ret = read_line(a, line, path, ++number, e);
     return ret;

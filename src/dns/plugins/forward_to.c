@@ -1,5 +1,6 @@
 /* Where `forward` sends to: TO arguments, resolv.conf-style files, and how the list follows a file
  * that changes. All on the control thread. */
+#include "base/file.h"
 #include "dns/plugins/forward.h"
 
 #include <errno.h>
@@ -107,32 +108,13 @@ int forward_to_read(const char *text, struct arena *a, struct forward_to *ret, s
 
 /* ---- resolv.conf ---- */
 
-static int read_file(const char *path, char **ret, struct err *e)
-{
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set(e, -errno, "open %s: %s", path, strerror(errno));
-    char *text = xmalloc(FORWARD_FILE_MAX + 1);
-    size_t len = 0;
-    ssize_t n;
-    while ((n = read(fd, text + len, FORWARD_FILE_MAX + 1 - len)) > 0)
-        len += (size_t)n;
-    if (n < 0 || len > FORWARD_FILE_MAX) {
-        int code = n < 0 ? -errno : ERR_LIMIT;
-        free(text);
-        return err_set(e, code, "read %s: %s", path, err_str(code));
-    }
-    text[len] = 0;
-    *ret = text;
-    return 0;
-}
-
 /* Adds the file's nameservers. */
 static int read_nameservers(const char *path, struct forward_to *to, struct err *e)
 {
     cleanup_free char *text = NULL;
+    size_t len;
     char *line, *rest, *word;
-    int code = read_file(path, &text, e), number = 0;
+    int code = file_load(path, FORWARD_FILE_MAX, &text, &len, e), number = 0;
     if (code < 0)
         return code;
     for (rest = text; (line = strsep(&rest, "\n"));) {

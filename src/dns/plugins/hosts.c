@@ -2,6 +2,7 @@
 #include "dns/plugins/hosts.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,17 +118,12 @@ static char *read_file(int fd, const char *path, size_t size, size_t *ret_len)
                   HOSTS_FILE_MAX);
         return NULL;
     }
-    char *text = xmalloc(size + 1);
-    size_t len = 0;
-    ssize_t n = 1;
-    while (len < size && (n = read(fd, text + len, size - len)) > 0)
-        len += (size_t)n;
-    if (n < 0) {
-        log_error("plugin/hosts: read %s: %s", path, strerror(errno));
-        free(text);
+    char *text;
+    int code = file_read(fd, size, &text, ret_len);
+    if (code < 0) {
+        log_error("plugin/hosts: read %s: %s", path, strerror(-code));
         return NULL;
     }
-    *ret_len = len;
     return text;
 }
 

@@ -6,6 +6,7 @@
  * there. */
 #include "dns/plugins/loadbalance.h"
 
+#include "base/file.h"
 #include "base/rcu.h"
 #include "base/vec.h"
 #include "dns/plugin.h"
@@ -300,22 +301,11 @@ static bool is_unchanged(const struct loadbalance *lb, const struct stat *st)
 static int read_whole(const struct loadbalance *lb, int fd, size_t size, char **ret,
                       size_t *ret_len, struct err *e)
 {
-    size_t len = 0;
-    ssize_t n = 1;
     if (size > WEIGHTS_FILE_MAX)
         return err_set(e, ERR_LIMIT, "weight file %s has %zu bytes; more than %d are not read",
                        lb->path, size, WEIGHTS_FILE_MAX);
-    char *text = xmalloc(size + 1);
-    while (len < size && (n = read(fd, text + len, size - len)) > 0)
-        len += (size_t)n;
-    if (n < 0) {
-        int code = -errno;
-        free(text);
-        return err_set(e, code, "weight file %s: %s", lb->path, strerror(-code));
-    }
-    *ret = text;
-    *ret_len = len;
-    return 0;
+    int code = file_read(fd, size, ret, ret_len);
+    return code < 0 ? err_set(e, code, "weight file %s: %s", lb->path, strerror(-code)) : 0;
 }
 
 /* Reads the file if it has changed. On failure, what there was stays. */

@@ -91,7 +91,7 @@ static void run_until(struct bed *b, struct store *s, uint64_t beyond)
 
 static void expect_log(struct bed *b, const char *part, bool want)
 {
-    cleanup_free char *log = file_read(b->log, NULL);
+    cleanup_free char *log = text_of_file(b->log, NULL);
     assert_non_null(log);
     if ((strstr(log, part) != NULL) != want)
         fail_msg("%s\"%s\" in: %s", want ? "no " : "", part, log);

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "dump.h"
 #include "endpoints/planner.h"
+#include "golden.h"
 #include "kube/slice.h"
 
 static void collect(void *ctx, const struct object *o)
@@ -18,17 +18,12 @@ static void collect(void *ctx, const struct object *o)
         vec_push(&out->list, object_copy(o));
 }
 
-static void golden_case(const char *name)
+static void golden_case(void *ctx, const char *folder)
 {
-    char path[512];
+    (void)ctx;
     struct objects in = { 0 }, out = { 0 };
     struct strbuf text = { 0 };
-    size_t len = 0;
-    (void)snprintf(path, sizeof path, "%s/%s/in.yaml", GOLDEN_DIR, name);
-    cleanup_free char *yaml = file_read(path, &len);
-    if (!yaml)
-        fail_msg("%s cannot be read", path);
-    objects_read(&in, yaml, len, path);
+    golden_objects(&in, folder, NULL);
     if (in.errors.len)
         fail_msg("%s", in.errors.p);
     struct store *s = store_new();
@@ -40,10 +35,8 @@ static void golden_case(const char *name)
                                             store_count(s, KIND_NODE) + store_count(s, KIND_SLICE));
     store_set_synced(s);
     store_each(s, KIND_SLICE, NULL, collect, &out);
-    strbuf_puts(&text, "");
     dump_sorted(&text, &out);
-    (void)snprintf(path, sizeof path, "%s/%s/expect.txt", GOLDEN_DIR, name);
-    golden_check(path, text.p);
+    golden_expect(folder, "expect.txt", text.p);
     strbuf_done(&text);
     planner_free(p);
     store_free(s);
@@ -54,14 +47,7 @@ static void golden_case(const char *name)
 static void test_cases(void **state)
 {
     (void)state;
-    char **names;
-    size_t n = folder_list(GOLDEN_DIR, &names);
-    assert_true(n > 0);
-    for (size_t i = 0; i < n; i++) {
-        golden_case(names[i]);
-        free(names[i]);
-    }
-    free(names);
+    golden_each(GOLDEN_DIR, golden_case, NULL);
 }
 
 int main(void)

@@ -7,25 +7,19 @@
 
 #include <cmocka.h>
 
-#include "dump.h"
+#include "golden.h"
 
-static void decode_case(const char *name)
+static void decode_case(void *ctx, const char *folder)
 {
-    char path[512];
+    (void)ctx;
     struct objects o = { 0 };
     struct strbuf out = { 0 };
-    size_t len = 0;
-    (void)snprintf(path, sizeof path, "%s/%s/in.yaml", GOLDEN_DIR, name);
-    cleanup_free char *text = file_read(path, &len);
-    if (!text)
-        fail_msg("%s cannot be read", path);
-    objects_read(&o, text, len, "in.yaml");
+    golden_objects(&o, folder, "in.yaml");
     vec_each (it, &o.list)
         dump_object(&out, *it);
     if (o.errors.len)
         strbuf_puts(&out, o.errors.p);
-    (void)snprintf(path, sizeof path, "%s/%s/expect.txt", GOLDEN_DIR, name);
-    golden_check(path, out.p ? out.p : "");
+    golden_expect(folder, "expect.txt", out.p);
     strbuf_done(&out);
     objects_done(&o);
 }
@@ -33,14 +27,7 @@ static void decode_case(const char *name)
 static void test_cases(void **state)
 {
     (void)state;
-    char **names;
-    size_t n = folder_list(GOLDEN_DIR, &names);
-    assert_true(n > 0);
-    for (size_t i = 0; i < n; i++) {
-        decode_case(names[i]);
-        free(names[i]);
-    }
-    free(names);
+    golden_each(GOLDEN_DIR, decode_case, NULL);
 }
 
 int main(void)

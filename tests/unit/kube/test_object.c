@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "dump.h"
+#include "golden.h"
 #include "kube/service.h"
 #include "kube/slice.h"
 #include "kube/slice_builder.h"
@@ -18,53 +18,41 @@ static char *dumped(const struct object *o)
     return strbuf_steal(&b);
 }
 
-static void read_case(const char *name, struct objects *o)
+static void copy_case(void *ctx, const char *folder)
 {
-    char path[512];
-    size_t len;
-    (void)snprintf(path, sizeof path, "%s/%s/in.yaml", GOLDEN_DIR, name);
-    cleanup_free char *text = file_read(path, &len);
-    assert_non_null(text);
-    objects_read(o, text, len, "in.yaml");
+    (void)ctx;
+    struct objects o = { 0 };
+    golden_objects(&o, folder, "in.yaml");
+    vec_each (it, &o.list) {
+        cleanup_free char *before = dumped(*it);
+        struct object *copy = object_copy(*it);
+        assert_true(object_equal(*it, copy));
+        object_free(*it);
+        *it = copy;
+        cleanup_free char *after = dumped(copy);
+        assert_string_equal(before, after);
+    }
+    objects_done(&o);
 }
 
 /* Copies live on their own: the original is overwritten before the copy is looked at. */
 static void test_copy(void **state)
 {
     (void)state;
-    char **names;
-    size_t n = folder_list(GOLDEN_DIR, &names);
-    assert_true(n > 0);
-    for (size_t i = 0; i < n; i++) {
-        struct objects o = { 0 };
-        read_case(names[i], &o);
-        vec_each (it, &o.list) {
-            cleanup_free char *before = dumped(*it);
-            struct object *copy = object_copy(*it);
-            assert_true(object_equal(*it, copy));
-            object_free(*it);
-            *it = copy;
-            cleanup_free char *after = dumped(copy);
-            assert_string_equal(before, after);
-        }
-        objects_done(&o);
-        free(names[i]);
-    }
-    free(names);
+    golden_each(GOLDEN_DIR, copy_case, NULL);
+}
+
+static void add_case(void *ctx, const char *folder)
+{
+    golden_objects(ctx, folder, "in.yaml");
 }
 
 /* Objects with different text forms are unequal, those with the same are equal. */
 static void test_equal(void **state)
 {
     (void)state;
-    char **names;
-    size_t n = folder_list(GOLDEN_DIR, &names);
     struct objects o = { 0 };
-    for (size_t i = 0; i < n; i++) {
-        read_case(names[i], &o);
-        free(names[i]);
-    }
-    free(names);
+    golden_each(GOLDEN_DIR, add_case, &o);
     vec_each (a, &o.list)
         vec_each (b, &o.list) {
             cleanup_free char *x = dumped(*a), *y = dumped(*b);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "dump.h"
+#include "golden.h"
 #include "proxy/render_nft.h"
 #include "world.h"
 
@@ -22,17 +22,16 @@ static struct ruleset *rules_of(unsigned family)
     return ruleset_new(&o);
 }
 
-static char *read_step(const char *name, unsigned step)
+static char *read_step(const char *folder, unsigned step)
 {
-    char path[512];
-    size_t len;
-    (void)snprintf(path, sizeof path, "%s/%s/%u.yaml", GOLDEN_DIR, name, step);
-    return file_read(path, &len);
+    char path[GOLDEN_PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/%u.yaml", folder, step);
+    return text_of_file(path, NULL);
 }
 
-static void run_step(struct world *w, struct ruleset *rules[2], const char *name, unsigned step)
+static void run_step(struct world *w, struct ruleset *rules[2], const char *folder, unsigned step)
 {
-    char path[512];
+    char file[32];
     struct strbuf out = { 0 };
     struct vip_change *changes;
     model_refresh(w->model);
@@ -43,27 +42,27 @@ static void run_step(struct world *w, struct ruleset *rules[2], const char *name
         (void)ruleset_stage(rules[f], changes, n, &out);
         ruleset_commit(rules[f]);
     }
-    (void)snprintf(path, sizeof path, "%s/%s/%u.nft", GOLDEN_DIR, name, step);
-    golden_check(path, out.p ? out.p : "");
+    (void)snprintf(file, sizeof file, "%u.nft", step);
+    golden_expect(folder, file, out.p);
     free(changes);
     strbuf_done(&out);
 }
 
-static void run_case(const char *name)
+static void run_case(void *ctx, const char *folder)
 {
-    char path[512], *yaml;
+    (void)ctx;
+    char *yaml;
     struct world w;
     struct ruleset *rules[2] = { rules_of(0), rules_of(1) };
     world_init(&w);
     unsigned step = 0;
-    for (; (yaml = read_step(name, step)) != NULL; step++) {
+    for (; (yaml = read_step(folder, step)) != NULL; step++) {
         world_apply(&w, yaml);
         free(yaml);
-        run_step(&w, rules, name, step);
+        run_step(&w, rules, folder, step);
     }
     assert_true(step > 0);
-    (void)snprintf(path, sizeof path, "%s/%s/warnings.txt", GOLDEN_DIR, name);
-    golden_check(path, w.warnings.p ? w.warnings.p : "");
+    golden_expect(folder, "warnings.txt", w.warnings.p);
     ruleset_free(rules[0]);
     ruleset_free(rules[1]);
     world_done(&w);
@@ -72,14 +71,7 @@ static void run_case(const char *name)
 static void test_cases(void **state)
 {
     (void)state;
-    char **names;
-    size_t n = folder_list(GOLDEN_DIR, &names);
-    assert_true(n > 0);
-    for (size_t i = 0; i < n; i++) {
-        run_case(names[i]);
-        free(names[i]);
-    }
-    free(names);
+    golden_each(GOLDEN_DIR, run_case, NULL);
 }
 
 int main(void)
