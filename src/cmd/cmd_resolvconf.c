@@ -1,15 +1,13 @@
 /* signpost resolvconf: the /etc/resolv.conf that a kubelet would write for a Pod. */
 #include "base/err.h"
-#include "client/pod_manifest.h"
 #include "client/resolvconf.h"
 #include "client/textfile.h"
 #include "cmd/commands.h"
-
-#include <errno.h>
-#include <string.h>
+#include "cmd/pod_file.h"
 
 struct options {
-    const char *pod, *name, *host_resolv, *cluster_domain;
+    struct pod_file file;
+    const char *host_resolv, *cluster_domain;
     struct flag_list cluster_dns, node_ips;
     bool old_limits;
 };
@@ -68,34 +66,32 @@ static void print_notes(const struct dns_notes *notes)
     }
 }
 
-static int print_file(const struct options *o, struct arena *a, struct err *e)
+static int make_text(const void *options, struct pod_dns *pod, struct arena *a,
+                     const char **ret_text, struct err *e)
 {
-    struct pod_dns pod;
     struct kubelet_dns kubelet;
     struct resolvconf out;
     struct dns_notes notes;
-    int rc = pod_manifest_load(o->pod, o->name, a, &pod, e);
+    int rc = read_kubelet(options, &kubelet, a, e);
     if (rc == 0)
-        rc = read_kubelet(o, &kubelet, a, e);
-    if (rc == 0)
-        rc = resolvconf_build(&kubelet, &pod, a, &out, &notes, e);
+        rc = resolvconf_build(&kubelet, pod, a, &out, &notes, e);
     if (rc == 0)
         rc = resolvconf_check_node(&kubelet, a, &notes, e);
     if (rc < 0)
         return rc;
     print_notes(&notes);
-    fputs(resolvconf_text(&out, a), stdout);
-    if (fflush(stdout) != 0)
-        return err_set(e, -errno, "cannot write: %s", strerror(errno));
+    *ret_text = resolvconf_text(&out, a);
     return 0;
 }
 
 static int run(int argc, char **argv)
 {
-    struct options o = { .host_resolv = "/etc/resolv.conf", .cluster_domain = "cluster.local" };
+    struct options o = { .file = { .command = &cmd_resolvconf, .text = make_text },
+                         .host_resolv = "/etc/resolv.conf",
+                         .cluster_domain = "cluster.local" };
     const struct flag flags[] = {
-        { "pod", FLAG_STRING, &o.pod, "FILE", "The Pod's manifest; \"-\" is standard input." },
-        { "name", FLAG_STRING, &o.name, "[NAMESPACE/]NAME", "Which Pod, if the file has several." },
+        pod_file_pod_flag(&o.file),
+        pod_file_name_flag(&o.file),
         { "host-resolv", FLAG_STRING, &o.host_resolv, "FILE",
           "The node's file, kubelet's resolvConf; \"\" for none." },
         { "cluster-dns", FLAG_LIST, &o.cluster_dns, "IP", "kubelet's clusterDNS, in order." },
@@ -105,25 +101,10 @@ static int run(int argc, char **argv)
         { "old-limits", FLAG_BOOL, &o.old_limits, NULL,
           "6 searches and 256 characters, as before Kubernetes 1.26." },
     };
-    struct err e = { 0 };
-    struct arena a;
-    int left = 0;
-    int rc = flags_parse(&cmd_resolvconf, flags, ARRAY_SIZE(flags), argc, argv, &left, &e);
-    if (rc == 1)
-        return 0;
-    if (rc == 0 && left)
-        rc = err_set(&e, ERR_INVALID, "unexpected argument \"%s\"", argv[0]);
-    if (rc == 0 && !o.pod)
-        rc = err_set(&e, ERR_INVALID, "name the Pod's manifest with --pod FILE");
-    arena_init(&a, 64 << 10);
-    if (rc == 0)
-        rc = print_file(&o, &a, &e);
-    arena_done(&a);
+    int status = pod_file_run(&o.file, &o, flags, ARRAY_SIZE(flags), argc, argv);
     flag_list_done(&o.cluster_dns);
     flag_list_done(&o.node_ips);
-    if (rc < 0)
-        fprintf(stderr, "signpost resolvconf: %s\n", e.text);
-    return rc < 0 ? 1 : 0;
+    return status;
 }
 
 const struct command cmd_resolvconf = {
