@@ -122,31 +122,19 @@ static const uint8_t *chain_end(const struct msg *m)
     return at;
 }
 
-struct rdata {
-    const uint8_t *p;
-    size_t len;
-};
-
-/* The next rdata of an RRset; c runs over its bytes. */
-static struct rdata next_rdata(const struct rrset *s, struct cursor *c)
-{
-    size_t len = s->rdlen ? s->rdlen : cursor_u16(c);
-    return (struct rdata){ cursor_take(c, len), len };
-}
-
 static void take_record(struct stub_result *r, struct arena *a, const struct msg *m,
-                        const struct rrset *s, struct rdata d, bool at_end)
+                        const struct rrset *s, const uint8_t *rdata, size_t len, bool at_end)
 {
     cleanup(strbuf_done) struct strbuf text = { 0 };
-    rr_to_text(owner_of(m, s), s->ttl, s->class, s->type, d.p, d.len, &text);
+    rr_to_text(owner_of(m, s), s->ttl, s->class, s->type, rdata, len, &text);
     for (char *p = text.p; p && *p; p++) /* zone files have tabs; a line for people has blanks */
         if (*p == '\t')
             *p = ' ';
     strlist_add(&r->records, a, arena_strdup(a, text.p ? text.p : ""));
-    bool v4 = s->type == RR_A && d.len == 4, v6 = s->type == RR_AAAA && d.len == 16;
+    bool v4 = s->type == RR_A && len == 4, v6 = s->type == RR_AAAA && len == 16;
     if (at_end && s->type == m->q.type && (v4 || v6)) {
         struct ip ip = { .family = v4 ? 4 : 6 };
-        memcpy(ip.bytes, d.p, d.len);
+        memcpy(ip.bytes, rdata, len);
         add_ip(r, a, &ip);
     }
 }
@@ -160,9 +148,13 @@ static void take_reply(struct stub_result *r, struct arena *a, const struct ask_
     const struct rrset_list *l = &m.section[SECTION_ANSWER];
     for (unsigned i = 0; i < l->n; i++) {
         const struct rrset *s = &l->items[i];
-        struct cursor c = cursor_of(s->rdata, SIZE_MAX / 2);
-        for (unsigned j = 0; j < s->count; j++)
-            take_record(r, a, &m, s, next_rdata(s, &c), name_equal(owner_of(&m, s), end));
+        const uint8_t *at = s->rdata;
+        bool at_end = name_equal(owner_of(&m, s), end);
+        for (unsigned j = 0; j < s->count; j++) {
+            size_t len;
+            const uint8_t *rdata = rrset_next(s, &at, &len);
+            take_record(r, a, &m, s, rdata, len, at_end);
+        }
     }
     if (!r->canonical && l->n) {
         char text[NAME_TEXT_MAX];

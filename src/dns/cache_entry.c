@@ -37,16 +37,12 @@ static bool signature_holds(const uint8_t *rdata, size_t len, uint32_t now)
 
 static bool signatures_of_set_hold(const struct rrset *rr, uint32_t now)
 {
-    const uint8_t *p = rr->rdata;
+    const uint8_t *at = rr->rdata;
     for (uint16_t i = 0; i < rr->count; i++) {
-        size_t len = rr->rdlen;
-        if (!len) {
-            len = get_u16(p);
-            p += 2;
-        }
-        if (!signature_holds(p, len, now))
+        size_t len;
+        const uint8_t *rdata = rrset_next(rr, &at, &len);
+        if (!signature_holds(rdata, len, now))
             return false;
-        p += len;
     }
     return true;
 }
@@ -121,16 +117,6 @@ void cache_set_ttl(struct reply *r, uint32_t ttl)
 
 /* ---- building ---- */
 
-static size_t rdata_bytes(const struct rrset *rr)
-{
-    if (rr->rdlen)
-        return (size_t)rr->rdlen * rr->count;
-    size_t n = 0;
-    for (uint16_t i = 0; i < rr->count; i++)
-        n += 2u + get_u16(rr->rdata + n);
-    return n;
-}
-
 static bool same_name(const uint8_t *a, const uint8_t *b)
 {
     return a && b &&
@@ -147,7 +133,7 @@ static size_t reply_bytes(const struct reply *r, uint32_t *ret_n)
         const struct rrset_list *l = &r->section[s];
         *ret_n += l->n;
         for (uint16_t i = 0; i < l->n; i++) {
-            bytes += rdata_bytes(&l->items[i]);
+            bytes += rrset_bytes(&l->items[i]);
             if (l->items[i].owner && !(i && same_name(l->items[i].owner, l->items[i - 1].owner)))
                 bytes += name_wire_len(l->items[i].owner);
         }
@@ -176,7 +162,7 @@ static void keep_records(struct cache_entry *e, const struct reply *r, uint8_t *
                 to->owner = to[-1].owner;
             else if (rr->owner)
                 to->owner = keep(&next, rr->owner, name_wire_len(rr->owner));
-            to->rdata = keep(&next, rr->rdata, rdata_bytes(rr));
+            to->rdata = keep(&next, rr->rdata, rrset_bytes(rr));
         }
     }
 }

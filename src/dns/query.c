@@ -130,23 +130,24 @@ enum step query_fail(struct query *q, enum rcode rcode, const char *fmt, ...)
     return STEP_DONE;
 }
 
-static size_t rdata_bytes(const struct rrset *rr)
-{
-    if (rr->rdlen)
-        return (size_t)rr->rdlen * rr->count;
-    size_t n = 0;
-    for (uint16_t i = 0; i < rr->count; i++)
-        n += 2u + get_u16(rr->rdata + n);
-    return n;
-}
-
 struct rrset rrset_dup(struct arena *a, const struct rrset *rr)
 {
     struct rrset copy = *rr;
     if (rr->owner)
         copy.owner = arena_memdup(a, rr->owner, name_wire_len(rr->owner));
-    copy.rdata = arena_memdup(a, rr->rdata, rdata_bytes(rr));
+    copy.rdata = arena_memdup(a, rr->rdata, rrset_bytes(rr));
     return copy;
+}
+
+void query_copy_section(struct query *q, const struct query *sub, enum section s)
+{
+    const struct rrset_list *from = &sub->reply.section[s];
+    for (uint16_t i = 0; i < from->n; i++) {
+        struct rrset rr = from->items[i];
+        if (!rr.owner)
+            rr.owner = sub->msg.q.name.wire;
+        query_add(q, s, rrset_dup(&q->arena, &rr));
+    }
 }
 
 /* What the reply holds so far may lie in a snapshot that is gone when the query goes on. */

@@ -163,5 +163,9 @@ static inline bool query_takes_parts(const struct query *q)
 /* Sends what the reply holds as one message of several and empties its sections. */
 void query_send_part(struct query *q);
 
+/* Appends a section of a finished sub-query's reply to q's own, in q's memory and under the names
+ * that the sub-query asked for. */
+void query_copy_section(struct query *q, const struct query *sub, enum section s);
+
 /* A copy of an RRset, bytes and all, in an arena. */
 struct rrset rrset_dup(struct arena *a, const struct rrset *rr);

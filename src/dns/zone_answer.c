@@ -107,14 +107,13 @@ static int target_at(uint16_t type)
 
 static void add_targets(const struct lookup *l, const struct rrset *rr)
 {
-    const uint8_t *p = rr->rdata;
+    const uint8_t *at = rr->rdata;
     int skip = target_at(rr->type);
     for (uint16_t i = 0; skip >= 0 && i < rr->count; i++) {
-        size_t len = rr->rdlen ? rr->rdlen : get_u16(p);
-        p += rr->rdlen ? 0 : 2;
+        size_t len;
+        const uint8_t *rdata = rrset_next(rr, &at, &len);
         if (len > (size_t)skip)
-            add_addresses(l, p + skip);
-        p += len;
+            add_addresses(l, rdata + skip);
     }
 }
 
@@ -381,17 +380,6 @@ enum step zone_step(struct query *q, const struct zone_data *z, const struct zon
 
 /* ---- after a look-up ---- */
 
-static void copy_section(struct query *q, const struct query *sub, enum section s)
-{
-    const struct rrset_list *from = &sub->reply.section[s];
-    for (uint16_t i = 0; i < from->n; i++) {
-        struct rrset rr = from->items[i];
-        if (!rr.owner)
-            rr.owner = sub->msg.q.name.wire;
-        query_add(q, s, rrset_dup(&q->arena, &rr));
-    }
-}
-
 /* The target lies below a zone cut. */
 static bool is_referral(const struct query *sub)
 {
@@ -406,14 +394,14 @@ enum step zone_answer_looked_up(struct query *q, const struct zone_data *z, cons
     if (!z)
         return query_fail(q, RCODE_SERVFAIL, "the zone is gone");
     struct lookup l = lookup_of(q, z);
-    copy_section(q, sub, SECTION_ANSWER);
+    query_copy_section(q, sub, SECTION_ANSWER);
     if (sub->reply.tc)
         q->reply.tc = true;
     if (sub->reply.rcode == RCODE_NXDOMAIN)
         q->reply.rcode = RCODE_NXDOMAIN;
     if (is_referral(sub)) {
-        copy_section(q, sub, SECTION_AUTHORITY);
-        copy_section(q, sub, SECTION_ADDITIONAL);
+        query_copy_section(q, sub, SECTION_AUTHORITY);
+        query_copy_section(q, sub, SECTION_ADDITIONAL);
         return STEP_DONE;
     }
     if (sub->reply.rcode == RCODE_NXDOMAIN || (sub->reply.rcode == RCODE_NOERROR && !any))

@@ -55,14 +55,8 @@ static struct dns_seen *query_of(struct dns_seen_list *l, const struct packet *p
     return NULL;
 }
 
-static const uint8_t *next_rdata(const struct rrset *rr, const uint8_t *at, uint16_t *ret_len)
-{
-    *ret_len = rr->rdlen ? rr->rdlen : get_u16(at);
-    return rr->rdlen ? at : at + 2;
-}
-
-static void read_record(struct dns_seen *q, const struct rrset *rr, const uint8_t *data,
-                        uint16_t len, struct strbuf *out)
+static void read_record(struct dns_seen *q, const struct rrset *rr, const uint8_t *data, size_t len,
+                        struct strbuf *out)
 {
     char type[16];
     strbuf_printf(out, "%s%s ", out->len ? ", " : "", rr_type_text(rr->type, type));
@@ -92,10 +86,9 @@ static void add_answer(struct observer *o, struct dns_seen_list *l, const struct
         const struct rrset *rr = &m.section[SECTION_ANSWER].items[i];
         const uint8_t *at = rr->rdata;
         for (unsigned k = 0; k < rr->count; k++) {
-            uint16_t len;
-            at = next_rdata(rr, at, &len);
-            read_record(q, rr, at, len, &text);
-            at += len;
+            size_t len;
+            const uint8_t *rdata = rrset_next(rr, &at, &len);
+            read_record(q, rr, rdata, len, &text);
         }
     }
     if (text.len)

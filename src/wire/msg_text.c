@@ -102,17 +102,13 @@ static void put_question(const struct question *q, struct strbuf *out)
 
 static void put_rrset(const struct rrset *rr, const struct msg *m, struct strbuf *out)
 {
-    const uint8_t *p = rr->rdata;
+    const uint8_t *at = rr->rdata;
     const uint8_t *owner = rr->owner ? rr->owner : m->q.name.wire;
     for (unsigned i = 0; i < rr->count; i++) {
-        size_t len = rr->rdlen;
-        if (!len) {
-            len = get_u16(p);
-            p += 2;
-        }
-        rr_to_text(owner, rr->ttl, rr->class, rr->type, p, len, out);
+        size_t len;
+        const uint8_t *rdata = rrset_next(rr, &at, &len);
+        rr_to_text(owner, rr->ttl, rr->class, rr->type, rdata, len, out);
         strbuf_putc(out, '\n');
-        p += len;
     }
 }
 

@@ -147,19 +147,15 @@ static bool is_cell(const struct encoder *e, const struct rrset *rr)
 /* Returns how many of the RRset's records were written. */
 static unsigned put_rrset(struct encoder *e, const struct rrset *rr)
 {
-    const uint8_t *p = rr->rdata;
+    const uint8_t *at = rr->rdata;
     unsigned known = rr->owner ? NO_POINTER : e->question;
     for (unsigned i = 0; i < rr->count; i++) {
         if (known != NO_POINTER && is_cell(e, rr))
-            return i + put_cells(e, rr, p, rr->count - i, known);
-        size_t len = rr->rdlen;
-        if (!len) {
-            len = get_u16(p);
-            p += 2;
-        }
-        if (!put_record(e, rr, p, len, &known))
+            return i + put_cells(e, rr, at, rr->count - i, known);
+        size_t len;
+        const uint8_t *rdata = rrset_next(rr, &at, &len);
+        if (!put_record(e, rr, rdata, len, &known))
             return i;
-        p += len;
     }
     return rr->count;
 }

@@ -1,4 +1,5 @@
 /* Rdata on the wire: the extent of each field, expansion of names, walking over them. */
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "wire/rdata_table.h"
@@ -289,4 +290,24 @@ void rdata_each_name(uint16_t type, const uint8_t *rdata, size_t len,
 bool rr_type_has_names(uint16_t type)
 {
     return rr_row(type)->names != NAMES_NONE;
+}
+
+size_t rrset_bytes(const struct rrset *rr)
+{
+    const uint8_t *at = rr->rdata;
+    size_t len;
+    if (rr->rdlen)
+        return (size_t)rr->rdlen * rr->count;
+    for (uint16_t i = 0; i < rr->count; i++)
+        (void)rrset_next(rr, &at, &len);
+    return (size_t)(at - rr->rdata);
+}
+
+uint8_t *rdata_of_name(struct arena *a, const uint8_t *name)
+{
+    size_t len = name_wire_len(name);
+    uint8_t *rdata = arena_alloc(a, 2 + len);
+    put_u16(rdata, (uint16_t)len);
+    memcpy(rdata + 2, name, len);
+    return rdata;
 }

@@ -48,6 +48,26 @@ struct rrset {
                      * 0: each is preceded by its own length, 16 bits in network order */
 };
 
+/* The next rdata of an RRset and its length: *at begins as rr->rdata and moves behind it; at most
+ * rr->count times. */
+static inline const uint8_t *rrset_next(const struct rrset *rr, const uint8_t **at, size_t *ret_len)
+{
+    const uint8_t *p = *at;
+    *ret_len = rr->rdlen;
+    if (!rr->rdlen) {
+        *ret_len = get_u16(p);
+        p += 2;
+    }
+    *at = p + *ret_len;
+    return p;
+}
+/* All bytes at rr->rdata, the lengths in front included. */
+size_t rrset_bytes(const struct rrset *rr);
+/* A name (plain wire) as the rdata of NS, CNAME, PTR or DNAME: its length in front, in the arena.
+ */
+struct arena;
+uint8_t *rdata_of_name(struct arena *a, const uint8_t *name);
+
 /* Text of a number, or "TYPE65280" / "CLASS5" / "RCODE99" written into buf (at least 16 bytes). */
 const char *rr_type_text(uint16_t type, char buf[16]);
 const char *rr_class_text(uint16_t class, char buf[16]);
@@ -73,7 +93,6 @@ void rr_to_text(const uint8_t *owner, uint32_t ttl, uint16_t class, uint16_t typ
                 const uint8_t *rdata, size_t rdlen, struct strbuf *out);
 /* One line "owner [ttl] [class] type rdata"; default_ttl when it has none. *ret_rr's owner and
  * rdata (with its length in front: rdlen is 0, count 1) lie in `a`. */
-struct arena;
 int rr_from_text(const char *text, const uint8_t *origin, uint32_t default_ttl, struct arena *a,
                  struct rrset *ret_rr, struct err *e) __attribute__((warn_unused_result));
 

@@ -41,10 +41,7 @@ static const struct rrset *first_elsewhere(const struct query *q, const struct q
 
 static void add_alias(struct query *q, struct reply *to, const uint8_t *target, uint32_t ttl)
 {
-    size_t len = name_wire_len(target);
-    uint8_t *rdata = arena_alloc(&q->arena, 2 + len);
-    put_u16(rdata, (uint16_t)len);
-    memcpy(rdata + 2, target, len);
+    uint8_t *rdata = rdata_of_name(&q->arena, target);
     rrset_list_add(
         &to->section[SECTION_ANSWER], &q->arena,
         (struct rrset){

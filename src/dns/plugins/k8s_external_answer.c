@@ -44,10 +44,7 @@ void external_soa(struct external_query *e, enum section s)
 /* A record whose data is one name. */
 static void add_name(struct external_query *e, uint16_t type, uint32_t ttl, const uint8_t *target)
 {
-    size_t len = name_wire_len(target);
-    uint8_t *rdata = arena_alloc(&e->q->arena, 2 + len);
-    put_u16(rdata, (uint16_t)len);
-    memcpy(rdata + 2, target, len);
+    uint8_t *rdata = rdata_of_name(&e->q->arena, target);
     query_add(
         e->q, SECTION_ANSWER,
         (struct rrset){ .type = type, .class = CLASS_IN, .ttl = ttl, .count = 1, .rdata = rdata });
@@ -153,15 +150,9 @@ static unsigned matching_ports(const struct external_query *e)
 static enum step cname_done(struct query *q, void *conf, void *data)
 {
     const struct query *sub = data;
-    const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
     (void)conf;
     q->reply.tc |= sub->reply.tc;
-    for (uint16_t i = 0; i < answer->n; i++) {
-        struct rrset rr = answer->items[i];
-        if (!rr.owner)
-            rr.owner = sub->msg.q.name.wire;
-        query_add(q, SECTION_ANSWER, rrset_dup(&q->arena, &rr));
-    }
+    query_copy_section(q, sub, SECTION_ANSWER);
     return STEP_DONE;
 }
 
@@ -196,37 +187,26 @@ static void endpoint_addresses(struct external_query *e, uint8_t family)
 
 /* ---- SRV ---- */
 
-static uint16_t weight_of(size_t n)
-{
-    return n && n < 100 ? (uint16_t)(100 / n) : 1;
-}
-
-static bool has_srv(const struct external_query *e, const uint8_t *rdata, size_t len)
+static bool has_srv(const struct external_query *e, const uint8_t *rdata)
 {
     const struct rrset_list *answer = &e->q->reply.section[SECTION_ANSWER];
     for (uint16_t i = 0; i < answer->n; i++)
-        if (get_u16(answer->items[i].rdata) == len &&
-            memcmp(answer->items[i].rdata, rdata, 2 + len) == 0)
+        if (get_u16(answer->items[i].rdata) == get_u16(rdata) &&
+            memcmp(answer->items[i].rdata, rdata, 2u + get_u16(rdata)) == 0)
             return true;
     return false;
 }
 
 static void add_srv(struct external_query *e, const uint8_t *target, uint16_t weight, uint16_t port)
 {
-    size_t len = 6 + (size_t)name_wire_len(target);
-    struct wbuf w = wbuf_of(arena_alloc(&e->q->arena, 2 + len), 2 + len);
-    wbuf_u16(&w, (uint16_t)len);
-    wbuf_u16(&w, 0);
-    wbuf_u16(&w, weight);
-    wbuf_u16(&w, port);
-    wbuf_put(&w, target, len - 6);
-    if (!has_srv(e, w.base, len))
+    uint8_t *rdata = srv_rdata(&e->q->arena, target, weight, port);
+    if (!has_srv(e, rdata))
         query_add(e->q, SECTION_ANSWER,
                   (struct rrset){ .type = RR_SRV,
                                   .class = CLASS_IN,
                                   .ttl = e->x->k->ttl,
                                   .count = 1,
-                                  .rdata = w.base });
+                                  .rdata = rdata });
 }
 
 static void add_srv_ports(struct external_query *e, const uint8_t *target, uint16_t weight)
@@ -275,7 +255,7 @@ static enum step service_srv(struct external_query *e, unsigned ports)
 {
     const struct snap_external *a = e->addresses;
     struct arena *arena = &e->q->arena;
-    uint16_t weight = weight_of((size_t)ports * (a->n_a + a->n_aaaa + a->n_hosts));
+    uint16_t weight = srv_weight((size_t)ports * (a->n_a + a->n_aaaa + a->n_hosts));
     uint8_t *target = join_name(arena, e->service->key, e->service->key_len, zone_of(e));
     if (target && (a->n_a || a->n_aaaa)) {
         add_srv_ports(e, target, weight);
@@ -327,7 +307,7 @@ static void endpoints_srv(struct external_query *e)
             items += ports;
     for (uint32_t i = 0; i < s->n_endpoints; i++)
         if (place_has_endpoint(&e->place, &s->endpoints[i], &ports))
-            add_endpoint(e, &s->endpoints[i], weight_of(items));
+            add_endpoint(e, &s->endpoints[i], srv_weight(items));
 }
 
 /* ---- by type ---- */

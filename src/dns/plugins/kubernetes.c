@@ -6,10 +6,7 @@
 
 static void add_cname(struct lookup *l, const uint8_t *owner, const uint8_t *target)
 {
-    size_t len = name_wire_len(target);
-    uint8_t *rdata = arena_alloc(&l->q->arena, 2 + len);
-    put_u16(rdata, (uint16_t)len);
-    memcpy(rdata + 2, target, len);
+    uint8_t *rdata = rdata_of_name(&l->q->arena, target);
     query_add(l->q, SECTION_ANSWER,
               (struct rrset){ .owner = owner,
                               .type = RR_CNAME,
@@ -24,16 +21,9 @@ static void add_cname(struct lookup *l, const uint8_t *owner, const uint8_t *tar
 static enum step external_done(struct query *q, void *conf, void *data)
 {
     const struct query *sub = data;
-    const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
     (void)conf;
-    if (sub->reply.tc)
-        q->reply.tc = true;
-    for (uint16_t i = 0; i < answer->n; i++) {
-        struct rrset rr = answer->items[i];
-        if (!rr.owner)
-            rr.owner = sub->msg.q.name.wire;
-        query_add(q, SECTION_ANSWER, rrset_dup(&q->arena, &rr));
-    }
+    q->reply.tc |= sub->reply.tc;
+    query_copy_section(q, sub, SECTION_ANSWER);
     return STEP_DONE;
 }
 

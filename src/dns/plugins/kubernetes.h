@@ -94,6 +94,10 @@ void add_address_set(struct query *q, enum section s, const uint8_t *owner, uint
 
 /* kubernetes_srv.c */
 enum outcome answer_srv(struct lookup *l, const struct place *p);
+/* The share of each of n items in a hundred, at least 1. */
+uint16_t srv_weight(size_t n);
+/* Priority 0; target is plain wire. */
+uint8_t *srv_rdata(struct arena *a, const uint8_t *target, uint16_t weight, uint16_t port);
 
 /* kubernetes_transfer.c: a transfer_fn */
 int kubernetes_transfer(struct query *q, void *conf,

@@ -242,10 +242,7 @@ static unsigned each_own_service(struct lookup *l,
 
 static void add_ns(struct lookup *l, const uint8_t *target)
 {
-    size_t len = name_wire_len(target);
-    uint8_t *rdata = arena_alloc(&l->q->arena, 2 + len);
-    put_u16(rdata, (uint16_t)len);
-    memcpy(rdata + 2, target, len);
+    uint8_t *rdata = rdata_of_name(&l->q->arena, target);
     const struct rrset_list *answer = &l->q->reply.section[SECTION_ANSWER];
     for (uint16_t i = 0; i < answer->n; i++)
         if (name_equal(answer->items[i].rdata + 2, target))

@@ -34,28 +34,32 @@ static struct seen seen_new(struct arena *a, size_t n)
     return (struct seen){ arena_zalloc(a, capacity * sizeof(uint64_t)), capacity - 1 };
 }
 
-/* "weight at least 1": the share of each of n items in a hundred. */
-static uint16_t weight_of(size_t n)
+uint16_t srv_weight(size_t n)
 {
     return n && n < 100 ? (uint16_t)(100 / n) : 1;
 }
 
-static void add_srv(struct lookup *l, const uint8_t *target, uint16_t weight, uint16_t port)
+uint8_t *srv_rdata(struct arena *a, const uint8_t *target, uint16_t weight, uint16_t port)
 {
     size_t len = 6 + (size_t)name_wire_len(target);
-    struct wbuf w = wbuf_of(arena_alloc(&l->q->arena, 2 + len), 2 + len);
+    struct wbuf w = wbuf_of(arena_alloc(a, 2 + len), 2 + len);
     wbuf_u16(&w, (uint16_t)len);
     wbuf_u16(&w, 0);
     wbuf_u16(&w, weight);
     wbuf_u16(&w, port);
     wbuf_put(&w, target, len - 6);
+    return w.base;
+}
+
+static void add_srv(struct lookup *l, const uint8_t *target, uint16_t weight, uint16_t port)
+{
     query_add(l->q, SECTION_ANSWER,
               (struct rrset){ .owner = l->owner,
                               .type = RR_SRV,
                               .class = CLASS_IN,
                               .ttl = l->k->ttl,
                               .count = 1,
-                              .rdata = w.base });
+                              .rdata = srv_rdata(&l->q->arena, target, weight, port) });
 }
 
 /* "service.namespace.svc.ZONE": object names lower case, the zone as it was typed. */
@@ -87,7 +91,7 @@ static enum outcome cluster_ip_srv(struct lookup *l, const struct place *p)
         if (port->number < 0 || !place_has_port(p, port) ||
             !seen_add(&seen, (const uint8_t *)"", port->number))
             continue;
-        add_srv(l, target, weight_of(items), (uint16_t)port->number);
+        add_srv(l, target, srv_weight(items), (uint16_t)port->number);
         any = true;
     }
     if (!any)
@@ -146,7 +150,7 @@ static enum outcome endpoints_srv(struct lookup *l, const struct place *p)
     struct seen seen = seen_new(&l->q->arena, items + matched);
     for (uint32_t i = 0; i < s->n_endpoints; i++)
         if (place_has_endpoint(p, &s->endpoints[i], &ports))
-            endpoint_srv(l, p, &s->endpoints[i], &seen, weight_of(items));
+            endpoint_srv(l, p, &s->endpoints[i], &seen, srv_weight(items));
     return l->q->reply.section[SECTION_ANSWER].n ? OUTCOME_ANSWER : OUTCOME_NODATA;
 }
 

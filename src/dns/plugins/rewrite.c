@@ -170,9 +170,7 @@ static enum step back_cname(struct query *q, const struct rewrite_rule *r)
     uint16_t i;
     if (q->depth + 1 >= QUERY_DEPTH || !find_target(q, r, &i, &name))
         return run_back(q);
-    uint8_t *rdata = arena_alloc(&q->arena, 2u + name.len);
-    put_u16(rdata, name.len);
-    memcpy(rdata + 2, name.wire, name.len);
+    uint8_t *rdata = rdata_of_name(&q->arena, name.wire);
     answer->items[i].rdata = rdata;
     answer->items[i].rdlen = 0;
     answer->items[i].count = 1;

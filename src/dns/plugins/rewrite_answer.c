@@ -64,25 +64,17 @@ static bool map_value(const struct name_map *m, uint16_t type, const uint8_t *rd
     return true;
 }
 
-static size_t set_bytes(const struct rrset *rr)
-{
-    size_t n = 0;
-    for (uint16_t i = 0; i < rr->count && !rr->rdlen; i++)
-        n += 2u + get_u16(rr->rdata + n);
-    return rr->rdlen ? (2u + rr->rdlen) * (size_t)rr->count : n;
-}
-
 static void map_values(struct query *q, const struct name_map *m, struct rrset *rr)
 {
-    size_t cap = set_bytes(rr) + (size_t)rr->count * NAME_MAX_WIRE;
+    /* Each with its length in front, and with a name that may have grown. */
+    size_t cap = rrset_bytes(rr) + (size_t)rr->count * (2 + NAME_MAX_WIRE);
     struct wbuf out = wbuf_of(arena_alloc(&q->arena, cap), cap);
-    const uint8_t *p = rr->rdata;
+    const uint8_t *at = rr->rdata;
     bool changed = false;
     for (uint16_t i = 0; i < rr->count; i++) {
-        size_t len = rr->rdlen ? rr->rdlen : get_u16(p);
-        p += rr->rdlen ? 0 : 2;
-        changed |= map_value(m, rr->type, p, len, &out);
-        p += len;
+        size_t len;
+        const uint8_t *rdata = rrset_next(rr, &at, &len);
+        changed |= map_value(m, rr->type, rdata, len, &out);
     }
     if (!changed)
         return;

@@ -195,14 +195,8 @@ static enum step run_answers(struct run *r);
 static enum step target_done(struct query *q, void *conf, void *data)
 {
     const struct query *sub = data;
-    const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
     q->reply.tc |= sub->reply.tc;
-    for (uint16_t i = 0; i < answer->n; i++) {
-        struct rrset rr = answer->items[i];
-        if (!rr.owner)
-            rr.owner = sub->msg.q.name.wire;
-        query_add(q, SECTION_ANSWER, rrset_dup(&q->arena, &rr));
-    }
+    query_copy_section(q, sub, SECTION_ANSWER);
     return run_answers(conf);
 }
 

@@ -47,17 +47,16 @@ static void add_record(struct out *o, const struct rrset *rr, const uint8_t *rda
 static bool add_rrset(void *ctx, const struct rrset *rr)
 {
     struct out *o = ctx;
-    const uint8_t *p = rr->rdata;
+    const uint8_t *at = rr->rdata;
     if (!o->soa.type) {
         o->soa = rrset_dup(&o->q->arena, rr);
         size_t len = get_u16(rr->rdata);
         o->current = o->incremental && get_u32(rr->rdata + 2 + len - 20) == o->serial;
     }
     for (uint16_t i = 0; i < rr->count; i++) {
-        size_t len = rr->rdlen ? rr->rdlen : get_u16(p);
-        p += rr->rdlen ? 0 : 2;
-        add_record(o, rr, p, len);
-        p += len;
+        size_t len;
+        const uint8_t *rdata = rrset_next(rr, &at, &len);
+        add_record(o, rr, rdata, len);
     }
     return !o->current;
 }
