@@ -211,11 +211,6 @@ void table_end_row(struct table *t)
         push_cell(t, TABLE_PLAIN, "");
 }
 
-size_t table_rows(const struct table *t)
-{
-    return t->n_columns ? (t->n_cells + t->n_columns - 1) / t->n_columns : 0;
-}
-
 static void add_place(struct strbuf *line, const struct table_column *c, int width, bool colour,
                       enum table_tone tone, const char *text)
 {

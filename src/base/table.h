@@ -61,7 +61,6 @@ void table_limit(struct table *t, int width);
 void table_cell(struct table *t, enum table_tone tone, const char *fmt, ...) printf_like(3, 4);
 /* Fills the rest of a row that was begun with empty cells; nothing if no row is open. */
 void table_end_row(struct table *t);
-size_t table_rows(const struct table *t);
 
 /* Title, heads, rows, each line without blanks at its end. An open row is shown as far as it goes.
  */

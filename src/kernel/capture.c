@@ -50,14 +50,6 @@ void capture_done(struct capture *c)
     c->fd = -1;
 }
 
-unsigned capture_lost(struct capture *c)
-{
-    struct tpacket_stats s = { 0 };
-    socklen_t len = sizeof s;
-    getsockopt(c->fd, SOL_PACKET, PACKET_STATISTICS, &s, &len);
-    return s.tp_drops;
-}
-
 static int64_t timestamp_of(struct msghdr *m)
 {
     struct timespec t;

@@ -1,7 +1,7 @@
 /* Packets on one link, as they pass, in both directions (AF_PACKET). Nothing is held up or changed.
  *
  * The socket belongs to the network namespace in which it was opened. It sees what passes from then
- * on; the kernel drops copies when they are not read in time (capture_lost() tells). */
+ * on; the kernel drops copies when they are not read in time. */
 #pragma once
 
 #include "base/ip.h"

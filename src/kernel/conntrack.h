@@ -42,8 +42,6 @@ int conntrack_fd(const struct conntrack *c);
 int conntrack_events(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
 /* The whole table; only before conntrack_listen(). */
 int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
-/* Forgets the flow with this original tuple; -ENOENT when there is none. */
-int conntrack_delete(struct conntrack *c, const struct tuple *original);
 
 /* One message of the subsystem; false when it is none of ours or broken. */
 bool flow_parse(const struct nlmsghdr *h, struct flow *ret_flow);

@@ -134,18 +134,6 @@ static void decoder_done(struct decoder *d)
     slice_builder_done(&d->slice);
 }
 
-int object_decode(const struct tree *doc, const char *name, struct object **ret, struct err *e)
-{
-    cleanup(decoder_done) struct decoder d;
-    struct object *o;
-    decoder_init(&d, name);
-    int r = decode_one(&d, doc, NULL, &o, e);
-    if (r < 0)
-        return r;
-    *ret = o;
-    return 0;
-}
-
 struct each {
     struct decoder decoder;
     void (*fn)(void *ctx, struct object *o);

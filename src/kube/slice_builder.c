@@ -68,25 +68,6 @@ uint32_t slice_builder_text(struct slice_builder *b, const char *s)
     return *place;
 }
 
-void slice_builder_add(struct slice_builder *b, const struct slice *from, const struct endpoint *ep)
-{
-    struct endpoint copy;
-    memset(&copy, 0, sizeof copy);
-    copy.ip = ep->ip;
-    copy.conditions = ep->conditions;
-    copy.n_hints = ep->n_hints;
-    copy.first_hint = ep->n_hints ? (uint32_t)b->hints.n : 0;
-    copy.hostname = slice_builder_text(b, slice_str(from, ep->hostname));
-    copy.pod = slice_builder_text(b, slice_str(from, ep->pod));
-    copy.node = slice_builder_text(b, slice_str(from, ep->node));
-    copy.zone = slice_builder_text(b, slice_str(from, ep->zone));
-    copy.pod_namespace = slice_builder_text(b, slice_str(from, ep->pod_namespace));
-    for (uint32_t i = 0; i < ep->n_hints; i++)
-        vec_push(&b->hints,
-                 slice_builder_text(b, slice_str(from, from->hints[ep->first_hint + i])));
-    vec_push(&b->endpoints, copy);
-}
-
 void slice_builder_finish(const struct slice_builder *b, struct slice *s)
 {
     s->endpoints = b->endpoints.items;

@@ -19,8 +19,5 @@ void slice_builder_reset(
 void slice_builder_done(struct slice_builder *b);
 /* The offset of a string; NULL and "" are 0. */
 uint32_t slice_builder_text(struct slice_builder *b, const char *s);
-/* A copy of another slice's endpoint, its strings and hints with it. */
-void slice_builder_add(struct slice_builder *b, const struct slice *from,
-                       const struct endpoint *ep);
 /* Points the slice's lists at the builder's arrays. */
 void slice_builder_finish(const struct slice_builder *b, struct slice *s);

@@ -91,13 +91,6 @@ int net_init(struct lab_net *n, struct err *e)
     return code < 0 ? failed(e, code, "cannot build the lab's wire", WIRE) : 0;
 }
 
-void net_done(struct lab_net *n)
-{
-    for (unsigned i = 0; i < n->n_nodes; i++)
-        place_close(&n->nodes[i]);
-    place_close(&n->outside);
-}
-
 /* "to" is reached at node `at`: its address on the link itself, its pod networks behind it. */
 static int route_to_node(struct link_table *t, const char *link, const struct topology_node *to)
 {

@@ -27,7 +27,6 @@ struct lab_net {
 
 /* In the network namespace that is to be the world outside. */
 int net_init(struct lab_net *n, struct err *e);
-void net_done(struct lab_net *n);
 
 /* The node that the topology got last: its namespace, its link to the wire, its bridge, and routes
  * between it and all others. */

@@ -116,11 +116,10 @@ int place_pid(const char *dir, const char *rest, pid_t *ret_pid, struct err *e)
     return 0;
 }
 
-int place_pod_folder(const char *pod, char *out, size_t size, struct err *e)
+/* "NAMESPACE_POD" of "NAMESPACE/POD". */
+static int pod_folder(const char *pod, const char *slash, char *out, size_t size, struct err *e)
 {
-    const char *slash = strchr(pod, '/');
-    int n = slash ? snprintf(out, size, "%.*s_%s", (int)(slash - pod), pod, slash + 1)
-                  : snprintf(out, size, "default_%s", pod);
+    int n = snprintf(out, size, "%.*s_%s", (int)(slash - pod), pod, slash + 1);
     if ((size_t)n >= size || strchr(out, '/') || strstr(out, ".."))
         return err_set(e, ERR_PARSE, "\"%s\" is not a pod: write NAMESPACE/POD", pod);
     return 0;
@@ -150,8 +149,9 @@ static int find_pod(const char *dir, const char *pod, char *out, size_t size, st
 int place_pod_pid(const char *dir, const char *pod, pid_t *ret_pid, struct err *e)
 {
     char folder[512], rest[600];
-    int code = strchr(pod, '/') ? place_pod_folder(pod, folder, sizeof folder, e)
-                                : find_pod(dir, pod, folder, sizeof folder, e);
+    const char *slash = strchr(pod, '/');
+    int code = slash ? pod_folder(pod, slash, folder, sizeof folder, e)
+                     : find_pod(dir, pod, folder, sizeof folder, e);
     if (code == ERR_PARSE || code == ERR_INVALID)
         return code;
     snprintf(rest, sizeof rest, "pods/%s/pid", folder);

@@ -38,5 +38,3 @@ void place_remove(const char *path);
 int place_pid(const char *dir, const char *rest, pid_t *ret_pid, struct err *e);
 /* The pod "NAMESPACE/POD"; "POD" alone: the only pod of that name in any namespace. */
 int place_pod_pid(const char *dir, const char *pod, pid_t *ret_pid, struct err *e);
-/* "NAMESPACE_POD" of "NAMESPACE/POD" or "POD". Returns 0 or ERR_PARSE. */
-int place_pod_folder(const char *pod, char *out, size_t size, struct err *e);

@@ -132,15 +132,6 @@ const struct topology_node *topology_find_node(const struct topology *t, const c
     return NULL;
 }
 
-const struct topology_pod *topology_find_pod(const struct topology *t, const char *key)
-{
-    vec_each (p, &t->pods) {
-        if (str_eq(p->key, key))
-            return p;
-    }
-    return NULL;
-}
-
 static bool is_taken(const struct topology *t, const struct ip *ip)
 {
     vec_each (p, &t->pods) {

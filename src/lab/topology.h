@@ -49,7 +49,6 @@ const struct topology_node *topology_find_node(const struct topology *t, const c
 int topology_add_pod(struct topology *t, json_t *pod, const struct topology_pod **ret_pod,
                      struct err *e);
 void topology_remove_pod(struct topology *t, const char *key);
-const struct topology_pod *topology_find_pod(const struct topology *t, const char *key);
 
 /* Address number `offset` of a network. */
 struct ip ip_at(const struct ip_prefix *net, uint32_t offset);

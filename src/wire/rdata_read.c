@@ -287,11 +287,6 @@ void rdata_each_name(uint16_t type, const uint8_t *rdata, size_t len,
         fn(ctx, off, compressible);
 }
 
-bool rr_type_has_names(uint16_t type)
-{
-    return rr_row(type)->names != NAMES_NONE;
-}
-
 size_t rrset_bytes(const struct rrset *rr)
 {
     const uint8_t *at = rr->rdata;

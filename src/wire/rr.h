@@ -100,4 +100,3 @@ int rr_from_text(const char *text, const uint8_t *origin, uint32_t default_ttl, 
  * with its offset and whether RFC 3597 section 4 lets it be compressed. */
 void rdata_each_name(uint16_t type, const uint8_t *rdata, size_t len,
                      void (*fn)(void *ctx, size_t off, bool compressible), void *ctx);
-bool rr_type_has_names(uint16_t type);

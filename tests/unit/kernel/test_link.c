@@ -107,7 +107,6 @@ static void capture_in_both_directions(void **state)
     assert_false(p.outgoing);
     assert_memory_equal(p.payload, "hello", 5);
     assert_true(left_at > 0 && p.time_ns >= left_at);
-    assert_int_equal(capture_lost(&got), 0);
     capture_done(&sent);
     capture_done(&got);
 }
