@@ -18,7 +18,8 @@ static void usage(FILE *out)
                   SIGNPOST_VERSION);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         (void)fprintf(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
-    (void)fprintf(out, "\n`signpost COMMAND --help` explains each.\n");
+    (void)fprintf(out, "\n`signpost COMMAND --help` explains each, --man prints its manual page;\n"
+                       "`signpost completion` prints a script for bash.\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -27,6 +28,27 @@ static const struct command *find_command(const char *name)
         if (strcmp(commands[i]->name, name) == 0)
             return commands[i];
     return NULL;
+}
+
+/* A bash script: each command's own function, and one that finds the command. */
+static int completion(void)
+{
+    char flag[] = "--completion";
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        char *argv[] = { (char *)commands[i]->name, flag, NULL };
+        (void)commands[i]->run(2, argv);
+    }
+    (void)printf(
+        "_signpost() {\n"
+        "    if ((COMP_CWORD > 1)) && declare -F \"_signpost_${COMP_WORDS[1]}\" >/dev/null; then\n"
+        "        \"_signpost_${COMP_WORDS[1]}\" \"$@\"\n"
+        "        return\n"
+        "    fi\n"
+        "    COMPREPLY=($(compgen -W '");
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        (void)printf("%s ", commands[i]->name);
+    (void)printf("completion help version' -- \"$2\"))\n}\ncomplete -F _signpost signpost\n");
+    return 0;
 }
 
 static const struct command *find_program(const char *path)
@@ -54,6 +76,8 @@ int main(int argc, char **argv)
         (void)printf("signpost %s\n", SIGNPOST_VERSION);
         return 0;
     }
+    if (strcmp(argv[1], "completion") == 0)
+        return completion();
     c = find_command(argv[1]);
     if (!c) {
         (void)fprintf(stderr, "signpost: no command '%s'; `signpost --help` lists them\n", argv[1]);

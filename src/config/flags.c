@@ -40,25 +40,38 @@ static const struct flag *find(const struct parse *p, const char *name)
     return NULL;
 }
 
-static bool is_help(const char *name)
+typedef void show_fn(const struct command *c, const struct flag *flags, size_t n, FILE *out);
+
+/* The flags that every command has: each prints a text made from the table. */
+static show_fn *find_show(const char *name)
 {
-    return str_eq(name, "help") || str_eq(name, "h");
+    static const struct {
+        const char *name;
+        show_fn *show;
+    } shows[] = { { "help", flags_help },
+                  { "h", flags_help },
+                  { "man", flags_man },
+                  { "completion", flags_completion } };
+    for (size_t i = 0; i < ARRAY_SIZE(shows); i++)
+        if (str_eq(name, shows[i].name))
+            return shows[i].show;
+    return NULL;
 }
 
-/* Looked for first: the defaults that the usage shows must not have been overwritten yet. */
-static bool wants_help(const struct parse *p, int argc, char **argv)
+/* Looked for first: the defaults that the text shows must not have been overwritten yet. */
+static show_fn *wanted_show(const struct parse *p, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *name = name_in(argv[i]);
         const struct flag *f = name ? find(p, name) : NULL;
         if (name && !*name)
-            return false;
+            return NULL;
         if (f)
             i += f->kind != FLAG_BOOL && !strchr(name, '=');
-        else if (name && is_help(name))
-            return true;
+        else if (name && find_show(name))
+            return find_show(name);
     }
-    return false;
+    return NULL;
 }
 
 static int bad_value(const struct parse *p, const struct flag *f, const char *value,
@@ -160,8 +173,9 @@ int flags_parse(const struct command *c, const struct flag *flags, size_t n, int
                 int *ret_left, struct err *e)
 {
     struct parse p = { .command = c, .flags = flags, .n = n, .e = e };
-    if (wants_help(&p, argc, argv)) {
-        flags_help(c, flags, n, stdout);
+    show_fn *show = wanted_show(&p, argc, argv);
+    if (show) {
+        show(c, flags, n, stdout);
         return 1;
     }
     p.given = xcalloc(n + 1, sizeof *p.given);
