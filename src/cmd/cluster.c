@@ -18,13 +18,10 @@ struct cluster {
     struct dir_source *source;
     struct ht
         strays; /* namespace -> sentence about its first object, to be told if it is not there */
-    struct ht reported; /* namespaces of which it was told */
-    char *key;          /* what a shared cluster is asked for by; NULL: not shared */
-    unsigned refs;
-    struct cluster *next; /* in the list of shared ones */
+    struct ht reported;   /* namespaces of which it was told */
+    char *key;            /* in struct clusters: what it is asked for by */
+    struct cluster *next; /* in struct clusters */
 };
-
-static struct cluster *shared;
 
 /* Namespaces that an API server makes by itself. */
 static const char *const implied[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
@@ -152,8 +149,10 @@ static int parse_ranges(const char *text, struct ip_prefix ranges[2], struct err
     }
 }
 
-static void cluster_free(struct cluster *c)
+void cluster_close(struct cluster *c)
 {
+    if (!c)
+        return;
     dir_source_close(c->source);
     planner_free(c->planner);
     cluster_ip_free(c->addresses);
@@ -176,7 +175,6 @@ int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
     if (n_ranges < 0)
         return n_ranges;
     struct cluster *c = xcalloc(1, sizeof *c);
-    c->refs = 1;
     c->store = store_new();
     c->addresses = cluster_ip_new(c->store, ranges, (size_t)n_ranges);
     cluster_ip_on_problem(c->addresses, on_problem, c);
@@ -191,44 +189,9 @@ int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
                                .settled = on_settled };
     int r = dir_source_open(loop, dirs, n, &sink, &c->source, e);
     if (r < 0) {
-        cluster_free(c);
+        cluster_close(c);
         return r;
     }
-    *ret = c;
-    return 0;
-}
-
-/* The same folders under other names count as the same. */
-static char *key_of(const uv_loop_t *loop, const char *const *dirs, size_t n, const char *range)
-{
-    struct strbuf b = { 0 };
-    strbuf_printf(&b, "%p\n%s", (const void *)loop, range ? range : "");
-    for (size_t i = 0; i < n; i++) {
-        cleanup_free char *real = realpath(dirs[i], NULL);
-        strbuf_printf(&b, "\n%s", real ? real : dirs[i]);
-    }
-    return strbuf_steal(&b);
-}
-
-int cluster_get(uv_loop_t *loop, const char *const *dirs, size_t n,
-                const char *service_cluster_ip_range, struct cluster **ret, struct err *e)
-{
-    cleanup_free char *key = key_of(loop, dirs, n, service_cluster_ip_range);
-    for (struct cluster *c = shared; c; c = c->next) {
-        if (strcmp(c->key, key) != 0)
-            continue;
-        c->refs++;
-        *ret = c;
-        return 0;
-    }
-    struct cluster *c;
-    int r = cluster_open_dirs(loop, dirs, n, service_cluster_ip_range, &c, e);
-    if (r < 0)
-        return r;
-    c->key = key;
-    key = NULL;
-    c->next = shared;
-    shared = c;
     *ret = c;
     return 0;
 }
@@ -238,15 +201,48 @@ struct store *cluster_store(struct cluster *c)
     return c->store;
 }
 
-void cluster_close(struct cluster *c)
+/* The same folders under other names count as the same. */
+static char *key_of(const char *const *dirs, size_t n, const char *range)
 {
-    if (!c || --c->refs)
-        return;
-    for (struct cluster **at = &shared; *at; at = &(*at)->next) {
-        if (*at != c)
-            continue;
-        *at = c->next;
-        break;
+    struct strbuf b = { 0 };
+    strbuf_puts(&b, range ? range : "");
+    for (size_t i = 0; i < n; i++) {
+        cleanup_free char *real = realpath(dirs[i], NULL);
+        strbuf_printf(&b, "\n%s", real ? real : dirs[i]);
     }
-    cluster_free(c);
+    return strbuf_steal(&b);
+}
+
+int clusters_open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
+                         struct store **ret, struct err *e)
+{
+    struct clusters *all = ctx;
+    cleanup_free char *key = key_of(dirs, n, range);
+    struct cluster *c = all->first;
+    while (c && strcmp(c->key, key) != 0)
+        c = c->next;
+    if (!c) {
+        if (all->n == CLUSTERS_MAX)
+            return err_set(e, ERR_LIMIT, "more than %d sources of objects", CLUSTERS_MAX);
+        int r = cluster_open_dirs(all->loop, dirs, n, range, &c, e);
+        if (r < 0)
+            return r;
+        c->key = key;
+        key = NULL;
+        c->next = all->first;
+        all->first = c;
+        all->n++;
+    }
+    *ret = c->store;
+    return 0;
+}
+
+void clusters_close(struct clusters *all)
+{
+    while (all->first) {
+        struct cluster *c = all->first;
+        all->first = c->next;
+        cluster_close(c);
+    }
+    all->n = 0;
 }

@@ -19,9 +19,21 @@ struct cluster;
  * the defaults of endpoints/cluster_ip.h. */
 int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
                       const char *service_cluster_ip_range, struct cluster **ret, struct err *e);
-/* The same, but whoever asks for the same folders, range and loop shares one cluster. */
-int cluster_get(uv_loop_t *loop, const char *const *dirs, size_t n,
-                const char *service_cluster_ip_range, struct cluster **ret, struct err *e);
 struct store *cluster_store(struct cluster *c);
-/* Once for each open or get. NULL is fine. The loop must run on for its handles to be closed. */
+/* NULL is fine. The loop must run on for its handles to be closed. */
 void cluster_close(struct cluster *c);
+
+#define CLUSTERS_MAX 64 /* different sets of folders that one Corefile may name */
+
+/* Those that the blocks of a Corefile name: whoever asks for the same folders and range shares one.
+ */
+struct clusters {
+    uv_loop_t *loop; /* NULL: the folders are read once */
+    struct cluster *first;
+    unsigned n;
+};
+
+/* dns_options.open_source; ctx: a struct clusters. */
+int clusters_open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
+                         struct store **ret, struct err *e);
+void clusters_close(struct clusters *all);

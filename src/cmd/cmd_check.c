@@ -19,23 +19,9 @@ static const struct flag flags[] = {
 
 struct checked {
     uv_loop_t *loop;
-    struct cluster *clusters[64];
-    unsigned n;
+    struct clusters clusters;
     size_t problems;
 };
-
-static int open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
-                       struct store **ret, struct err *e)
-{
-    struct checked *c = ctx;
-    if (c->n == ARRAY_SIZE(c->clusters))
-        return err_set(e, ERR_LIMIT, "more than %zu sources of objects", ARRAY_SIZE(c->clusters));
-    int code = cluster_open_dirs(NULL, dirs, n, range, &c->clusters[c->n], e);
-    if (code < 0)
-        return code;
-    *ret = cluster_store(c->clusters[c->n++]);
-    return 0;
-}
 
 static void tell(void *ctx, const char *text)
 {
@@ -56,9 +42,12 @@ static int set_up(const char *path, struct checked *c, struct err *e)
 {
     struct corefile *corefile = NULL;
     struct dns_server *server = NULL;
-    struct dns_options options = {
-        .workers = 1, .loop = c->loop, .open_source = open_source, .problem = tell, .ctx = c
-    };
+    struct dns_options options = { .workers = 1,
+                                   .loop = c->loop,
+                                   .open_source = clusters_open_source,
+                                   .source_ctx = &c->clusters,
+                                   .problem = tell,
+                                   .ctx = c };
     int ret = command_corefile_lenient(path, &corefile, e);
     if (ret < 0)
         return ret;
@@ -81,8 +70,7 @@ static int check_corefile(const char *path, struct err *e)
     uv_loop_init(&loop);
     struct checked c = { .loop = &loop };
     int ret = set_up(path, &c, e);
-    for (unsigned i = 0; i < c.n; i++)
-        cluster_close(c.clusters[i]);
+    clusters_close(&c.clusters);
     uv_run(&loop, UV_RUN_NOWAIT); /* handles that set-ups had opened are closed by now */
     uv_loop_close(&loop);
     return ret;

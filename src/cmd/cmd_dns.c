@@ -39,33 +39,10 @@ struct run {
     uint8_t refused[64];        /* hash of a Corefile that was tried and refused */
     struct rand rand;
     struct dns_server *server;
-    struct cluster *clusters[64];
-    unsigned n_clusters;
+    struct clusters clusters;
 };
 
 static metric reload_failed;
-
-static int open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
-                       struct store **ret, struct err *e)
-{
-    struct run *r = ctx;
-    struct cluster *c;
-    int code = cluster_get(&r->loop, dirs, n, range, &c, e);
-    if (code < 0)
-        return code;
-    *ret = cluster_store(c);
-    for (unsigned i = 0; i < r->n_clusters; i++)
-        if (r->clusters[i] == c) {
-            cluster_close(c); /* held already: once is enough for this process */
-            return 0;
-        }
-    if (r->n_clusters == ARRAY_SIZE(r->clusters)) {
-        cluster_close(c);
-        return err_set(e, ERR_LIMIT, "more than %zu sources of objects", ARRAY_SIZE(r->clusters));
-    }
-    r->clusters[r->n_clusters++] = c;
-    return 0;
-}
 
 /* ---- reload ---- */
 
@@ -192,7 +169,8 @@ static int start(struct run *r, struct err *e)
 {
     struct dns_options options = { .workers = (unsigned)workers,
                                    .loop = &r->loop,
-                                   .open_source = open_source,
+                                   .open_source = clusters_open_source,
+                                   .source_ctx = &r->clusters,
                                    .set_reload = set_reload,
                                    .ctx = r };
     struct corefile *c = NULL;
@@ -224,8 +202,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void finish(struct run *r)
 {
     dns_server_stop(r->server);
-    for (unsigned i = 0; i < r->n_clusters; i++)
-        cluster_close(r->clusters[i]);
+    clusters_close(&r->clusters);
     uv_walk(&r->loop, close_handle, NULL);
     uv_run(&r->loop, UV_RUN_DEFAULT);
     uv_loop_close(&r->loop);
@@ -245,6 +222,7 @@ static int serve(struct err *e)
 {
     static struct run r;
     uv_loop_init(&r.loop);
+    r.clusters.loop = &r.loop;
     rand_init(&r.rand);
     uv_timer_init(&r.loop, &r.look);
     uv_timer_init(&r.loop, &r.lameduck);

@@ -12,8 +12,8 @@
 #include "net/udp.h"
 #include "wire/msg.h"
 
-#define QUERY_PACKET                                                                               \
-    4096 /* bytes of a UDP query that are received; longer TCP messages are allocated */
+/* Bytes of a UDP query that are received; longer TCP messages are allocated. */
+#define QUERY_PACKET  4096
 #define QUERY_DEPTH   8  /* nested internal look-ups (CNAME chasing) */
 #define QUERY_SCRATCH 64 /* bytes that a plugin may keep in a waiting query */
 

@@ -145,18 +145,12 @@ static void run_worker_stops(struct worker *w, void *arg)
         stop->fn(w, stop->conf);
 }
 
-static void nothing(struct worker *w, void *arg)
-{
-    (void)w, (void)arg;
-}
-
 static void end_config(struct dns_server *s, struct dns_config *c)
 {
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, run_worker_stops, c);
-        /* Handles that were closed just now live in the configuration's memory; libuv lets go of
-         * them before it hears of another call. */
-        worker_call_wait(&s->workers[i].worker, nothing, NULL);
+        /* Handles that were closed just now live in the configuration's memory. */
+        worker_settle(&s->workers[i].worker);
     }
     dns_config_free(c);
 }

@@ -180,7 +180,7 @@ int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const 
     const struct dns_options *o = s->config->options;
     if (!o->open_source)
         return err_set(e, ERR_UNSUPPORTED, "no source of objects is available here");
-    return o->open_source(o->ctx, dirs, n, range, ret, e);
+    return o->open_source(o->source_ctx, dirs, n, range, ret, e);
 }
 
 struct dns_config *setup_config(const struct setup *s)

@@ -94,6 +94,16 @@ void worker_call_wait(struct worker *w, void (*fn)(struct worker *w, void *arg),
     sem_destroy(&done);
 }
 
+static void nothing(struct worker *w, void *arg)
+{
+    (void)w, (void)arg;
+}
+
+void worker_settle(struct worker *w)
+{
+    worker_call_wait(w, nothing, NULL);
+}
+
 static void close_handle(uv_handle_t *h, void *arg)
 {
     (void)arg;

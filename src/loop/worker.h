@@ -36,6 +36,9 @@ int worker_start(struct worker *w, unsigned index, struct err *e);
 void worker_post(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
 /* The same, and waits until it has run. Not from the worker itself. */
 void worker_call_wait(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg);
+/* Waits until the worker's loop has let go of the handles that earlier calls closed: libuv ends
+ * closing before it hears of another call. Not from the worker itself. */
+void worker_settle(struct worker *w);
 
 /* Closes what is left in the loop, ends the thread and frees what the worker owns. */
 void worker_stop(struct worker *w);

@@ -56,15 +56,6 @@ static double read_reloaded(void *ctx)
     return (double)atomic_load_explicit(ns, memory_order_relaxed) / 1e9;
 }
 
-static void label_value(struct strbuf *out, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            strbuf_putc(out, '\\');
-        strbuf_putc(out, *text);
-    }
-}
-
 static struct hosts_gauge *gauge_get(const char *path)
 {
     struct hosts_gauge *g = gauges;
@@ -84,9 +75,7 @@ static struct hosts_gauge *gauge_get(const char *path)
     g->users = 1;
     g->next = gauges;
     gauges = g;
-    strbuf_puts(&labels, "hostsfile=\"");
-    label_value(&labels, path);
-    strbuf_putc(&labels, '"');
+    metric_label(&labels, "hostsfile", path);
     metric_gauge("coredns_hosts_entries", "Entries of the hosts file and the Corefile's lines.",
                  labels.p, read_entries, g);
     strbuf_done(&labels);

@@ -198,21 +198,20 @@ static void test_shared(void **state)
     struct bed *b = *state;
     char other[80];
     const char *dirs[] = { b->root }, *same[] = { other };
-    struct cluster *x, *y, *z;
+    struct clusters all = { .loop = &b->loop };
+    struct store *x, *y, *z;
     (void)snprintf(other, sizeof other, "%s/./", b->root);
     write_file(b, web);
-    assert_int_equal(cluster_get(&b->loop, dirs, 1, NULL, &x, NULL), 0);
-    assert_int_equal(cluster_get(&b->loop, same, 1, NULL, &y, NULL), 0);
-    assert_int_equal(cluster_get(&b->loop, dirs, 1, "10.0.0.0/16", &z, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, dirs, 1, NULL, &x, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, same, 1, NULL, &y, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, dirs, 1, "10.0.0.0/16", &z, NULL), 0);
     assert_ptr_equal(x, y);
     assert_ptr_not_equal(x, z);
-    cluster_close(x);
-    assert_int_equal(store_count(cluster_store(y), KIND_SERVICE), 1);
-    cluster_close(y);
-    cluster_close(z);
+    assert_int_equal(store_count(y, KIND_SERVICE), 1);
+    clusters_close(&all);
     cluster_close(NULL);
-    assert_int_equal(cluster_get(&b->loop, dirs, 1, NULL, &x, NULL), 0);
-    cluster_close(x);
+    assert_int_equal(clusters_open_source(&all, dirs, 1, NULL, &x, NULL), 0);
+    clusters_close(&all);
 }
 
 int main(void)
