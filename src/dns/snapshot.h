@@ -28,6 +28,7 @@ struct snapshot_options {
     bool endpoint_pod_names;
     bool ignore_empty; /* ClusterIP Services without a ready endpoint do not exist */
     bool externals;    /* someone asks for external addresses (`k8s_external`) */
+    bool clients;      /* someone asks which pod the client is (`metadata`); pods verified */
 };
 
 enum snap_kind {
@@ -103,6 +104,14 @@ struct snap_external {
     uint8_t key[];        /* as the Service's; the arrays follow */
 };
 
+/* The pod that has an address. */
+struct snap_client {
+    struct rcu_table_entry entry;
+    struct ip ip;
+    uint16_t n_labels;
+    char text[]; /* namespace, name, and keys and values of the labels, each with its NUL */
+};
+
 struct snapshot;
 
 struct snapshot *snapshot_new(struct store *store, const struct snapshot_options *options);
@@ -124,6 +133,11 @@ bool snapshot_namespace(const struct snapshot *s, const uint8_t *label);
 const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip);
 /* Is there a pod with this podIP in the namespace (wire label)? (pods verified) */
 bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struct ip *ip);
+/* The pod with this podIP, of two the one that came later; NULL: none, or nobody asked for clients
+ * in the options. */
+const struct snap_client *snapshot_client(const struct snapshot *s, const struct ip *ip);
+const char *snap_client_name(const struct snap_client *c);
+const char *snap_client_label(const struct snap_client *c, const char *key); /* NULL: none */
 /* NULL: no external addresses, or nobody asked for them in the options. Whether the Service is
  * visible is not looked at. */
 const struct snap_external *snapshot_external(const struct snapshot *s, const uint8_t *key,

@@ -127,6 +127,16 @@ static size_t pod_key(const struct snapshot *s, const struct object *o, uint8_t 
     return snap_pod_key(label, &p->ips[0], key);
 }
 
+static void forget_pod(struct snapshot *s, const struct meta *pod, const struct snap_label *had)
+{
+    size_t label = 1u + had->key[0];
+    struct ip ip = { .family = had->len - label == 4 ? 4 : 6 };
+    memcpy(ip.bytes, had->key + label, ip_len(&ip));
+    label_del(&s->pods, had->key, had->len);
+    if (s->options.clients)
+        snap_client_del(s, &ip, pod);
+}
+
 /* A pod that is being deleted keeps what it has until it is gone, but gets nothing new: so does the
  * reference. What each pod has is remembered, so that its end takes away exactly that. */
 static void update_pod(struct snapshot *s, const struct object *old, const struct object *new)
@@ -140,11 +150,13 @@ static void update_pod(struct snapshot *s, const struct object *old, const struc
     size_t len = pod_key(s, new, key);
     struct snap_label *had = ht_del_str(&s->pod_keys, name);
     if (had)
-        label_del(&s->pods, had->key, had->len);
+        forget_pod(s, m, had);
     free(had);
     if (!len)
         return;
     label_put(&s->pods, key, len);
+    if (s->options.clients)
+        snap_client_put(s, new);
     had = xmalloc(sizeof *had + len);
     had->len = (uint8_t)len;
     memcpy(had->key, key, len);
@@ -232,6 +244,7 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     rcu_table_init(&s->namespaces, label_equal);
     rcu_table_init(&s->addresses, address_equal);
     rcu_table_init(&s->pods, label_equal);
+    rcu_table_init(&s->clients, snap_client_equal);
     rcu_table_init(&s->externals, snap_external_equal);
     rcu_table_init(&s->external_addresses, address_equal);
     store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
@@ -260,6 +273,7 @@ void snapshot_free(struct snapshot *s)
     rcu_table_done(&s->namespaces, entry_free);
     rcu_table_done(&s->addresses, entry_free);
     rcu_table_done(&s->pods, entry_free);
+    rcu_table_done(&s->clients, entry_free);
     rcu_table_done(&s->externals, entry_free);
     rcu_table_done(&s->external_addresses, entry_free);
     ht_each (e, &s->pod_keys)

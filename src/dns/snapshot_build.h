@@ -10,6 +10,7 @@ struct snapshot {
     struct rcu_table namespaces;         /* struct snap_label */
     struct rcu_table addresses;          /* struct snap_address by ip */
     struct rcu_table pods;               /* struct snap_label: namespace label and address bytes */
+    struct rcu_table clients;            /* struct snap_client by ip */
     struct rcu_table externals;          /* struct snap_external by key */
     struct rcu_table external_addresses; /* struct snap_address by ip */
     _Atomic uint32_t serial;
@@ -45,6 +46,12 @@ void snap_addresses_update(struct snapshot *s, const struct snap_service *old,
 void snap_external_update(struct snapshot *s, const char *ns, const char *name, bool exposed,
                           const uint8_t *key, size_t len);
 bool snap_external_equal(const struct rcu_table_entry *e, const void *key, size_t len);
+
+/* The pod is the one that has its first address; and is no more, when it still was (snap_client.c).
+ */
+void snap_client_put(struct snapshot *s, const struct object *pod);
+void snap_client_del(struct snapshot *s, const struct ip *ip, const struct meta *pod);
+bool snap_client_equal(const struct rcu_table_entry *e, const void *key, size_t len);
 
 /* "service namespace" as wire labels; 0 when one is not a label. out needs 128 bytes. */
 size_t snap_key(const char *name, const char *ns, uint8_t out[128]);

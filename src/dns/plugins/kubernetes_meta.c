@@ -70,9 +70,24 @@ static const char *value_of(struct query *q, const struct lookup *l, const struc
     return service_text(q, l, p);
 }
 
+/* About the pod that asks, whatever it asks for. */
+static const char *client_label(struct query *q, const struct kubernetes *k, const char *name)
+{
+    struct ip ip = query_client(q);
+    const struct snap_client *c = snapshot_client(k->snapshot, &ip);
+    const char *value = !c                                        ? NULL
+                        : strcmp(name, "client-namespace") == 0   ? c->text
+                        : strcmp(name, "client-pod-name") == 0    ? snap_client_name(c)
+                        : strncmp(name, "client-label/", 13) == 0 ? snap_client_label(c, name + 13)
+                                                                  : NULL;
+    return value ? arena_strdup(&q->arena, value) : NULL;
+}
+
 const char *kubernetes_label(struct query *q, const void *conf, const char *name)
 {
     const struct kubernetes *k = conf;
+    if (strncmp(name, "client-", 7) == 0)
+        return client_label(q, k, name);
     const struct question *asked = query_asked(q);
     struct lookup l = { .q = q, .k = k, .name = asked, .zone = zone_set_find(k->zones, asked) };
     struct place p;

@@ -322,6 +322,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     struct offers *offers = setup_offers(s);
     offers_add(offers, "kubernetes", k);
     k->options.externals = offers_find(offers, "k8s_external") != NULL;
+    k->options.clients = metadata_of(s) && k->options.pods == PODS_VERIFIED;
     k->snapshot = snapshot_new(k->store, &k->options);
     transfers_add(transfers_find(s), kubernetes_transfer, k);
     metadata_provide(metadata_of(s), "kubernetes/", kubernetes_label, k);
