@@ -4,20 +4,44 @@
 
 #include <string.h>
 
-/* Plugins of the reference that this program does not have, with the reason a user should know. */
+/* Plugins of the reference that this program does not have: why, and what to do instead. */
+static const struct {
+    const char *name, *why;
+} unsupported[] = {
+    { "azure", "cloud providers' zones are not read; serve an export with 'file', or 'forward' to "
+               "their name servers" },
+    { "clouddns", "cloud providers' zones are not read; serve an export with 'file', or 'forward' "
+                  "to their name servers" },
+    { "route53", "cloud providers' zones are not read; serve an export with 'file', or 'forward' "
+                 "to their name servers" },
+    { "nomad", "Nomad's services are not read; 'forward' its zone to Consul or Nomad" },
+    { "grpc", "DNS over gRPC is not spoken; use 'forward' with tls:// addresses" },
+    { "grpc_server", "DNS over gRPC is not spoken; serve tls:// instead" },
+    { "quic", "DNS over QUIC is not spoken; serve tls:// instead" },
+    { "https3", "HTTP/3 is not spoken; serve tls:// instead" },
+    { "proxyproto", "the PROXY protocol is not spoken; let the balancer keep clients' addresses" },
+    { "shed", "every queue of this server is bounded as it is; take the line out" },
+    { "pprof", "there is no Go runtime to profile; use 'perf' on the process" },
+    { "trace", "no spans are sent; 'log', 'dnstap' and 'prometheus' show queries" },
+    { "on", "no commands are run; let the service manager run them" },
+    { "geoip", "it is not there yet; take the line out" },
+    { "https", "it is not there yet; take the line out" },
+    { "dnstap", "it is not there yet; take the line out" },
+    { "dnssec", "it is not there yet; take the line out" },
+    { "tls", "it is not there yet; take the line out" },
+    { "secondary", "it is not there yet; take the line out" },
+    { "etcd", "it is not there yet; take the line out" },
+    { "sign", "it is not there yet; take the line out" },
+};
+
 static const char *why_unsupported(const char *directive)
 {
-    static const char *const known[] = {
-        "geoip",    "proxyproto", "quic",   "grpc_server", "https", "https3",  "trace",
-        "pprof",    "shed",       "dnstap", "dnssec",      "tls",   "route53", "azure",
-        "clouddns", "secondary",  "etcd",   "grpc",        "on",    "sign",    "nomad",
-    };
-    static char why[96];
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-        if (strcmp(known[i], directive) != 0)
+    static char why[192];
+    for (size_t i = 0; i < ARRAY_SIZE(unsupported); i++) {
+        if (strcmp(unsupported[i].name, directive) != 0)
             continue;
-        (void)snprintf(why, sizeof why, "plugin '%s' is not supported yet; take the line out",
-                       known[i]);
+        (void)snprintf(why, sizeof why, "plugin '%s' is not supported: %s", directive,
+                       unsupported[i].why);
         return why;
     }
     return NULL;

@@ -15,7 +15,8 @@ REFUSED = {
     "removed directive": (". {\n    proxy . 10.0.0.1\n}\n",
                           "Corefile:2" + PARSING + "Unknown directive 'proxy'"),
     "known but not here": (". {\n    route53 x\n}\n", "Corefile:2" + PARSING +
-                           "plugin 'route53' is not supported yet; take the line out"),
+                           "plugin 'route53' is not supported: cloud providers' zones are not read; "
+                           "serve an export with 'file', or 'forward' to their name servers"),
     "no closing brace": (". {\n    whoami\n",
                          "Corefile:2 - Syntax error: Unexpected token 'whoami', expecting '}'"),
     "directive's block not closed": (". {\n    health {\n", "Corefile:2" + PARSING + "Unexpected EOF"),

@@ -107,7 +107,7 @@ def test_a_cname_to_itself_ends(start):
     ("rcode BADVERS", "BADVERS"),
     ("ederror x", "x"),
     ("var a b", "var"),
-    ("expr true", "expr"),
+    ("expr true", "unknown property 'expr'"),
     ("bananas", "unknown property 'bananas'"),
 ])
 def test_refused(signpost, tmp_path, line, words):

@@ -353,8 +353,6 @@ static int read_option(struct setup *s, struct template *t, struct dispenser *d,
         return read_regexes(s, t, d, e);
     if (strcmp(word, "fallthrough") == 0)
         return zone_set_fallthrough(s, d, &t->fallthrough, e);
-    if (strcmp(word, "var") == 0 || strcmp(word, "expr") == 0)
-        return dispenser_err(d, e, "option '%s' is not supported yet", word);
     int ret;
     if (strcmp(word, "rcode") == 0)
         ret = read_rcode(t, d, e);
