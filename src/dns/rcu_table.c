@@ -28,7 +28,7 @@ static bool is_entry(const struct rcu_table_entry *e)
 void rcu_table_done(struct rcu_table *t, void (*each)(struct rcu_table_entry *e))
 {
     struct rcu_table_slots *s = rcu_load(&t->slots);
-    for (size_t i = 0; s && i <= s->mask; i++)
+    for (size_t i = 0; s && each && i <= s->mask; i++)
         if (is_entry(s->slot[i]))
             each(s->slot[i]);
     free(s);
@@ -59,6 +59,18 @@ static void rebuild(struct rcu_table *t)
     rcu_retire(old, free);
 }
 
+static void insert(struct rcu_table *t, struct rcu_table_entry *e)
+{
+    struct rcu_table_slots *s = rcu_load(&t->slots);
+    if (3 * (t->used + 1) > 2 * (s->mask + 1)) {
+        rebuild(t);
+        s = rcu_load(&t->slots);
+    }
+    place(s, e);
+    t->n++;
+    t->used++;
+}
+
 struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entry *e,
                                       const void *key, size_t len)
 {
@@ -70,13 +82,7 @@ struct rcu_table_entry *rcu_table_put(struct rcu_table *t, struct rcu_table_entr
         rcu_publish(&s->slot[i], e);
         return old;
     }
-    if (3 * (t->used + 1) > 2 * (s->mask + 1)) {
-        rebuild(t);
-        s = rcu_load(&t->slots);
-    }
-    place(s, e);
-    t->n++;
-    t->used++;
+    insert(t, e);
     return NULL;
 }
 
@@ -84,13 +90,40 @@ struct rcu_table_entry *rcu_table_del(struct rcu_table *t, uint64_t hash, const 
                                       size_t len)
 {
     struct rcu_table_slots *s = rcu_load(&t->slots);
-    for (size_t i = hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {
+    for (size_t i = (uint32_t)hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {
         struct rcu_table_entry *old = rcu_load(&s->slot[i]);
-        if (old == RCU_TABLE_DELETED || old->hash != hash || !t->equal(old, key, len))
+        if (old == RCU_TABLE_DELETED || old->hash != (uint32_t)hash || !t->equal(old, key, len))
             continue;
         rcu_publish(&s->slot[i], RCU_TABLE_DELETED);
         t->n--;
         return old;
     }
     return NULL;
+}
+
+bool rcu_table_add(struct rcu_table *t, struct rcu_table_entry *e, const void *key, size_t len,
+                   unsigned max)
+{
+    struct rcu_table_walk w = rcu_table_walk(t, e->hash);
+    unsigned n = 0;
+    while (n < max && rcu_table_next(&w, key, len))
+        n++;
+    if (n == max)
+        return false;
+    insert(t, e);
+    return true;
+}
+
+bool rcu_table_exchange(struct rcu_table *t, const struct rcu_table_entry *old,
+                        struct rcu_table_entry *new)
+{
+    struct rcu_table_slots *s = rcu_load(&t->slots);
+    for (size_t i = old->hash & s->mask; s->slot[i]; i = (i + 1) & s->mask) {
+        if (rcu_load(&s->slot[i]) != old)
+            continue;
+        rcu_publish(&s->slot[i], new ? new : RCU_TABLE_DELETED);
+        t->n -= !new;
+        return true;
+    }
+    return false;
 }

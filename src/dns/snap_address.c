@@ -1,191 +1,196 @@
-/* Reverse entries: which names an address has. Only addresses that came, went or changed their name
- * are touched. */
+/* Who has an address. Each block holds a claim for each of its addresses, and the reverse tables
+ * point at the claims, so that an address costs a place in a table and eight bytes, and no name is
+ * kept twice. When a block is replaced, only addresses that came or went change the table's places;
+ * the others' pointers are exchanged. */
 #include "dns/snapshot_build.h"
 
 #include "base/hash.h"
-#include "base/mem.h"
 
 #include <string.h>
 
-/* One (address, owner name) of a Service. */
-struct claim {
-    struct ip ip;
-    const struct snap_endpoint *endpoint; /* NULL: a cluster IP */
-};
+/* ---- claims ---- */
 
-/* Walks a Service's claims in order: its cluster IPs (IPv4, IPv6), then its endpoints by address.
- */
-struct claims {
-    const struct snap_service *s;
-    uint32_t i;
-};
+static uint32_t hash_of(const struct ip *ip)
+{
+    return (uint32_t)hash_bytes(ip->bytes, ip_len(ip));
+}
+
+static const void *block_of(const struct rcu_table_entry *e)
+{
+    const struct snap_claim *c = (const struct snap_claim *)e;
+    return (const uint8_t *)c - c->back;
+}
+
+void snap_claims_make(struct snap_claim *claims, const void *block, uint32_t n,
+                      struct ip (*ip_at)(const void *block, uint32_t i))
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct ip ip = ip_at(block, i);
+        claims[i].entry.hash = hash_of(&ip);
+        claims[i].back = (uint32_t)((const uint8_t *)&claims[i] - (const uint8_t *)block);
+    }
+}
+
+static struct ip wire_ip(const uint8_t *a, const uint8_t *aaaa, uint32_t n_a, uint32_t i)
+{
+    struct ip ip = { .family = i < n_a ? 4 : 6 };
+    memcpy(ip.bytes, i < n_a ? a + 4 * (size_t)i : aaaa + 16 * (size_t)(i - n_a), ip_len(&ip));
+    return ip;
+}
 
 static uint32_t cluster_ips(const struct snap_service *s)
 {
     return s->kind == SNAP_CLUSTER_IP ? s->n_a + s->n_aaaa : 0;
 }
 
-static bool claims_next(struct claims *c, struct claim *ret)
+uint32_t snap_service_claims(const struct snap_service *s)
 {
-    const struct snap_service *s = c->s;
-    if (!s)
+    return cluster_ips(s) + s->n_endpoints;
+}
+
+struct ip snap_service_ip(const void *block, uint32_t i)
+{
+    const struct snap_service *s = block;
+    uint32_t n = cluster_ips(s);
+    return i < n ? wire_ip(s->a, s->aaaa, s->n_a, i) : s->endpoints[i - n].ip;
+}
+
+struct ip snap_external_ip(const void *block, uint32_t i)
+{
+    const struct snap_external *x = block;
+    return wire_ip(x->a, x->aaaa, x->n_a, i);
+}
+
+static uint32_t place_in(const struct snap_service *s, const struct rcu_table_entry *e)
+{
+    return (uint32_t)((const struct snap_claim *)e - s->claims);
+}
+
+bool snap_address_equal(const struct rcu_table_entry *e, const void *key, size_t len)
+{
+    const struct snap_service *s = block_of(e);
+    struct ip ip = snap_service_ip(s, place_in(s, e));
+    (void)len;
+    return ip_equal(&ip, key);
+}
+
+bool snap_external_address_equal(const struct rcu_table_entry *e, const void *key, size_t len)
+{
+    const struct snap_external *x = block_of(e);
+    struct ip ip = snap_external_ip(x, (uint32_t)((const struct snap_claim *)e - x->claims));
+    (void)len;
+    return ip_equal(&ip, key);
+}
+
+/* ---- readers ---- */
+
+struct snap_owners snapshot_owners(const struct snapshot *s, const struct ip *ip)
+{
+    return (struct snap_owners){ .walk = rcu_table_walk(&s->addresses, hash_of(ip)), .ip = *ip };
+}
+
+bool snap_owners_next(struct snap_owners *w, struct snap_owner *ret)
+{
+    const struct rcu_table_entry *e = rcu_table_next(&w->walk, &w->ip, sizeof w->ip);
+    if (!e)
         return false;
-    uint32_t n_ips = cluster_ips(s);
-    if (c->i >= n_ips + s->n_endpoints)
-        return false;
-    *ret = (struct claim){ 0 };
-    if (c->i >= n_ips) {
-        ret->endpoint = &s->endpoints[c->i - n_ips];
-        ret->ip = ret->endpoint->ip;
-    } else if (c->i < s->n_a) {
-        ret->ip.family = 4;
-        memcpy(ret->ip.bytes, s->a + 4 * c->i, 4);
-    } else {
-        ret->ip.family = 6;
-        memcpy(ret->ip.bytes, s->aaaa + 16 * (c->i - s->n_a), 16);
-    }
-    c->i++;
+    ret->service = block_of(e);
+    uint32_t i = place_in(ret->service, e), n = cluster_ips(ret->service);
+    ret->endpoint = i < n ? NULL : &ret->service->endpoints[i - n];
     return true;
 }
 
-static bool claim_equal(const struct snap_service *sa, const struct claim *a,
-                        const struct snap_service *sb, const struct claim *b)
+struct snap_owners snapshot_external_owners(const struct snapshot *s, const struct ip *ip)
 {
-    uint8_t buf_a[64], buf_b[64];
-    if (!a->endpoint != !b->endpoint || !ip_equal(&a->ip, &b->ip))
-        return false;
-    if (!a->endpoint || (!a->endpoint->label && !b->endpoint->label))
-        return true; /* a name made from the address is the same for the same address */
-    const uint8_t *la = snap_endpoint_label(sa, a->endpoint, buf_a);
-    return memcmp(la, snap_endpoint_label(sb, b->endpoint, buf_b), 1u + la[0]) == 0;
+    return (struct snap_owners){ .walk = rcu_table_walk(&s->external_addresses, hash_of(ip)),
+                                 .ip = *ip };
 }
 
-static bool owner_is(const struct snap_owner *o, const struct snap_service *s)
+const struct snap_external *snap_external_owners_next(struct snap_owners *w)
 {
-    return o->key_len == s->key_len &&
-           memcmp(o->name + o->name_len - 4 - s->key_len, s->key, s->key_len) == 0;
+    const struct rcu_table_entry *e = rcu_table_next(&w->walk, &w->ip, sizeof w->ip);
+    return e ? block_of(e) : NULL;
 }
 
-static uint8_t *put_owner(uint8_t *at, const struct snap_service *s, const struct claim *c)
+size_t snap_owner_name(const struct snap_owner *o, uint8_t out[SNAP_OWNER_NAME])
 {
-    struct snap_owner *o = (struct snap_owner *)at;
-    uint8_t *p = o->name, buf[64];
-    if (c->endpoint) {
-        const uint8_t *label = snap_endpoint_label(s, c->endpoint, buf);
-        memcpy(p, label, 1u + label[0]);
-        p += 1 + label[0];
+    uint8_t buf[64], *at = out;
+    if (o->endpoint) {
+        const uint8_t *label = snap_endpoint_label(o->service, o->endpoint, buf);
+        memcpy(at, label, 1u + label[0]);
+        at += 1 + label[0];
     }
-    memcpy(p, s->key, s->key_len);
-    p += s->key_len;
-    memcpy(p, "\003svc", 4);
-    o->key_len = s->key_len;
-    o->cluster_ip = !c->endpoint;
-    o->name_len = (uint8_t)(p + 4 - o->name);
-    return p + 4;
+    memcpy(at, o->service->key, o->service->key_len);
+    at += o->service->key_len;
+    memcpy(at, "\003svc", 4);
+    return (size_t)(at + 4 - out);
 }
 
-static void replace(struct snapshot *s, const struct ip *ip, struct snap_address *new)
+/* ---- the writer ---- */
+
+static int claim_order(const struct snap_service *x, uint32_t i, const struct snap_service *y,
+                       uint32_t k)
 {
-    uint64_t hash = hash_bytes(ip->bytes, ip_len(ip));
-    struct rcu_table_entry *old;
-    if (new) {
-        new->entry.hash = hash;
-        old = rcu_table_put(&s->addresses, &new->entry, ip, sizeof *ip);
-    } else {
-        old = rcu_table_del(&s->addresses, hash, ip, sizeof *ip);
-    }
-    if (old)
-        rcu_retire(old, free);
+    bool x_endpoint = i >= cluster_ips(x), y_endpoint = k >= cluster_ips(y);
+    struct ip a = snap_service_ip(x, i), b = snap_service_ip(y, k);
+    return x_endpoint != y_endpoint ? x_endpoint - y_endpoint : ip_compare(&a, &b);
 }
 
-#define OWNERS_BYTES_MAX                                                                           \
-    60000 /* of one address; some hundred Services may share a host's address */
-
-/* The first endpoint that does not come before the address: a Service may have many thousands. */
-static uint32_t first_endpoint(const struct snap_service *s, const struct ip *ip)
+static void add(struct rcu_table *t, const struct snap_claim *c, struct ip ip)
 {
-    uint32_t low = 0, high = s->n_endpoints;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (ip_compare(&s->endpoints[middle].ip, ip) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    (void)rcu_table_add(t, (struct rcu_table_entry *)&c->entry, &ip, sizeof ip, SNAP_OWNERS_MAX);
 }
 
-/* What others own of the address, then every claim that `service` (NULL: none) has on it. */
-static size_t collect_owners(const struct snap_address *old, const struct ip *ip,
-                             const struct snap_service *mine, const struct snap_service *service,
-                             uint8_t out[OWNERS_BYTES_MAX + 512], uint16_t *ret_n)
+static void exchange(struct rcu_table *t, const struct snap_claim *old,
+                     const struct snap_claim *new, struct ip ip)
 {
-    uint8_t *at = out;
-    struct claim c;
-    for (const struct snap_owner *o = old ? snap_owner_next(old, NULL) : NULL; o;
-         o = snap_owner_next(old, o)) {
-        if (owner_is(o, mine))
-            continue;
-        memcpy(at, o, sizeof *o + o->name_len);
-        at += sizeof *o + o->name_len;
-        ++*ret_n;
-    }
-    if (!service)
-        return (size_t)(at - out);
-    struct claims all = { .s = service };
-    while (all.i < cluster_ips(service) && claims_next(&all, &c)) {
-        if (!ip_equal(&c.ip, ip))
-            continue;
-        at = put_owner(at, service, &c);
-        ++*ret_n;
-    }
-    all.i = cluster_ips(service) + first_endpoint(service, ip);
-    while (at - out <= OWNERS_BYTES_MAX && claims_next(&all, &c) && ip_equal(&c.ip, ip)) {
-        at = put_owner(at, service, &c);
-        ++*ret_n;
-    }
-    return (size_t)(at - out);
-}
-
-static void rebuild(struct snapshot *s, const struct ip *ip, const struct snap_service *mine,
-                    const struct snap_service *service)
-{
-    static uint8_t owners[OWNERS_BYTES_MAX + 512]; /* the control thread's */
-    uint16_t n = 0;
-    size_t bytes = collect_owners(snapshot_address(s, ip), ip, mine, service, owners, &n);
-    struct snap_address *a = NULL;
-    if (n) {
-        a = xcalloc(1, sizeof *a + bytes);
-        a->ip = *ip;
-        a->n_owners = n;
-        a->bytes = (uint16_t)bytes;
-        memcpy(a->owners, owners, bytes);
-    }
-    replace(s, ip, a);
-}
-
-/* Claims of `a` that `b` does not have: each address is made anew, with the claims of `now`. */
-static void changed_claims(struct snapshot *s, const struct snap_service *a,
-                           const struct snap_service *b, const struct snap_service *now)
-{
-    struct claims all_a = { .s = a }, all_b = { .s = b };
-    struct claim x, y;
-    bool have_y = claims_next(&all_b, &y);
-    while (claims_next(&all_a, &x)) {
-        /* Both walks are sorted the same way: skip what comes before x in b. */
-        while (have_y && ((!y.endpoint && x.endpoint) ||
-                          (!y.endpoint == !x.endpoint && ip_compare(&y.ip, &x.ip) < 0)))
-            have_y = claims_next(&all_b, &y);
-        if (!have_y || !claim_equal(a, &x, b, &y))
-            rebuild(s, &x.ip, a, now);
-    }
+    if (!rcu_table_exchange(t, &old->entry, (struct rcu_table_entry *)&new->entry))
+        add(t, new, ip); /* it had been one too many; perhaps there is room now */
 }
 
 void snap_addresses_update(struct snapshot *s, const struct snap_service *old,
                            const struct snap_service *new)
 {
-    if (old)
-        changed_claims(s, old, new, new);
-    if (new)
-        changed_claims(s, new, old, new);
+    struct rcu_table *t = &s->addresses;
+    uint32_t i = 0, k = 0;
+    uint32_t n = old ? snap_service_claims(old) : 0, m = new ? snap_service_claims(new) : 0;
+    while (i < n || k < m) {
+        int order = i == n ? 1 : k == m ? -1 : claim_order(old, i, new, k);
+        if (order < 0) {
+            (void)rcu_table_exchange(t, &old->claims[i++].entry, NULL);
+        } else if (order > 0) {
+            add(t, &new->claims[k], snap_service_ip(new, k));
+            k++;
+        } else {
+            exchange(t, &old->claims[i++], &new->claims[k], snap_service_ip(new, k));
+            k++;
+        }
+    }
+}
+
+static uint32_t external_claims(const struct snap_external *x)
+{
+    return x ? (uint32_t)x->n_a + x->n_aaaa : 0;
+}
+
+/* Few, and in no order. */
+void snap_external_addresses_update(struct snapshot *s, const struct snap_external *old,
+                                    const struct snap_external *new)
+{
+    struct rcu_table *t = &s->external_addresses;
+    for (uint32_t i = 0; i < external_claims(new); i++) {
+        struct ip ip = snap_external_ip(new, i);
+        uint32_t k = 0;
+        for (; k < external_claims(old); k++) {
+            struct ip its = snap_external_ip(old, k);
+            if (ip_equal(&its, &ip))
+                break;
+        }
+        if (k < external_claims(old))
+            exchange(t, &old->claims[k], &new->claims[i], ip);
+        else
+            add(t, &new->claims[i], ip);
+    }
+    for (uint32_t k = 0; k < external_claims(old); k++)
+        (void)rcu_table_exchange(t, &old->claims[k].entry, NULL); /* what has not been exchanged */
 }

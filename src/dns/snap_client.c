@@ -15,9 +15,9 @@ bool snap_client_equal(const struct rcu_table_entry *e, const void *key, size_t 
     return ip_equal(&((const struct snap_client *)e)->ip, key);
 }
 
-static uint64_t hash_of(const struct ip *ip)
+static uint32_t hash_of(const struct ip *ip)
 {
-    return hash_bytes(ip->bytes, ip_len(ip));
+    return (uint32_t)hash_bytes(ip->bytes, ip_len(ip));
 }
 
 const struct snap_client *snapshot_client(const struct snapshot *s, const struct ip *ip)

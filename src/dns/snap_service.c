@@ -194,11 +194,13 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     size_t ports = d->ports.n * sizeof(struct snap_port);
     size_t groups = d->groups.n * sizeof(struct snap_group);
     size_t endpoints = d->endpoints.n * sizeof(struct snap_endpoint);
-    struct snap_service *b = xcalloc(1, align8(sizeof *b) + align8(endpoints) + align8(ports) +
-                                            align8(groups) + align8(d->pool.n) + align8(key_len) +
-                                            align8(external_len) + addresses_max(kind, d) + 16);
+    size_t n_claims = d->endpoints.n + (d->service ? d->service->n_cluster_ips : 0);
+    struct snap_service *b =
+        xcalloc(1, align8(sizeof *b) + align8(endpoints) + align8(ports) + align8(groups) +
+                       align8(d->pool.n) + align8(key_len) + align8(external_len) +
+                       addresses_max(kind, d) + n_claims * sizeof(struct snap_claim) + 16);
     uint8_t *at = (uint8_t *)b + align8(sizeof *b);
-    b->entry.hash = hash_bytes(key, key_len);
+    b->entry.hash = (uint32_t)hash_bytes(key, key_len);
     b->kind = kind;
     b->key_len = (uint8_t)key_len;
     /* What most questions need comes first, next to the head: one or two cache lines. */
@@ -216,6 +218,8 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     b->pool = carve(&at, d->pool.items, d->pool.n);
     b->n_endpoints = (uint32_t)d->endpoints.n;
     b->n_groups = (uint16_t)d->groups.n;
+    b->claims = (struct snap_claim *)at;
+    snap_claims_make((struct snap_claim *)at, b, snap_service_claims(b), snap_service_ip);
     return b;
 }
 

@@ -37,12 +37,6 @@ bool snapshot_namespace(const struct snapshot *s, const uint8_t *label)
     return rcu_table_find(&s->namespaces, hash_bytes(label, len), label, len) != NULL;
 }
 
-const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip)
-{
-    return (const struct snap_address *)rcu_table_find(
-        &s->addresses, hash_bytes(ip->bytes, ip_len(ip)), ip, sizeof *ip);
-}
-
 size_t snap_pod_key(const uint8_t *ns_label, const struct ip *ip, uint8_t out[96])
 {
     size_t n = 1u + ns_label[0];
@@ -78,12 +72,6 @@ bool snapshot_synced(const struct snapshot *s)
 uint32_t snapshot_serial(const struct snapshot *s)
 {
     return atomic_load_explicit(&s->serial, memory_order_relaxed);
-}
-
-const struct snap_owner *snap_owner_next(const struct snap_address *a, const struct snap_owner *o)
-{
-    const uint8_t *p = o ? o->name + o->name_len : a->owners;
-    return p < a->owners + a->bytes ? (const struct snap_owner *)p : NULL;
 }
 
 void snap_dashed_label(const struct ip *ip, uint8_t out[64])

@@ -56,6 +56,12 @@ struct snap_endpoint {
     uint32_t zone;  /* pool offset, length-prefixed; 0: none */
 };
 
+/* A block's claim to one address; the reverse tables point at them. */
+struct snap_claim {
+    struct rcu_table_entry entry;
+    uint32_t back; /* bytes from the head of the block */
+};
+
 struct snap_service {
     struct rcu_table_entry entry;
     _Atomic bool visible; /* its namespace exists and is exposed */
@@ -71,24 +77,24 @@ struct snap_service {
     const struct snap_port *ports; /* the Service's, then those of the groups */
     const struct snap_group *groups;
     const struct snap_endpoint *endpoints; /* ready ones, sorted by address */
+    const struct snap_claim *claims;       /* of its cluster IPs, then of its endpoints */
     const uint8_t *pool;
     const uint8_t *external; /* plain wire; NULL: none, or an address literal */
 };
 
-/* Who owns an address, for PTR. Names are relative to the primary zone: labels without root. */
+#define SNAP_OWNERS_MAX 1024 /* of one address; more are left out */
+#define SNAP_OWNER_NAME 200  /* bytes of an owner's name */
+
+/* Who has an address: a Service as its cluster IP (endpoint NULL), or an endpoint in a Service. */
 struct snap_owner {
-    uint8_t key_len; /* of the Service's labels at the end of name */
-    uint8_t name_len;
-    bool cluster_ip;
-    uint8_t name[]; /* [endpoint] service namespace "svc" */
+    const struct snap_service *service;
+    const struct snap_endpoint *endpoint;
 };
 
-struct snap_address {
-    struct rcu_table_entry entry;
+/* A walk over the owners of an address, in arbitrary order. */
+struct snap_owners {
+    struct rcu_table_walk walk;
     struct ip ip;
-    uint16_t n_owners;
-    uint16_t bytes;   /* of owners */
-    uint8_t owners[]; /* struct snap_owner, packed */
 };
 
 #define SNAP_EXTERNAL_HOSTS 16 /* host names of one Service's balancers; more are left out */
@@ -99,9 +105,10 @@ struct snap_external {
     uint16_t n_a, n_aaaa; /* without duplicates */
     uint8_t n_hosts;
     uint8_t key_len;
+    const struct snap_claim *claims; /* of a, then of aaaa */
     const uint8_t *a, *aaaa;
     const uint8_t *hosts; /* plain wires, one behind the other */
-    uint8_t key[];        /* as the Service's; the arrays follow */
+    const uint8_t *key;   /* as the Service's */
 };
 
 /* The pod that has an address. */
@@ -130,7 +137,11 @@ const struct snap_service *snapshot_service_hashed(const struct snapshot *s, uin
                                                    const uint8_t *key, size_t len);
 /* label: one wire label (length and lower-case text). Exists and is exposed? */
 bool snapshot_namespace(const struct snapshot *s, const uint8_t *label);
-const struct snap_address *snapshot_address(const struct snapshot *s, const struct ip *ip);
+struct snap_owners snapshot_owners(const struct snapshot *s, const struct ip *ip);
+bool snap_owners_next(struct snap_owners *w, struct snap_owner *ret);
+/* The owner's name below the zone: [endpoint] service namespace "svc", labels without root. Returns
+ * its length. */
+size_t snap_owner_name(const struct snap_owner *o, uint8_t out[SNAP_OWNER_NAME]);
 /* Is there a pod with this podIP in the namespace (wire label)? (pods verified) */
 bool snapshot_pod(const struct snapshot *s, const uint8_t *ns_label, const struct ip *ip);
 /* The pod with this podIP, of two the one that came later; NULL: none, or nobody asked for clients
@@ -142,8 +153,9 @@ const char *snap_client_label(const struct snap_client *c, const char *key); /* 
  * visible is not looked at. */
 const struct snap_external *snapshot_external(const struct snapshot *s, const uint8_t *key,
                                               size_t len);
-/* Whose external address is that? The owners' names are keys: "service namespace". */
-const struct snap_address *snapshot_external_address(const struct snapshot *s, const struct ip *ip);
+/* Whose external address is that? NULL ends. */
+struct snap_owners snapshot_external_owners(const struct snapshot *s, const struct ip *ip);
+const struct snap_external *snap_external_owners_next(struct snap_owners *w);
 /* Every Service that is visible, in arbitrary order. Control thread, or a worker within one batch.
  */
 void snapshot_each_service(const struct snapshot *s,
@@ -151,9 +163,6 @@ void snapshot_each_service(const struct snapshot *s,
 bool snapshot_synced(const struct snapshot *s);
 uint32_t snapshot_serial(
     const struct snapshot *s); /* Unix seconds of the last change; 0: none yet */
-
-/* Steps through the packed owners: NULL starts, NULL ends. */
-const struct snap_owner *snap_owner_next(const struct snap_address *a, const struct snap_owner *o);
 
 /* The dashed form of an address as a wire label ("\x08" "10-1-0-2"); out needs 64 bytes. */
 void snap_dashed_label(const struct ip *ip, uint8_t out[64]);

@@ -22,15 +22,9 @@ static bool label_equal(const struct rcu_table_entry *e, const void *key, size_t
     return l->len == len && memcmp(l->key, key, len) == 0;
 }
 
-static bool address_equal(const struct rcu_table_entry *e, const void *key, size_t len)
-{
-    (void)len;
-    return ip_equal(&((const struct snap_address *)e)->ip, key);
-}
-
 static void label_put(struct rcu_table *t, const uint8_t *key, size_t len)
 {
-    uint64_t hash = hash_bytes(key, len);
+    uint32_t hash = (uint32_t)hash_bytes(key, len);
     struct snap_label *l = (struct snap_label *)rcu_table_find(t, hash, key, len);
     if (l) {
         l->refs++;
@@ -79,11 +73,11 @@ static void update_service(struct snapshot *s, const char *ns, const char *name)
     /* Names of namespaces that are not exposed do not even answer in reverse. */
     bool is_exposed = exposed(s, ns);
     struct snap_service *b = is_exposed ? snap_service_build(s, ns, name) : NULL;
-    const struct snap_service *before = snapshot_service(s, key, len);
-    snap_addresses_update(s, before, b);
+    if (b)
+        b->visible = b->kind != SNAP_ORPHAN && namespace_counts(s, ns);
+    snap_addresses_update(s, snapshot_service(s, key, len), b);
     struct rcu_table_entry *old;
     if (b) {
-        b->visible = b->kind != SNAP_ORPHAN && namespace_counts(s, ns);
         old = rcu_table_put(&s->services, &b->entry, key, len);
     } else {
         old = rcu_table_del(&s->services, hash_bytes(key, len), key, len);
@@ -242,11 +236,11 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     s->options = *options;
     rcu_table_init(&s->services, service_equal);
     rcu_table_init(&s->namespaces, label_equal);
-    rcu_table_init(&s->addresses, address_equal);
+    rcu_table_init(&s->addresses, snap_address_equal);
     rcu_table_init(&s->pods, label_equal);
     rcu_table_init(&s->clients, snap_client_equal);
     rcu_table_init(&s->externals, snap_external_equal);
-    rcu_table_init(&s->external_addresses, address_equal);
+    rcu_table_init(&s->external_addresses, snap_external_address_equal);
     store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
     store_each(store, KIND_SERVICE, NULL, update_service_of, s);
     if (options->endpoints)
@@ -271,11 +265,11 @@ void snapshot_free(struct snapshot *s)
     store_unlisten(s->store, &s->listener);
     rcu_table_done(&s->services, entry_free);
     rcu_table_done(&s->namespaces, entry_free);
-    rcu_table_done(&s->addresses, entry_free);
+    rcu_table_done(&s->addresses, NULL); /* its entries lie in the blocks */
     rcu_table_done(&s->pods, entry_free);
     rcu_table_done(&s->clients, entry_free);
     rcu_table_done(&s->externals, entry_free);
-    rcu_table_done(&s->external_addresses, entry_free);
+    rcu_table_done(&s->external_addresses, NULL);
     ht_each (e, &s->pod_keys)
         free(e->value);
     ht_done(&s->pod_keys);

@@ -8,11 +8,11 @@
 struct snapshot {
     struct rcu_table services;           /* struct snap_service by key */
     struct rcu_table namespaces;         /* struct snap_label */
-    struct rcu_table addresses;          /* struct snap_address by ip */
+    struct rcu_table addresses;          /* struct snap_claim of Services, by ip */
     struct rcu_table pods;               /* struct snap_label: namespace label and address bytes */
     struct rcu_table clients;            /* struct snap_client by ip */
     struct rcu_table externals;          /* struct snap_external by key */
-    struct rcu_table external_addresses; /* struct snap_address by ip */
+    struct rcu_table external_addresses; /* struct snap_claim of struct snap_external, by ip */
     _Atomic uint32_t serial;
     _Atomic bool synced;
     struct store *store;
@@ -37,10 +37,22 @@ size_t snap_pod_key(const uint8_t *ns_label, const struct ip *ip, uint8_t out[96
  * nor slices that count. Names that cannot be DNS labels give NULL, too. */
 struct snap_service *snap_service_build(const struct snapshot *s, const char *ns, const char *name);
 
-/* Puts the addresses of a Service into the reverse table, given what it had before
- * (snap_address.c). Either may be NULL. */
+/* ---- reverse entries: snap_address.c ---- */
+
+/* Fills the claims of a block whose addresses are in place. */
+void snap_claims_make(struct snap_claim *claims, const void *block, uint32_t n,
+                      struct ip (*ip_at)(const void *block, uint32_t i));
+uint32_t snap_service_claims(const struct snap_service *s); /* how many */
+struct ip snap_service_ip(const void *service, uint32_t i);
+struct ip snap_external_ip(const void *external, uint32_t i);
+bool snap_address_equal(const struct rcu_table_entry *e, const void *key, size_t len);
+bool snap_external_address_equal(const struct rcu_table_entry *e, const void *key, size_t len);
+/* The reverse table points at the new block's claims instead of the old one's. Either may be NULL.
+ */
 void snap_addresses_update(struct snapshot *s, const struct snap_service *old,
                            const struct snap_service *new);
+void snap_external_addresses_update(struct snapshot *s, const struct snap_external *old,
+                                    const struct snap_external *new);
 
 /* Reads the Service's external addresses anew; its key is given (snap_external.c). */
 void snap_external_update(struct snapshot *s, const char *ns, const char *name, bool exposed,

@@ -87,16 +87,14 @@ static bool own_services(struct external_query *e, enum section s, const uint8_t
                          uint8_t family, const struct ip *local)
 {
     const struct snapshot *snapshot = e->x->k->snapshot;
-    const struct snap_address *a = snapshot_address(snapshot, local);
+    struct snap_owners w = snapshot_owners(snapshot, local);
     bool found = false;
-    for (const struct snap_owner *o = a ? snap_owner_next(a, NULL) : NULL; o;
-         o = snap_owner_next(a, o)) {
-        const uint8_t *key = o->name + o->name_len - 4 - o->key_len;
-        const struct snap_service *service = snapshot_service(snapshot, key, o->key_len);
-        if (o->cluster_ip || !service || !service->visible)
+    for (struct snap_owner o; snap_owners_next(&w, &o);) {
+        const struct snap_service *service = o.service;
+        if (!o.endpoint || !service->visible)
             continue;
         found = true;
-        const struct snap_external *x = snapshot_external(snapshot, key, o->key_len);
+        const struct snap_external *x = snapshot_external(snapshot, service->key, service->key_len);
         if (x)
             add_external(e, s, owner, x, family);
         else if (e->x->headless && service->kind == SNAP_HEADLESS &&
@@ -124,16 +122,17 @@ void external_own_addresses(struct external_query *e, enum section s, const uint
 
 bool external_ptr(struct external_query *e, const struct ip *ip)
 {
-    const struct snap_address *a = snapshot_external_address(e->x->k->snapshot, ip);
+    struct snap_owners w = snapshot_external_owners(e->x->k->snapshot, ip);
     const uint8_t *zone = zone_set_wire(e->x->zones, e->x->primary);
-    for (const struct snap_owner *o = a ? snap_owner_next(a, NULL) : NULL; o;
-         o = snap_owner_next(a, o)) {
-        uint8_t *target = join_name(&e->q->arena, o->name, o->name_len, zone);
+    bool found = false;
+    for (const struct snap_external *x; (x = snap_external_owners_next(&w));) {
+        uint8_t *target = join_name(&e->q->arena, x->key, x->key_len, zone);
         if (target)
             add_name(e, RR_PTR, e->x->ttl, target);
+        found = true;
     }
     e->q->reply.flags |= FLAG_AA;
-    return a != NULL;
+    return found;
 }
 
 /* ---- addresses ---- */

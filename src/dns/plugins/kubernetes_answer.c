@@ -173,47 +173,49 @@ enum outcome answer_address(struct lookup *l, const struct place *p)
 
 /* ---- PTR ---- */
 
+static bool in_answer(const struct query *q, const uint8_t *rdata)
+{
+    const struct rrset_list *answer = &q->reply.section[SECTION_ANSWER];
+    for (uint16_t i = 0; i < answer->n; i++)
+        if (name_equal(answer->items[i].rdata + 2, rdata + 2))
+            return true;
+    return false;
+}
+
 static void add_ptr(struct lookup *l, const struct snap_owner *o)
 {
-    const uint8_t *zone = zone_set_wire(l->k->zones, l->k->primary);
-    size_t len = o->name_len + (size_t)name_wire_len(zone);
-    if (len > NAME_MAX_WIRE)
+    uint8_t labels[SNAP_OWNER_NAME];
+    size_t len = snap_owner_name(o, labels);
+    uint8_t *target =
+        join_name(&l->q->arena, labels, len, zone_set_wire(l->k->zones, l->k->primary));
+    if (!target)
         return;
-    uint8_t *rdata = arena_alloc(&l->q->arena, 2 + len);
-    put_u16(rdata, (uint16_t)len);
-    memcpy(rdata + 2, o->name, o->name_len);
-    memcpy(rdata + 2 + o->name_len, zone, len - o->name_len);
+    uint8_t *rdata = rdata_of_name(&l->q->arena, target);
+    if (in_answer(l->q, rdata))
+        return; /* two slices of a Service may list one address */
     query_add(
         l->q, SECTION_ANSWER,
         (struct rrset){
             .type = RR_PTR, .class = CLASS_IN, .ttl = l->k->ttl, .count = 1, .rdata = rdata });
 }
 
-static bool seen_before(const struct snap_address *a, const struct snap_owner *o)
-{
-    for (const struct snap_owner *p = snap_owner_next(a, NULL); p && p != o;
-         p = snap_owner_next(a, p))
-        if (p->name_len == o->name_len && memcmp(p->name, o->name, o->name_len) == 0)
-            return true;
-    return false;
-}
-
 /* A cluster IP has one name; an endpoint's address has one for each Service that it is ready in. */
 enum outcome answer_ptr(struct lookup *l, const struct ip *ip)
 {
-    const struct snap_address *a = snapshot_address(l->k->snapshot, ip);
-    if (!a)
-        return OUTCOME_NAME_ERROR;
-    for (const struct snap_owner *o = snap_owner_next(a, NULL); o; o = snap_owner_next(a, o)) {
-        if (!o->cluster_ip)
+    struct snap_owners w = snapshot_owners(l->k->snapshot, ip);
+    struct snap_owner o;
+    bool found = false;
+    while (snap_owners_next(&w, &o)) {
+        found = true;
+        if (o.endpoint)
             continue;
-        add_ptr(l, o);
+        add_ptr(l, &o);
         return OUTCOME_ANSWER;
     }
-    for (const struct snap_owner *o = snap_owner_next(a, NULL); o; o = snap_owner_next(a, o))
-        if (!seen_before(a, o))
-            add_ptr(l, o);
-    return OUTCOME_ANSWER;
+    w = snapshot_owners(l->k->snapshot, ip);
+    while (snap_owners_next(&w, &o))
+        add_ptr(l, &o);
+    return found ? OUTCOME_ANSWER : OUTCOME_NAME_ERROR;
 }
 
 /* ---- the name server itself ---- */
@@ -221,35 +223,33 @@ enum outcome answer_ptr(struct lookup *l, const struct ip *ip)
 /* Calls fn for each Service endpoint that has one of our own addresses; returns how many. */
 static unsigned each_own_service(struct lookup *l,
                                  void (*fn)(struct lookup *l, const struct snap_owner *o,
-                                            const struct snap_service *s, const struct ip *ip))
+                                            const struct ip *ip))
 {
     unsigned n = 0;
     for (size_t i = 0; i < l->k->n_local; i++) {
-        const struct snap_address *a = snapshot_address(l->k->snapshot, &l->k->local[i]);
-        for (const struct snap_owner *o = a ? snap_owner_next(a, NULL) : NULL; o;
-             o = snap_owner_next(a, o)) {
-            const struct snap_service *s = snapshot_service(
-                l->k->snapshot, o->name + o->name_len - 4 - o->key_len, o->key_len);
-            if (o->cluster_ip || !s || !s->visible ||
+        struct snap_owners w = snapshot_owners(l->k->snapshot, &l->k->local[i]);
+        for (struct snap_owner o; snap_owners_next(&w, &o);) {
+            const struct snap_service *s = o.service;
+            if (!o.endpoint || !s->visible ||
                 (s->kind != SNAP_CLUSTER_IP && s->kind != SNAP_HEADLESS))
                 continue;
-            fn(l, o, s, &l->k->local[i]);
+            fn(l, &o, &l->k->local[i]);
             n++;
         }
     }
     return n;
 }
 
-static void add_ns(struct lookup *l, const uint8_t *target)
+/* False: it is there already, as with both families of one pod, or two pods of one Service. */
+static bool add_ns(struct lookup *l, const uint8_t *target)
 {
     uint8_t *rdata = rdata_of_name(&l->q->arena, target);
-    const struct rrset_list *answer = &l->q->reply.section[SECTION_ANSWER];
-    for (uint16_t i = 0; i < answer->n; i++)
-        if (name_equal(answer->items[i].rdata + 2, target))
-            return; /* both families of one pod, or two pods of one Service */
+    if (in_answer(l->q, rdata))
+        return false;
     query_add(l->q, SECTION_ANSWER,
               (struct rrset){
                   .type = RR_NS, .class = CLASS_IN, .ttl = l->k->ttl, .count = 1, .rdata = rdata });
+    return true;
 }
 
 static void add_ip(struct lookup *l, enum section s, const uint8_t *owner, const struct ip *ip)
@@ -258,19 +258,20 @@ static void add_ip(struct lookup *l, enum section s, const uint8_t *owner, const
                     arena_memdup(&l->q->arena, ip->bytes, ip_len(ip)), 1);
 }
 
-static void add_own_ns(struct lookup *l, const struct snap_owner *o, const struct snap_service *s,
-                       const struct ip *ip)
+static void add_own_ns(struct lookup *l, const struct snap_owner *o, const struct ip *ip)
 {
+    const struct snap_service *s = o->service;
     bool headless = s->kind == SNAP_HEADLESS;
-    size_t skip = headless ? 0 : (size_t)o->name_len - 4 - o->key_len;
-    uint8_t *target = join_name(&l->q->arena, o->name + skip, o->name_len - skip, lookup_zone(l));
+    struct snap_owner named = { s, headless ? o->endpoint : NULL };
+    uint8_t labels[SNAP_OWNER_NAME];
+    uint8_t *target =
+        join_name(&l->q->arena, labels, snap_owner_name(&named, labels), lookup_zone(l));
     if (!target)
         return;
-    uint16_t before = l->q->reply.section[SECTION_ANSWER].n;
-    add_ns(l, target);
+    bool new = add_ns(l, target);
     if (headless) {
         add_ip(l, SECTION_ADDITIONAL, target, ip);
-    } else if (l->q->reply.section[SECTION_ANSWER].n != before) {
+    } else if (new) {
         add_address_set(l->q, SECTION_ADDITIONAL, target, l->k->ttl, 4, s->a, (uint16_t)s->n_a);
         add_address_set(l->q, SECTION_ADDITIONAL, target, l->k->ttl, 6, s->aaaa,
                         (uint16_t)s->n_aaaa);
@@ -292,11 +293,10 @@ enum outcome answer_ns(struct lookup *l)
     return OUTCOME_ANSWER;
 }
 
-static void add_own_address(struct lookup *l, const struct snap_owner *o,
-                            const struct snap_service *s, const struct ip *ip)
+static void add_own_address(struct lookup *l, const struct snap_owner *o, const struct ip *ip)
 {
+    const struct snap_service *s = o->service;
     uint8_t family = l->type == RR_A ? 4 : 6;
-    (void)o;
     if (s->kind == SNAP_CLUSTER_IP)
         add_address_set(l->q, SECTION_ANSWER, l->owner, l->k->ttl, family,
                         family == 4 ? s->a : s->aaaa, (uint16_t)(family == 4 ? s->n_a : s->n_aaaa));

@@ -126,16 +126,17 @@ static void put_service(const struct snap_service *s, struct strbuf *out)
 
 void owners_text(const struct snapshot *s, const struct ip *ip, struct strbuf *out)
 {
-    const struct snap_address *a = snapshot_address(s, ip);
+    struct snap_owners w = snapshot_owners(s, ip);
     struct lines l = { 0 };
-    for (const struct snap_owner *o = a ? snap_owner_next(a, NULL) : NULL; o;
-         o = snap_owner_next(a, o)) {
+    for (struct snap_owner o; snap_owners_next(&w, &o);) {
+        uint8_t name[SNAP_OWNER_NAME];
+        size_t len = snap_owner_name(&o, name);
         struct strbuf b = { 0 };
-        for (size_t at = 0; at < o->name_len; at += 1u + o->name[at]) {
+        for (size_t at = 0; at < len; at += 1u + name[at]) {
             strbuf_puts(&b, at ? "." : "");
-            put_label(&b, o->name + at);
+            put_label(&b, name + at);
         }
-        strbuf_puts(&b, o->cluster_ip ? "!" : "");
+        strbuf_puts(&b, o.endpoint ? "" : "!");
         lines_add(&l, &b);
     }
     lines_print(&l, true, " ", out);

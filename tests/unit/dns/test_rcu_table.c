@@ -130,10 +130,58 @@ static void test_readers_see_whole_entries(void **state)
     rcu_barrier_all();
 }
 
+static unsigned count(const struct rcu_table *t, uint32_t key, uint32_t *ret_sum)
+{
+    struct rcu_table_walk w = rcu_table_walk(t, hash_bytes(&key, sizeof key));
+    unsigned n = 0;
+    *ret_sum = 0;
+    for (const struct item *i; (i = (const struct item *)rcu_table_next(&w, &key, sizeof key)); n++)
+        *ret_sum += i->value;
+    return n;
+}
+
+static bool add(struct rcu_table *t, struct item *i, unsigned max)
+{
+    return rcu_table_add(t, &i->entry, &i->key, sizeof i->key, max);
+}
+
+/* Several entries of one key: added up to a limit, exchanged and removed by their own address. */
+static void test_same_keys(void **state)
+{
+    struct rcu_table t;
+    struct item *items[KEYS];
+    uint32_t sum;
+    (void)state;
+    rcu_table_init(&t, item_equal);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        items[i] = item_new(i % 5, i);
+        assert_true(add(&t, items[i], KEYS / 5));
+    }
+    assert_int_equal(count(&t, 3, &sum), KEYS / 5);
+    struct item *more = item_new(3, 1000000);
+    assert_false(add(&t, more, KEYS / 5));
+    assert_false(rcu_table_exchange(&t, &more->entry, NULL));
+    uint32_t before = sum;
+    assert_true(rcu_table_exchange(&t, &items[8]->entry, &more->entry));
+    assert_int_equal(count(&t, 3, &sum), KEYS / 5);
+    assert_int_equal(sum, before - 8 + 1000000);
+    assert_true(rcu_table_exchange(&t, &items[13]->entry, NULL));
+    assert_false(rcu_table_exchange(&t, &items[13]->entry, NULL));
+    assert_int_equal(count(&t, 3, &sum), KEYS / 5 - 1);
+    assert_int_equal(t.n, KEYS - 1);
+    assert_true(add(&t, items[8], KEYS / 5));
+    assert_int_equal(count(&t, 4, &sum), KEYS / 5);
+    rcu_table_done(&t, NULL);
+    for (uint32_t i = 0; i < KEYS; i++)
+        free(items[i]);
+    free(more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_same_keys),
         cmocka_unit_test(test_readers_see_whole_entries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
