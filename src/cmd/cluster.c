@@ -165,11 +165,11 @@ void cluster_close(struct cluster *c)
     free(c);
 }
 
-int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
-                      const char *service_cluster_ip_range, struct cluster **ret, struct err *e)
+int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
+                 struct err *e)
 {
     struct ip_prefix ranges[2];
-    const char *text = service_cluster_ip_range;
+    const char *text = source->range;
     int n_ranges =
         parse_ranges(text ? text : CLUSTER_IP_DEFAULT_V4 "," CLUSTER_IP_DEFAULT_V6, ranges, e);
     if (n_ranges < 0)
@@ -182,12 +182,13 @@ int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
     for (size_t i = 0; i < ARRAY_SIZE(implied); i++)
         put_implied(c, implied[i]);
     const struct sink sink = { .ctx = c,
+                               .without = source->without,
                                .put = on_put,
                                .del = on_delete,
                                .synced = on_synced,
                                .problem = on_problem,
                                .settled = on_settled };
-    int r = dir_source_open(loop, dirs, n, &sink, &c->source, e);
+    int r = dir_source_open(loop, source->dirs, source->n_dirs, &sink, &c->source, e);
     if (r < 0) {
         cluster_close(c);
         return r;
@@ -202,29 +203,29 @@ struct store *cluster_store(struct cluster *c)
 }
 
 /* The same folders under other names count as the same. */
-static char *key_of(const char *const *dirs, size_t n, const char *range)
+static char *key_of(const struct object_source *s)
 {
     struct strbuf b = { 0 };
-    strbuf_puts(&b, range ? range : "");
-    for (size_t i = 0; i < n; i++) {
-        cleanup_free char *real = realpath(dirs[i], NULL);
-        strbuf_printf(&b, "\n%s", real ? real : dirs[i]);
+    strbuf_printf(&b, "%x %s", s->without, s->range ? s->range : "");
+    for (size_t i = 0; i < s->n_dirs; i++) {
+        cleanup_free char *real = realpath(s->dirs[i], NULL);
+        strbuf_printf(&b, "\n%s", real ? real : s->dirs[i]);
     }
     return strbuf_steal(&b);
 }
 
-int clusters_open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
-                         struct store **ret, struct err *e)
+int clusters_open_source(void *ctx, const struct object_source *source, struct store **ret,
+                         struct err *e)
 {
     struct clusters *all = ctx;
-    cleanup_free char *key = key_of(dirs, n, range);
+    cleanup_free char *key = key_of(source);
     struct cluster *c = all->first;
     while (c && strcmp(c->key, key) != 0)
         c = c->next;
     if (!c) {
         if (all->n == CLUSTERS_MAX)
             return err_set(e, ERR_LIMIT, "more than %d sources of objects", CLUSTERS_MAX);
-        int r = cluster_open_dirs(all->loop, dirs, n, range, &c, e);
+        int r = cluster_open(all->loop, source, &c, e);
         if (r < 0)
             return r;
         c->key = key;

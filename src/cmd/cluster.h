@@ -7,26 +7,25 @@
 #pragma once
 
 #include "base/err.h"
+#include "dns/plugin.h"
 #include "store/store.h"
 
 #include <uv.h>
 
 struct cluster;
 
-/* Reads the folders before it returns and then follows them on the loop (NULL: reads once).
- * service_cluster_ip_range: one range or two of different families,
- * "10.96.0.0/16,fd00:10:96::/112"; the first one's family is that of Services that name none. NULL:
- * the defaults of endpoints/cluster_ip.h. */
-int cluster_open_dirs(uv_loop_t *loop, const char *const *dirs, size_t n,
-                      const char *service_cluster_ip_range, struct cluster **ret, struct err *e);
+/* Reads the folders before it returns and then follows them on the loop (NULL: reads once). The
+ * range is one or two of different families, "10.96.0.0/16,fd00:10:96::/112"; the first one's
+ * family is that of Services that name none. NULL: the defaults of endpoints/cluster_ip.h. */
+int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
+                 struct err *e);
 struct store *cluster_store(struct cluster *c);
 /* NULL is fine. The loop must run on for its handles to be closed. */
 void cluster_close(struct cluster *c);
 
 #define CLUSTERS_MAX 64 /* different sets of folders that one Corefile may name */
 
-/* Those that the blocks of a Corefile name: whoever asks for the same folders and range shares one.
- */
+/* Those that the blocks of a Corefile name: whoever asks for the same shares one. */
 struct clusters {
     uv_loop_t *loop; /* NULL: the folders are read once */
     struct cluster *first;
@@ -34,6 +33,6 @@ struct clusters {
 };
 
 /* dns_options.open_source; ctx: a struct clusters. */
-int clusters_open_source(void *ctx, const char *const *dirs, size_t n, const char *range,
-                         struct store **ret, struct err *e);
+int clusters_open_source(void *ctx, const struct object_source *source, struct store **ret,
+                         struct err *e);
 void clusters_close(struct clusters *all);

@@ -140,7 +140,7 @@ static int tally_file(const char *path, struct tally *t, struct err *e)
     if (ret == 0)
         ret = tree_parse(text, len, path, &arena, &doc, e);
     for (size_t i = 0; ret == 0 && i < doc.n; i++)
-        (void)object_decode_each(doc.documents[i], path, count_object, count_bad_object, t);
+        (void)object_decode_each(doc.documents[i], path, 0, count_object, count_bad_object, t);
     arena_done(&arena);
     return ret;
 }

@@ -280,7 +280,10 @@ static void serve(struct run *r)
 
 static int open_cluster(struct run *r, struct err *e)
 {
-    int ret = cluster_open_dirs(&r->loop, manifests.items, manifests.n, range, &r->cluster, e);
+    const struct object_source source = {
+        .dirs = manifests.items, .n_dirs = manifests.n, .range = range, .without = PART_UID
+    };
+    int ret = cluster_open(&r->loop, &source, &r->cluster, e);
     if (ret < 0)
         return ret;
     r->model = model_new(cluster_store(r->cluster), &(struct model_options){

@@ -103,11 +103,17 @@ void *offers_find(const struct offers *o, const char *name); /* NULL: nobody has
 /* The control thread's loop; the number of workers (for per-worker state, by q->worker->index). */
 uv_loop_t *setup_loop(struct setup *s);
 unsigned setup_workers(const struct setup *s);
-/* The store behind a folder source (`manifests DIR...`), shared by all who name the same folders.
- * range: service-cluster-ip-range, NULL for the default. Opened by the command through
+/* Where objects come from. */
+struct object_source {
+    const char *const *dirs; /* `manifests DIR...` */
+    size_t n_dirs;
+    const char *range; /* service-cluster-ip-range; NULL: the default */
+    unsigned without;  /* enum object_part: what is not looked at */
+};
+/* The store behind a source, shared by all who ask for the same. Opened by the command through
  * dns_options.open_source. */
-int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const char *range,
-                      struct store **ret, struct err *e);
+int setup_source(struct setup *s, const struct object_source *source, struct store **ret,
+                 struct err *e);
 
 /* ---- where a query was routed to ---- */
 

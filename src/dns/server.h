@@ -10,9 +10,9 @@ struct dns_server;
 struct dns_options {
     unsigned workers; /* 0: one a core that this process may use */
     uv_loop_t *loop;  /* the control thread's */
-    /* Opens a folder source; the store belongs to the opener and outlives the server. */
-    int (*open_source)(void *source_ctx, const char *const *dirs, size_t n, const char *range,
-                       struct store **ret, struct err *e);
+    /* The store belongs to the opener and outlives the server. */
+    int (*open_source)(void *source_ctx, const struct object_source *source, struct store **ret,
+                       struct err *e);
     void *source_ctx;
     /* `reload` was set up; NULL: nobody listens. */
     void (*set_reload)(void *ctx, long long interval_ns, long long jitter_ns);

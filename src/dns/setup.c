@@ -174,13 +174,13 @@ unsigned setup_workers(const struct setup *s)
     return s->config->options->workers;
 }
 
-int setup_source_dirs(struct setup *s, const char *const *dirs, size_t n, const char *range,
-                      struct store **ret, struct err *e)
+int setup_source(struct setup *s, const struct object_source *source, struct store **ret,
+                 struct err *e)
 {
     const struct dns_options *o = s->config->options;
     if (!o->open_source)
         return err_set(e, ERR_UNSUPPORTED, "no source of objects is available here");
-    return o->open_source(o->source_ctx, dirs, n, range, ret, e);
+    return o->open_source(o->source_ctx, source, ret, e);
 }
 
 struct dns_config *setup_config(const struct setup *s)

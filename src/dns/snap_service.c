@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define ZONES_SHARED 8 /* different zones of a Service's endpoints that are stored once */
+
 /* The block while it grows; compact() makes it one allocation. */
 struct draft {
     const struct snapshot *snapshot;
@@ -19,6 +21,7 @@ struct draft {
     VEC(struct snap_group) groups;
     VEC(struct snap_endpoint) endpoints;
     VEC(uint8_t) pool;
+    uint32_t zones[ZONES_SHARED]; /* pool offsets; 0: none yet */
 };
 
 size_t snap_label_of(const char *text, uint8_t out[64])
@@ -49,6 +52,21 @@ static uint32_t pool_add(struct draft *d, const char *text)
     name_lower(d->pool.items + at + 1, (const uint8_t *)text, n);
     d->pool.n += 1 + n;
     return (uint32_t)at;
+}
+
+/* Endpoints lie in a handful of zones. */
+static uint32_t zone_add(struct draft *d, const char *text)
+{
+    size_t n = strlen(text), i = 0;
+    for (; n && i < ZONES_SHARED && d->zones[i]; i++) {
+        const uint8_t *known = d->pool.items + d->zones[i];
+        if (known[0] == n && strncasecmp((const char *)known + 1, text, n) == 0)
+            return d->zones[i];
+    }
+    uint32_t at = pool_add(d, text);
+    if (i < ZONES_SHARED)
+        d->zones[i] = at;
+    return at;
 }
 
 static void add_port(struct draft *d, const char *name, const char *protocol, int32_t number)
@@ -113,7 +131,7 @@ static void add_slice(void *ctx, const struct object *o)
                  (struct snap_endpoint){ .ip = e->ip,
                                          .group = group,
                                          .label = endpoint_label(d, slice, e),
-                                         .zone = pool_add(d, slice_str(slice, e->zone)) });
+                                         .zone = zone_add(d, slice_str(slice, e->zone)) });
     }
 }
 

@@ -186,12 +186,13 @@ static void decode_items(struct each *each, const struct tree *t, const struct t
         decode_items(each, c, *type.kind ? &type : NULL, depth + 1);
 }
 
-size_t object_decode_each(const struct tree *doc, const char *name,
+size_t object_decode_each(const struct tree *doc, const char *name, unsigned without,
                           void (*fn)(void *ctx, struct object *o),
                           void (*bad)(void *ctx, const struct err *e), void *ctx)
 {
     struct each each = { .fn = fn, .bad = bad, .ctx = ctx };
     decoder_init(&each.decoder, name);
+    each.decoder.without = without;
     decode_items(&each, doc, NULL, 0);
     decoder_done(&each.decoder);
     return each.n_bad;

@@ -75,10 +75,13 @@ static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t fam
     memset(&ep, 0, sizeof ep);
     ep.conditions = decode_conditions(d, t);
     ep.hostname = slice_builder_text(&d->slice, decode_checked(d, t, "hostname", check_dns_label));
-    ep.node = slice_builder_text(&d->slice, decode_text(d, t, "nodeName"));
     ep.zone = slice_builder_text(&d->slice, decode_text(d, t, "zone"));
-    decode_target(d, t, &ep);
-    decode_hints(d, t, &ep);
+    if (!(d->without & PART_ENDPOINT_NODE))
+        ep.node = slice_builder_text(&d->slice, decode_text(d, t, "nodeName"));
+    if (!(d->without & PART_ENDPOINT_POD))
+        decode_target(d, t, &ep);
+    if (!(d->without & PART_ENDPOINT_HINTS))
+        decode_hints(d, t, &ep);
     for (const struct tree *c = addresses ? addresses->child : NULL; c; c = c->next) {
         ep.ip = decode_ip(d, c);
         if (ep.ip.family != family)

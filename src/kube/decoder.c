@@ -300,7 +300,7 @@ void decode_meta(struct decoder *d, enum kind kind, struct meta *m)
         (void)decode_checked(d, t, "namespace", check_dns_label);
     m->namespace = d->namespace;
     const char *uid = decode_text(d, t, "uid");
-    m->uid = uid ? uid : "";
+    m->uid = uid && !(d->without & PART_UID) ? uid : "";
     m->deleting = decode_text(d, t, "deletionTimestamp") != NULL;
     m->n_labels = decode_labels(d, decode_map(d, t, "labels"), check_label_key, check_label_value,
                                 &m->labels);

@@ -18,6 +18,7 @@ struct decoder {
     struct slice_builder slice;
     struct err *e;
     const char *kind, *namespace, *name; /* for errors; NULL as long as unknown */
+    unsigned without;                    /* enum object_part */
     bool failed;
 };
 

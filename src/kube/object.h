@@ -31,6 +31,14 @@ enum kind {
     KIND_COUNT,
 };
 
+/* Parts of objects that not every consumer looks at: a source that is told so leaves them out. */
+enum object_part {
+    PART_UID = 1,           /* of all kinds */
+    PART_ENDPOINT_POD = 2,  /* of an EndpointSlice's endpoints: targetRef */
+    PART_ENDPOINT_NODE = 4, /* nodeName */
+    PART_ENDPOINT_HINTS = 8,
+};
+
 struct label {
     const char *key, *value;
 };

@@ -21,6 +21,7 @@
 
 struct sink {
     void *ctx;
+    unsigned without; /* enum object_part: what nobody behind the sink looks at */
     void (*put)(void *ctx, struct object *o); /* takes ownership */
     void (*del)(void *ctx, enum kind kind, const char *ns, const char *name);
     void (*synced)(void *ctx);                    /* after the first full read */

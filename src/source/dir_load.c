@@ -212,7 +212,8 @@ static void parse(struct dir_source *s, struct file *f, const char *text, size_t
         return;
     }
     for (size_t i = 0; i < doc.n; i++)
-        (void)object_decode_each(doc.documents[i], f->path, add_object, add_problem, &r);
+        (void)object_decode_each(doc.documents[i], f->path, s->sink.without, add_object,
+                                 add_problem, &r);
     apply(&r);
 }
 

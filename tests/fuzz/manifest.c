@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, 65536);
     if (tree_parse((const char *)data, size, "m.yaml", &arena, &doc, NULL) == 0)
         for (size_t i = 0; i < doc.n; i++)
-            (void)object_decode_each(doc.documents[i], "m.yaml", take, refuse, NULL);
+            (void)object_decode_each(doc.documents[i], "m.yaml", 0, take, refuse, NULL);
     arena_done(&arena);
     return 0;
 }

@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 cluster_ip_synced(b.addresses);
                 store_set_synced(b.store);
             }
-            (void)object_decode_each(doc.documents[i], "m.yaml", take, refuse, &b);
+            (void)object_decode_each(doc.documents[i], "m.yaml", 0, take, refuse, &b);
         }
         planner_free(planner);
         cluster_ip_free(b.addresses);

@@ -202,7 +202,7 @@ void objects_read(struct objects *o, const char *text, size_t len, const char *n
         add_error(o, &e);
     else
         for (size_t i = 0; i < doc.n; i++)
-            (void)object_decode_each(doc.documents[i], name, add_object, add_error, o);
+            (void)object_decode_each(doc.documents[i], name, 0, add_object, add_error, o);
     arena_done(&a);
 }
 

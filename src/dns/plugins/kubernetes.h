@@ -10,6 +10,7 @@
 #define KUBERNETES_CHASE       11 /* ExternalNames in a row inside the zone, as in the reference */
 
 struct kubernetes {
+    struct object_source source;
     struct zone_set *zones;
     int primary; /* first zone that is not a reverse zone: where PTR names live */
     uint32_t ttl;
@@ -21,9 +22,6 @@ struct kubernetes {
     struct ip *local; /* our own addresses, loopback left out: for NS */
     size_t n_local;
     struct setup *setup; /* during set-up only */
-    const char **dirs;
-    size_t n_dirs;
-    const char *range;
 };
 
 /* Where a name points to, relative to its zone. */

@@ -12,7 +12,7 @@
 
 /* ---- options ---- */
 
-static int arg_list(struct kubernetes *k, struct dispenser *d, const char ***list, size_t *n,
+static int arg_list(struct kubernetes *k, struct dispenser *d, const char *const **list, size_t *n,
                     struct err *e)
 {
     const char **args;
@@ -31,23 +31,20 @@ static int arg_list(struct kubernetes *k, struct dispenser *d, const char ***lis
 
 static int opt_manifests(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    return arg_list(k, d, &k->dirs, &k->n_dirs, e);
+    return arg_list(k, d, &k->source.dirs, &k->source.n_dirs, e);
 }
 
 static int opt_range(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
     if (!dispenser_next_arg(d))
         return dispenser_arg_err(d, e);
-    k->range = dispenser_val(d);
+    k->source.range = dispenser_val(d);
     return 0;
 }
 
 static int opt_namespaces(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    const char **list = (const char **)(uintptr_t)k->options.namespaces;
-    int ret = arg_list(k, d, &list, &k->options.n_namespaces, e);
-    k->options.namespaces = list;
-    return ret;
+    return arg_list(k, d, &k->options.namespaces, &k->options.n_namespaces, e);
 }
 
 static int selector_arg(struct kubernetes *k, struct dispenser *d, const struct selector **ret,
@@ -249,7 +246,7 @@ static int check(const struct kubernetes *k, const struct dispenser *d, struct e
         return dispenser_err(d, e, "namespaces and namespace_labels cannot both be set");
     if (k->zonal && !k->options.endpoints)
         return dispenser_err(d, e, "zonal and noendpoints cannot both be set");
-    if (k->n_dirs == 0)
+    if (k->source.n_dirs == 0)
         return dispenser_err(d, e,
                              "no source of objects: an API server is not supported yet; add "
                              "'manifests DIR'");
@@ -302,6 +299,15 @@ static bool kubernetes_ready(void *conf)
     return snapshot_synced(k->snapshot);
 }
 
+/* Names of pods are only looked at when endpoints go by them; the rest is the proxy's. */
+static int open_source(struct kubernetes *k, struct err *e)
+{
+    k->source.without = PART_UID | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS;
+    if (!k->options.endpoint_pod_names)
+        k->source.without |= PART_ENDPOINT_POD;
+    return setup_source(k->setup, &k->source, &k->store, e);
+}
+
 static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct kubernetes *k = arena_zalloc(setup_arena(s), sizeof *k);
@@ -315,7 +321,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     if (ret == 0)
         ret = check(k, d, e);
     if (ret == 0)
-        ret = setup_source_dirs(s, k->dirs, k->n_dirs, k->range, &k->store, e);
+        ret = open_source(k, e);
     if (ret < 0)
         return ret;
     find_local(k);

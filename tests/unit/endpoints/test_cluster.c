@@ -69,7 +69,8 @@ static struct cluster *open_cluster(struct bed *b, bool follow, const char *rang
     const char *dirs[] = { b->root };
     struct cluster *c = NULL;
     struct err e;
-    if (cluster_open_dirs(follow ? &b->loop : NULL, dirs, 1, range, &c, &e) < 0)
+    const struct object_source source = { .dirs = dirs, .n_dirs = 1, .range = range };
+    if (cluster_open(follow ? &b->loop : NULL, &source, &c, &e) < 0)
         fail_msg("%s", e.text);
     return c;
 }
@@ -181,7 +182,8 @@ static void test_range(void **state)
     struct err e;
     write_file(b, web);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        assert_int_equal(cluster_open_dirs(NULL, dirs, 1, bad[i], &c, &e), ERR_INVALID);
+        const struct object_source source = { .dirs = dirs, .n_dirs = 1, .range = bad[i] };
+        assert_int_equal(cluster_open(NULL, &source, &c, &e), ERR_INVALID);
         assert_non_null(strstr(e.text, "must be one address range or two"));
     }
     c = open_cluster(b, false, "fd01::/112");
@@ -190,7 +192,8 @@ static void test_range(void **state)
     assert_int_equal(service_of(o)->cluster_ips[0].bytes[1], 1);
     cluster_close(c);
     dirs[0] = "/nonexistent";
-    assert_true(cluster_open_dirs(NULL, dirs, 1, NULL, &c, &e) < 0);
+    const struct object_source none = { .dirs = dirs, .n_dirs = 1 };
+    assert_true(cluster_open(NULL, &none, &c, &e) < 0);
 }
 
 static void test_shared(void **state)
@@ -198,19 +201,25 @@ static void test_shared(void **state)
     struct bed *b = *state;
     char other[80];
     const char *dirs[] = { b->root }, *same[] = { other };
+    const struct object_source plain = { .dirs = dirs, .n_dirs = 1 };
+    const struct object_source elsewhere = { .dirs = same, .n_dirs = 1 };
+    const struct object_source ranged = { .dirs = dirs, .n_dirs = 1, .range = "10.0.0.0/16" };
+    const struct object_source less = { .dirs = dirs, .n_dirs = 1, .without = PART_UID };
     struct clusters all = { .loop = &b->loop };
     struct store *x, *y, *z;
     (void)snprintf(other, sizeof other, "%s/./", b->root);
     write_file(b, web);
-    assert_int_equal(clusters_open_source(&all, dirs, 1, NULL, &x, NULL), 0);
-    assert_int_equal(clusters_open_source(&all, same, 1, NULL, &y, NULL), 0);
-    assert_int_equal(clusters_open_source(&all, dirs, 1, "10.0.0.0/16", &z, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, &plain, &x, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, &elsewhere, &y, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, &ranged, &z, NULL), 0);
     assert_ptr_equal(x, y);
+    assert_ptr_not_equal(x, z);
+    assert_int_equal(clusters_open_source(&all, &less, &z, NULL), 0);
     assert_ptr_not_equal(x, z);
     assert_int_equal(store_count(y, KIND_SERVICE), 1);
     clusters_close(&all);
     cluster_close(NULL);
-    assert_int_equal(clusters_open_source(&all, dirs, 1, NULL, &x, NULL), 0);
+    assert_int_equal(clusters_open_source(&all, &plain, &x, NULL), 0);
     clusters_close(&all);
 }
 
