@@ -134,6 +134,31 @@ static void decoder_done(struct decoder *d)
     slice_builder_done(&d->slice);
 }
 
+struct decoder *decoder_new(const char *name, unsigned without)
+{
+    struct decoder *d = xmalloc(sizeof *d);
+    decoder_init(d, name);
+    d->without = without;
+    return d;
+}
+
+void decoder_free(struct decoder *d)
+{
+    if (!d)
+        return;
+    decoder_done(d);
+    free(d);
+}
+
+int decoder_read(struct decoder *d, const struct tree *t, const char *api_version, const char *kind,
+                 struct object **ret, struct err *e)
+{
+    struct type type;
+    (void)snprintf(type.kind, sizeof type.kind, "%s", kind);
+    (void)snprintf(type.api_version, sizeof type.api_version, "%s", api_version);
+    return decode_one(d, t, &type, ret, e);
+}
+
 struct each {
     struct decoder decoder;
     void (*fn)(void *ctx, struct object *o);

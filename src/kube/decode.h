@@ -4,6 +4,16 @@
 #include "config/tree.h"
 #include "kube/object.h"
 
+/* For many objects that come one by one. name: where they come from, for errors; kept by reference.
+ */
+struct decoder;
+struct decoder *decoder_new(const char *name, unsigned without);
+void decoder_free(struct decoder *d); /* NULL is fine */
+/* One object of a kind that its text need not tell; otherwise as below. *ret NULL: a kind that is
+ * not read. */
+int decoder_read(struct decoder *d, const struct tree *t, const char *api_version, const char *kind,
+                 struct object **ret, struct err *e);
+
 /* Decodes one document. name: the file, for origins and errors ("NAME:LINE: Service shop/web:
  * spec.ports[0].port: ..."), or a List of any kind: calls fn with each object, which fn then owns.
  * Kinds that the project does not read (Deployment, ...) are passed over. Items that fail to decode

@@ -38,6 +38,12 @@ static void add_subject(const struct decoder *d, struct strbuf *b)
         strbuf_printf(b, " %s", d->name);
 }
 
+/* What does not come from a file has no lines. */
+static const char *place_of(struct decoder *d, const struct tree *t)
+{
+    return t->line ? arena_printf(&d->arena, "%s:%d", d->file, t->line) : d->file;
+}
+
 void decode_fail(struct decoder *d, const struct tree *at, const char *key, const char *fmt, ...)
 {
     cleanup(strbuf_done) struct strbuf subject = { 0 }, path = { 0 };
@@ -58,8 +64,8 @@ void decode_fail(struct decoder *d, const struct tree *at, const char *key, cons
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     const struct tree *member = tree_get(at, key ? key : "");
-    int line = member ? member->line : at->line;
-    err_set(d->e, ERR_INVALID, "%s:%d: %s: %s%s", d->file, line, subject.p, path.p, text);
+    err_set(d->e, ERR_INVALID, "%s: %s: %s%s", place_of(d, member ? member : at), subject.p, path.p,
+            text);
 }
 
 static const struct tree *member_of_kind(struct decoder *d, const struct tree *t, const char *key,
@@ -292,7 +298,7 @@ void decode_meta(struct decoder *d, enum kind kind, struct meta *m)
     const char *namespace = tree_str(t, "namespace");
     d->name = tree_str(t, "name");
     d->namespace = !namespaced ? "" : namespace && *namespace ? namespace : "default";
-    m->origin = arena_printf(&d->arena, "%s:%d", d->file, d->root->line);
+    m->origin = place_of(d, d->root);
     m->name = decode_checked(d, t, "name", label ? check_dns_label : check_dns_subdomain);
     if (!m->name)
         decode_fail(d, t ? t : d->root, t ? "name" : "metadata.name", "is missing");

@@ -3,6 +3,9 @@
 #include "base/cursor.h"
 #include "base/err.h"
 
+#include <stdio.h>
+#include <time.h>
+
 /* n digits as a number within [min, max]. */
 static long digits(struct cursor *c, unsigned n, long min, long max)
 {
@@ -83,4 +86,17 @@ int timestamp_parse(const char *text, int64_t *ret_ns)
         return ERR_PARSE;
     *ret_ns = seconds * 1000000000 + ns;
     return 0;
+}
+
+char *timestamp_text(int64_t seconds, int64_t nanos, char out[TIMESTAMP_TEXT_MAX])
+{
+    time_t t = seconds;
+    struct tm tm = { 0 };
+    (void)gmtime_r(&t, &tm);
+    size_t n = strftime(out, TIMESTAMP_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (nanos)
+        (void)snprintf(out + n, TIMESTAMP_TEXT_MAX - n, ".%06dZ", (int)(nanos / 1000 % 1000000));
+    else
+        (void)snprintf(out + n, TIMESTAMP_TEXT_MAX - n, "Z");
+    return out;
 }
