@@ -29,6 +29,7 @@ PLUGIN_ALSO = {
     "prometheus": ["net/http.h"],
     "timeouts": ["net/tcp.h"],  # sets them
     "cache": ["dns/cache.h"],
+    "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
     "forward": ["dns/upstream.h"],
     "kubernetes": ["dns/snapshot.h", "kube/selector.h"],  # the picture it answers from; its options
 }
@@ -46,6 +47,7 @@ LIBRARIES = [
     (r"jansson\.h", ["config", "lab"]),
     (r"libmnl/|linux/(netfilter/nf(netlink|_tables)|rtnetlink|veth|if_link)", ["kernel"]),
     (r"microhttpd\.h", ["net", "proxy", "lab"]),
+    (r"curl/", ["net"]),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

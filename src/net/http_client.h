@@ -1,0 +1,80 @@
+/* An HTTP client for long-lived loops: requests run side by side on one libuv loop and nothing
+ * blocks (libcurl's multi interface, with its resolver on threads of its own). HTTP/2 where a TLS
+ * server offers it, else HTTP/1.1; connections are kept and used again; redirects are not followed,
+ * and no proxy is used whatever the environment says.
+ *
+ * A request ends in exactly one of two ways: its `end` is called once, or it was cancelled (or the
+ * client freed) and nothing is called any more. Callbacks run on the loop's thread and may send and
+ * cancel requests, but not free the client. All calls are made on the loop's thread; a loop may
+ * have several clients, each with connections of its own. */
+#pragma once
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#define HTTP_CLIENT_REQUESTS_MAX 256         /* of one client at a time */
+#define HTTP_CLIENT_BODY_MAX     (64L << 20) /* bytes of a collected reply, unless set lower */
+#define HTTP_CLIENT_CONNECTIONS  64          /* that are kept, used or idle */
+#define HTTP_CLIENT_TLS_FILE_MAX (1 << 20)   /* bytes of a file of certificates */
+
+struct http_client;
+struct http_call;
+
+/* How to reach a https server. Files are PEM; NULL: none. */
+struct http_tls {
+    const char *ca;          /* instead of the system's authorities */
+    const char *cert, *key;  /* of the client; both or neither */
+    const char *server_name; /* in the certificate; NULL: the URL's host */
+    bool insecure;           /* take any certificate */
+};
+
+struct http_result {
+    int error;        /* 0: there was a whole reply; else a negative code */
+    long status;      /* 0: no reply */
+    const char *body; /* the collected body, NUL behind it; NULL with a `chunk` callback */
+    size_t len;
+    const char *text; /* with an error: what happened */
+};
+
+/* A piece of the reply's body as it came in; not 0: give up, `end` then has -ECANCELED. */
+typedef int http_chunk_fn(void *ctx, long status, const char *p, size_t n);
+typedef void http_end_fn(void *ctx, const struct http_result *r);
+
+/* All that it points to is copied, or read during the call only. */
+struct http_request {
+    const char *method;         /* NULL: GET, or POST when there is a body */
+    const char *url;            /* http:// or https:// */
+    const char *const *headers; /* "Name: value" */
+    size_t n_headers;
+    const char *body; /* or NULL */
+    size_t body_len;
+    const struct http_tls *tls;         /* or NULL */
+    const char *bearer;                 /* token for "Authorization: Bearer", or NULL */
+    const char *user, *password;        /* basic authentication, or NULL */
+    long connect_ms, total_ms, idle_ms; /* 0: 10 s to connect, the others without limit;
+                                         * idle_ms: so long without a byte is a failure */
+    size_t body_max;                    /* 0: HTTP_CLIENT_BODY_MAX; not looked at with `chunk` */
+    http_chunk_fn *chunk;               /* NULL: the body is collected */
+    http_end_fn *end;
+    void *ctx;
+};
+
+int http_client_new(uv_loop_t *loop, struct http_client **ret, struct err *e);
+/* Ends all requests without a word. NULL is fine. */
+void http_client_free(struct http_client *c);
+
+/* Begins a request; `end` is never called from within. Fails with ERR_LIMIT when too many are
+ * under way, ERR_INVALID for a URL that is none. */
+int http_client_send(struct http_client *c, const struct http_request *r, struct http_call **ret,
+                     struct err *e) must_check;
+/* Nothing of the call is used or called any more. NULL is fine. */
+void http_call_cancel(struct http_call *call);
+
+/* 0 or ERR_INVALID. */
+int http_url_check(const char *url, struct err *e) must_check;
+/* Do the files exist, can they be read as PEM, and does the key fit the certificate? Sentences are
+ * those of the tools around cluster DNS: "could not load TLS cert: ...", "error reading ...". */
+int http_tls_check(const struct http_tls *t, struct err *e) must_check;
