@@ -9,9 +9,10 @@
 
 #include <curl/curl.h>
 
-#define CONNECT_MS    10000
-#define KEEPALIVE_S   30L /* an idle peer is asked whether it is still there */
-#define KEEPALIVE_GAP 10L
+#define CONNECT_MS      10000
+#define RETRY_AFTER_MAX 3600 /* seconds */
+#define KEEPALIVE_S     30L  /* an idle peer is asked whether it is still there */
+#define KEEPALIVE_GAP   10L
 
 enum call_state { CALL_QUEUED, CALL_RUNNING, CALL_CANCELLED };
 
@@ -238,6 +239,9 @@ static void finish(struct http_call *call, CURLcode code)
     struct http_result r = { .error = error_of(call, code),
                              .status = call_status(call),
                              .text = text_of(call, code) };
+    curl_off_t wait = 0;
+    if (curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK)
+        r.retry_after = wait < RETRY_AFTER_MAX ? (long)wait : RETRY_AFTER_MAX;
     if (!call->chunk) {
         strbuf_puts(&call->body, "");
         r.body = call->body.p;
@@ -363,19 +367,32 @@ static int name_server(struct http_call *call, const char *url, const char *name
     return ret;
 }
 
+static void set_blob(CURL *x, CURLoption option, const char *pem)
+{
+    struct curl_blob blob = { .flags = CURL_BLOB_COPY };
+    if (!pem)
+        return;
+    blob.data = (void *)(uintptr_t)pem; /* it is only read */
+    blob.len = strlen(pem);
+    curl_easy_setopt(x, option, &blob);
+}
+
 static int set_tls(struct http_call *call, const char *url, const struct http_tls *t)
 {
     CURL *x = call->easy;
     if (!t)
         return 0;
-    if (t->ca) {
+    if (t->ca)
         curl_easy_setopt(x, CURLOPT_CAINFO, t->ca);
+    if (t->ca || t->ca_pem)
         curl_easy_setopt(x, CURLOPT_CAPATH, NULL);
-    }
     if (t->cert)
         curl_easy_setopt(x, CURLOPT_SSLCERT, t->cert);
     if (t->key)
         curl_easy_setopt(x, CURLOPT_SSLKEY, t->key);
+    set_blob(x, CURLOPT_CAINFO_BLOB, t->ca_pem);
+    set_blob(x, CURLOPT_SSLCERT_BLOB, t->cert_pem);
+    set_blob(x, CURLOPT_SSLKEY_BLOB, t->key_pem);
     if (t->insecure) {
         curl_easy_setopt(x, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(x, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -426,7 +443,13 @@ static int set_options(struct http_call *call, const struct http_request *r)
     CURL *x = call->easy;
     curl_easy_setopt(x, CURLOPT_URL, r->url);
     curl_easy_setopt(x, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(x, CURLOPT_PROXY, "");
+    curl_easy_setopt(x, CURLOPT_PROXY, r->proxy ? r->proxy : "");
+    if (r->gzip)
+        curl_easy_setopt(x, CURLOPT_ACCEPT_ENCODING, "gzip");
+    /* Rather one HTTP/2 connection for all than one each that is begun at the same moment; without
+     * TLS there is no HTTP/2, and the first reply would be waited for. */
+    curl_easy_setopt(x, CURLOPT_PIPEWAIT, str_starts(r->url, "https://") ? 1L : 0L);
+    curl_easy_setopt(x, CURLOPT_FRESH_CONNECT, r->fresh ? 1L : 0L);
     curl_easy_setopt(x, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(x, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(x, CURLOPT_USERAGENT, "signpost/" SIGNPOST_VERSION);

@@ -1,7 +1,7 @@
 /* An HTTP client for long-lived loops: requests run side by side on one libuv loop and nothing
  * blocks (libcurl's multi interface, with its resolver on threads of its own). HTTP/2 where a TLS
  * server offers it, else HTTP/1.1; connections are kept and used again; redirects are not followed,
- * and no proxy is used whatever the environment says.
+ * and no proxy is used but the one that a request names, whatever the environment says.
  *
  * A request ends in exactly one of two ways: its `end` is called once, or it was cancelled (or the
  * client freed) and nothing is called any more. Callbacks run on the loop's thread and may send and
@@ -23,10 +23,12 @@
 struct http_client;
 struct http_call;
 
-/* How to reach a https server. Files are PEM; NULL: none. */
+/* How to reach a https server. Files are PEM, and what they would hold may be given as a text
+ * instead; NULL: none. */
 struct http_tls {
-    const char *ca;          /* instead of the system's authorities */
-    const char *cert, *key;  /* of the client; both or neither */
+    const char *ca;         /* instead of the system's authorities */
+    const char *cert, *key; /* of the client; both or neither */
+    const char *ca_pem, *cert_pem, *key_pem;
     const char *server_name; /* in the certificate; NULL: the URL's host */
     bool insecure;           /* take any certificate */
 };
@@ -37,6 +39,7 @@ struct http_result {
     const char *body; /* the collected body, NUL behind it; NULL with a `chunk` callback */
     size_t len;
     const char *text; /* with an error: what happened */
+    long retry_after; /* seconds that the server asks us to wait; 0: it says nothing */
 };
 
 /* A piece of the reply's body as it came in; not 0: give up, `end` then has -ECANCELED. */
@@ -56,8 +59,11 @@ struct http_request {
     const char *user, *password;        /* basic authentication, or NULL */
     long connect_ms, total_ms, idle_ms; /* 0: 10 s to connect, the others without limit;
                                          * idle_ms: so long without a byte is a failure */
-    size_t body_max;                    /* 0: HTTP_CLIENT_BODY_MAX; not looked at with `chunk` */
-    http_chunk_fn *chunk;               /* NULL: the body is collected */
+    const char *proxy;                  /* URL of one, or NULL */
+    bool gzip;                          /* the reply may come compressed */
+    bool fresh;           /* on a connection of its own: those that are there may be dead */
+    size_t body_max;      /* 0: HTTP_CLIENT_BODY_MAX; not looked at with `chunk` */
+    http_chunk_fn *chunk; /* NULL: the body is collected */
     http_end_fn *end;
     void *ctx;
 };
