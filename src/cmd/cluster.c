@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "endpoints/cluster_ip.h"
 #include "endpoints/planner.h"
 #include "kube/pod.h"
+#include "source/apiserver.h"
 #include "source/dir.h"
 
 #include <string.h>
@@ -15,7 +17,9 @@ struct cluster {
     struct store *store;
     struct cluster_ip_allocator *addresses;
     struct planner *planner;
-    struct dir_source *source;
+    struct dir_source *source; /* folders, with allocator and planner; or: */
+    struct api_client *client;
+    struct apiserver *server;
     struct ht
         strays; /* namespace -> sentence about its first object, to be told if it is not there */
     struct ht reported;   /* namespaces of which it was told */
@@ -153,6 +157,8 @@ void cluster_close(struct cluster *c)
 {
     if (!c)
         return;
+    apiserver_close(c->server);
+    api_client_free(c->client);
     dir_source_close(c->source);
     planner_free(c->planner);
     cluster_ip_free(c->addresses);
@@ -165,8 +171,8 @@ void cluster_close(struct cluster *c)
     free(c);
 }
 
-int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
-                 struct err *e)
+static int open_dirs(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
+                     struct err *e)
 {
     struct ip_prefix ranges[2];
     const char *text = source->range;
@@ -197,20 +203,136 @@ int cluster_open(uv_loop_t *loop, const struct object_source *source, struct clu
     return 0;
 }
 
+/* ---- an API server ---- */
+
+/* It has checked and completed its objects, and its controllers make the slices. */
+static void on_api_put(void *ctx, struct object *o)
+{
+    struct cluster *c = ctx;
+    store_put(c->store, o);
+}
+
+static void on_api_delete(void *ctx, enum kind kind, const char *ns, const char *name)
+{
+    struct cluster *c = ctx;
+    store_delete(c->store, kind, ns, name);
+}
+
+static void on_api_synced(void *ctx)
+{
+    struct cluster *c = ctx;
+    store_set_synced(c->store);
+}
+
+struct gone {
+    bool (*keep)(void *list, const char *ns, const char *name);
+    void *list;
+    VEC(const struct object *) objects;
+};
+
+static void note_gone(void *ctx, const struct object *o)
+{
+    struct gone *g = ctx;
+    if (!g->keep(g->list, o->meta.namespace, o->meta.name))
+        vec_push(&g->objects, o);
+}
+
+static void on_api_sweep(void *ctx, enum kind kind, const char *ns,
+                         bool (*keep)(void *list, const char *ns, const char *name), void *list)
+{
+    struct cluster *c = ctx;
+    struct gone g = { .keep = keep, .list = list };
+    store_each(c->store, kind, ns, note_gone, &g);
+    vec_each (o, &g.objects)
+        store_delete(c->store, kind, (*o)->meta.namespace, (*o)->meta.name);
+    vec_done(&g.objects);
+}
+
+static int api_config_of(const struct object_source *s, struct arena *a, struct api_config *ret,
+                         struct err *e)
+{
+    if (s->kubeconfig)
+        return kubeconfig_load(&s->kubeconfig, 1, s->context, a, ret, e);
+    if (!s->endpoint)
+        return api_config_in_cluster(NULL, a, ret, e);
+    bool scheme = strstr(s->endpoint, "://");
+    *ret = (struct api_config){ .server =
+                                    arena_printf(a, "%s%s", scheme ? "" : "http://", s->endpoint),
+                                .cert = s->cert,
+                                .key = s->key,
+                                .ca = s->ca,
+                                .namespace = "default",
+                                .origin = "endpoint" };
+    return 0;
+}
+
+static int open_server(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
+                       struct err *e)
+{
+    cleanup(arena_done) struct arena a;
+    struct api_config config;
+    arena_init(&a, 4096);
+    int r = api_config_of(source, &a, &config, e);
+    if (r < 0)
+        return r;
+    struct cluster *c = xcalloc(1, sizeof *c);
+    c->store = store_new();
+    const struct sink sink = { .ctx = c,
+                               .without = source->without,
+                               .put = on_api_put,
+                               .del = on_api_delete,
+                               .synced = on_api_synced,
+                               .problem = on_problem,
+                               .sweep = on_api_sweep };
+    const struct apiserver_options options = { .kinds = source->kinds,
+                                               .namespaces = source->namespaces,
+                                               .n_namespaces = source->n_namespaces,
+                                               .labels = source->labels,
+                                               .namespace_labels = source->namespace_labels };
+    r = api_client_new(loop, &config, &c->client, e);
+    if (r == 0)
+        r = apiserver_open(loop, c->client, &options, &sink, &c->server, e);
+    if (r < 0) {
+        cluster_close(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
+                 struct err *e)
+{
+    return source->n_dirs ? open_dirs(loop, source, ret, e) : open_server(loop, source, ret, e);
+}
+
 struct store *cluster_store(struct cluster *c)
 {
     return c->store;
+}
+
+static void add_word(struct strbuf *b, const char *text)
+{
+    strbuf_printf(b, "\n%s", text ? text : "");
 }
 
 /* The same folders under other names count as the same. */
 static char *key_of(const struct object_source *s)
 {
     struct strbuf b = { 0 };
-    strbuf_printf(&b, "%x %s", s->without, s->range ? s->range : "");
+    strbuf_printf(&b, "%x %x %s", s->without, s->kinds, s->range ? s->range : "");
     for (size_t i = 0; i < s->n_dirs; i++) {
         cleanup_free char *real = realpath(s->dirs[i], NULL);
-        strbuf_printf(&b, "\n%s", real ? real : s->dirs[i]);
+        add_word(&b, real ? real : s->dirs[i]);
     }
+    if (s->n_dirs)
+        return strbuf_steal(&b);
+    const char *const words[] = { s->kubeconfig, s->context, s->endpoint, s->cert,
+                                  s->key,        s->ca,      s->labels,   s->namespace_labels };
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        add_word(&b, words[i]);
+    for (size_t i = 0; i < s->n_namespaces; i++)
+        add_word(&b, s->namespaces[i]);
     return strbuf_steal(&b);
 }
 

@@ -1,7 +1,7 @@
-/* A cluster from folders of manifests: the store, and in front of it what an API server and its
- * controllers would do. Services get their clusterIPs, Services with a selector their
- * EndpointSlices, and the namespaces that every cluster has are there. Problems are logged as
- * warnings.
+/* A cluster: the store with its objects, and where they come from. Folders of manifests have in
+ * front of the store what an API server and its controllers would do: Services get their
+ * clusterIPs, Services with a selector their EndpointSlices, and the namespaces that every cluster
+ * has are there. An API server's objects are taken as they are. Problems are logged as warnings.
  *
  * Control thread only. */
 #pragma once
@@ -14,7 +14,8 @@
 
 struct cluster;
 
-/* Reads the folders before it returns and then follows them on the loop (NULL: reads once). The
+/* Reads the folders before it returns and then follows them on the loop (NULL: reads once); an API
+ * server is first asked from the loop, which must be there. The
  * range is one or two of different families, "10.96.0.0/16,fd00:10:96::/112"; the first one's
  * family is that of Services that name none. NULL: the defaults of endpoints/cluster_ip.h. */
 int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,

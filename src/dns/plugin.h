@@ -103,12 +103,20 @@ void *offers_find(const struct offers *o, const char *name); /* NULL: nobody has
 /* The control thread's loop; the number of workers (for per-worker state, by q->worker->index). */
 uv_loop_t *setup_loop(struct setup *s);
 unsigned setup_workers(const struct setup *s);
-/* Where objects come from. */
+/* Where objects come from: folders of manifests; without any, an API server. */
 struct object_source {
     const char *const *dirs; /* `manifests DIR...` */
     size_t n_dirs;
     const char *range; /* service-cluster-ip-range; NULL: the default */
     unsigned without;  /* enum object_part: what is not looked at */
+    /* The API server: of a kubeconfig file, else at a URL, else of the cluster that we run in. */
+    const char *kubeconfig, *context; /* or NULL */
+    const char *endpoint, *cert, *key, *ca;
+    /* What is asked of it: bits 1 << enum kind, namespaces (none: all), selectors. */
+    unsigned kinds;
+    const char *const *namespaces;
+    size_t n_namespaces;
+    const char *labels, *namespace_labels;
 };
 /* The store behind a source, shared by all who ask for the same. Opened by the command through
  * dns_options.open_source. */

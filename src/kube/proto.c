@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define VARINT_MAX 10 /* bytes of a number */
+
 enum wire { WIRE_VARINT = 0, WIRE_I64 = 1, WIRE_LEN = 2, WIRE_I32 = 5 };
 
 struct reader {
@@ -297,6 +299,28 @@ int proto_unwrap(const void *p, size_t n, struct arena *a, struct proto_object *
             return broken(e, "the content has an encoding of its own");
     }
     return more;
+}
+
+int proto_head(const void *p, size_t n, struct proto_head *ret, struct err *e)
+{
+    struct cursor c = cursor_of(p, n);
+    uint64_t tag = read_varint(&c), len = 0;
+    enum wire wire = (enum wire)(tag & 7);
+    if (wire == WIRE_LEN || wire == WIRE_VARINT)
+        len = read_varint(&c);
+    else if (wire == WIRE_I64 || wire == WIRE_I32)
+        (void)cursor_take(&c, wire == WIRE_I64 ? 8 : 4);
+    else if (!c.bad)
+        return broken(e, "a field of an unknown wire type");
+    if (c.bad)
+        return n < 2 * VARINT_MAX ? 0 : broken(e, "a field's head is too long");
+    if (!(tag >> 3) || tag >> 32 || len > SIZE_MAX / 2)
+        return broken(e, "a field's head is wrong");
+    *ret = (struct proto_head){ .number = (uint32_t)(tag >> 3),
+                                .has_bytes = wire == WIRE_LEN,
+                                .head = c.pos,
+                                .len = wire == WIRE_LEN ? (size_t)len : 0 };
+    return 1;
 }
 
 int proto_list_next(struct cursor *list, const uint8_t **ret, size_t *ret_len, struct err *e)

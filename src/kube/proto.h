@@ -34,6 +34,15 @@ int proto_unwrap(const void *p, size_t n, struct arena *a, struct proto_object *
 int proto_tree(const struct proto_message *m, const void *p, size_t n, struct arena *a,
                const struct tree **ret, struct err *e);
 
+/* For streams, where a message is not there as a whole: the next field's number and how many bytes
+ * its head (tag, length, or all of a number) and its payload take. 1; 0: the head is not there yet;
+ * or ERR_PARSE. */
+struct proto_head {
+    uint32_t number;
+    bool has_bytes; /* a payload follows, of len bytes */
+    size_t head, len;
+};
+int proto_head(const void *p, size_t n, struct proto_head *ret, struct err *e);
 /* The items of a List of any kind, one after the other: 1, 0 at the end, or ERR_PARSE. */
 int proto_list_next(struct cursor *list, const uint8_t **ret, size_t *ret_len, struct err *e);
 /* A watch event: what has happened to the object ("ADDED", ... in the arena), and the object with

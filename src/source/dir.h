@@ -15,19 +15,9 @@
 #pragma once
 
 #include "base/err.h"
-#include "kube/object.h"
+#include "source/sink.h"
 
 #include <uv.h>
-
-struct sink {
-    void *ctx;
-    unsigned without; /* enum object_part: what nobody behind the sink looks at */
-    void (*put)(void *ctx, struct object *o); /* takes ownership */
-    void (*del)(void *ctx, enum kind kind, const char *ns, const char *name);
-    void (*synced)(void *ctx);                    /* after the first full read */
-    void (*problem)(void *ctx, const char *text); /* one sentence, "FILE:LINE: ..." */
-    void (*settled)(void *ctx); /* after each batch, the first read included; may be NULL */
-};
 
 #define DIR_FILE_BYTES_MAX (64L * 1024 * 1024)
 #define DIR_FILES_MAX      100000

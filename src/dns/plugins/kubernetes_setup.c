@@ -48,7 +48,7 @@ static int opt_namespaces(struct kubernetes *k, struct dispenser *d, struct err 
 }
 
 static int selector_arg(struct kubernetes *k, struct dispenser *d, const struct selector **ret,
-                        struct err *e)
+                        const char **ret_text, struct err *e)
 {
     const char **args;
     struct arena *a = setup_arena(k->setup);
@@ -63,18 +63,19 @@ static int selector_arg(struct kubernetes *k, struct dispenser *d, const struct 
                              "label selector %s: \"!=\" is not an operator here; write \"key notin "
                              "(value)\"",
                              text);
+    *ret_text = text;
     int code = selector_parse(text, a, ret, e);
     return code < 0 ? dispenser_err(d, e, "%s", e->text) : 0;
 }
 
 static int opt_labels(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    return selector_arg(k, d, &k->options.labels, e);
+    return selector_arg(k, d, &k->options.labels, &k->source.labels, e);
 }
 
 static int opt_namespace_labels(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    return selector_arg(k, d, &k->options.namespace_labels, e);
+    return selector_arg(k, d, &k->options.namespace_labels, &k->source.namespace_labels, e);
 }
 
 static int opt_pods(struct kubernetes *k, struct dispenser *d, struct err *e)
@@ -163,14 +164,57 @@ static int opt_startup_timeout(struct kubernetes *k, struct dispenser *d, struct
     return 0;
 }
 
-static int opt_api_server(struct kubernetes *k, struct dispenser *d, struct err *e)
+static int opt_endpoint(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    const char *option = dispenser_val(d), **args;
+    const char **args;
     size_t n = dispenser_rest(d, setup_arena(k->setup), &args);
-    return dispenser_err(d, e,
-                         "'%s %s': an API server is not supported as a source yet; use "
-                         "'manifests DIR'",
-                         option, n ? args[0] : "");
+    if (n == 0)
+        return dispenser_arg_err(d, e);
+    if (n > 1)
+        log_warning(
+            "plugin/kubernetes: multiple endpoints have been deprecated, only the first one "
+            "is used: %s",
+            args[0]);
+    k->source.endpoint = args[0];
+    return 0;
+}
+
+static int opt_tls(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    const char **args;
+    if (dispenser_rest(d, setup_arena(k->setup), &args) != 3)
+        return dispenser_arg_err(d, e);
+    k->source.cert = setup_path(k->setup, args[0]);
+    k->source.key = setup_path(k->setup, args[1]);
+    k->source.ca = setup_path(k->setup, args[2]);
+    return 0;
+}
+
+static int opt_kubeconfig(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    const char **args;
+    size_t n = dispenser_rest(d, setup_arena(k->setup), &args);
+    if (n < 1 || n > 2)
+        return dispenser_arg_err(d, e);
+    k->source.kubeconfig = args[0];
+    k->source.context = n > 1 ? args[1] : NULL;
+    return 0;
+}
+
+/* A list and a watch for each kind are all that is ever asked for: there is no flood to be held
+ * back. */
+static int opt_api_limit(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    char *end;
+    (void)k;
+    const char *option = dispenser_val(d);
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    double number = strtod(dispenser_val(d), &end);
+    if (end == dispenser_val(d) || *end || !(number >= 0))
+        return dispenser_err(d, e, "%s must be a number of at least 0: %s", option,
+                             dispenser_val(d));
+    return dispenser_end(d, e);
 }
 
 static int opt_multicluster(struct kubernetes *k, struct dispenser *d, struct err *e)
@@ -196,12 +240,12 @@ static const struct {
     { "ignore", opt_ignore },
     { "zonal", opt_zonal },
     { "startup_timeout", opt_startup_timeout },
-    { "endpoint", opt_api_server },
-    { "tls", opt_api_server },
-    { "kubeconfig", opt_api_server },
-    { "apiserver_qps", opt_api_server },
-    { "apiserver_burst", opt_api_server },
-    { "apiserver_max_inflight", opt_api_server },
+    { "endpoint", opt_endpoint },
+    { "tls", opt_tls },
+    { "kubeconfig", opt_kubeconfig },
+    { "apiserver_qps", opt_api_limit },
+    { "apiserver_burst", opt_api_limit },
+    { "apiserver_max_inflight", opt_api_limit },
     { "multicluster", opt_multicluster },
 };
 
@@ -246,10 +290,6 @@ static int check(const struct kubernetes *k, const struct dispenser *d, struct e
         return dispenser_err(d, e, "namespaces and namespace_labels cannot both be set");
     if (k->zonal && !k->options.endpoints)
         return dispenser_err(d, e, "zonal and noendpoints cannot both be set");
-    if (k->source.n_dirs == 0)
-        return dispenser_err(d, e,
-                             "no source of objects: an API server is not supported yet; add "
-                             "'manifests DIR'");
     return 0;
 }
 
@@ -305,6 +345,11 @@ static int open_source(struct kubernetes *k, struct err *e)
     k->source.without = PART_UID | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS;
     if (!k->options.endpoint_pod_names)
         k->source.without |= PART_ENDPOINT_POD;
+    k->source.kinds = 1u << KIND_NAMESPACE | 1u << KIND_SERVICE;
+    k->source.kinds |= k->options.endpoints ? 1u << KIND_SLICE : 0;
+    k->source.kinds |= k->options.pods == PODS_VERIFIED ? 1u << KIND_POD : 0;
+    k->source.namespaces = k->options.namespaces;
+    k->source.n_namespaces = k->options.n_namespaces;
     return setup_source(k->setup, &k->source, &k->store, e);
 }
 

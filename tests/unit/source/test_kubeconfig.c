@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 struct bed {
-    char root[32], paths[4][64];
+    char root[32], *paths[4];
     struct arena a;
 };
 
@@ -31,9 +31,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct bed *b = *state;
-    for (unsigned i = 0; i < 4; i++)
-        if (b->paths[i][0])
+    for (unsigned i = 0; i < 4; i++) {
+        if (b->paths[i])
             unlink(b->paths[i]);
+        free(b->paths[i]);
+    }
     rmdir(b->root);
     arena_done(&b->a);
     free(b);
@@ -42,7 +44,9 @@ static int teardown(void **state)
 
 static const char *put(struct bed *b, unsigned i, const char *name, const char *text)
 {
-    (void)snprintf(b->paths[i], sizeof b->paths[i], "%s/%s", b->root, name);
+    free(b->paths[i]);
+    b->paths[i] = NULL;
+    assert_true(asprintf(&b->paths[i], "%s/%s", b->root, name) > 0);
     FILE *f = fopen(b->paths[i], "we");
     assert_non_null(f);
     (void)fputs(text, f);

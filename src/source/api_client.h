@@ -1,0 +1,44 @@
+/* Requests to one API server in the name of one identity (source/kubeconfig.h).
+ *
+ * Tokens in files are read again every minute and after the server has refused one, so that rotated
+ * ones are taken up; certificates in files are read for each new connection. One client a loop, all
+ * on the loop's thread. */
+#pragma once
+
+#include "net/http_client.h"
+#include "source/kubeconfig.h"
+
+struct api_client;
+
+struct api_request {
+    const char *method; /* NULL: GET, or POST when there is a body */
+    const char *path;   /* "/api/v1/services?limit=500" */
+    const char *accept; /* NULL: JSON */
+    const char *content_type;
+    const char *body;
+    size_t body_len;
+    long total_ms, idle_ms; /* as in struct http_request */
+    size_t body_max;
+    bool gzip, fresh;
+    http_chunk_fn *chunk;
+    http_end_fn *end;
+    void *ctx;
+};
+
+/* Copies the configuration. */
+int api_client_new(uv_loop_t *loop, const struct api_config *config, struct api_client **ret,
+                   struct err *e) must_check;
+/* Ends all requests without a word. NULL is fine. */
+void api_client_free(struct api_client *c);
+const char *api_client_server(const struct api_client *c); /* its URL */
+
+/* As http_client_send(). */
+int api_client_send(struct api_client *c, const struct api_request *r, struct http_call **ret,
+                    struct err *e) must_check;
+/* The server has said 401: what we know of our identity is to be read again. */
+void api_client_refused(struct api_client *c);
+
+/* "the server says 403 Forbidden: ..." from the reply's Status, for errors; in the buffer. */
+#define API_STATUS_TEXT 512
+const char *api_status_text(const struct http_result *r, const char *body, size_t len,
+                            char text[API_STATUS_TEXT]);

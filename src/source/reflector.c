@@ -1,0 +1,298 @@
+#include "source/reflector.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "source/reflector_impl.h"
+
+#include <string.h>
+
+#define ACCEPT         "application/vnd.kubernetes.protobuf,application/json"
+#define LIST_IDLE_MS   30000
+#define WATCH_IDLE_MS  90000 /* bookmarks come every minute */
+#define WATCH_SECONDS  300   /* to twice that: so that watches do not all end at once */
+#define WATCH_SHORT_NS 1000000000LL
+#define WAIT_FIRST_MS  800
+#define WAIT_MAX_MS    30000
+#define REFUSAL_MAX    65536 /* bytes of a reply that is no list */
+
+static const struct sm_state states[REFLECTOR_STATES] = {
+    [REFLECTOR_WAIT] = { "wait", 1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH | 1 << REFLECTOR_WAIT },
+    [REFLECTOR_LIST] = { "list", 1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH | 1 << REFLECTOR_WAIT },
+    [REFLECTOR_WATCH] = { "watch",
+                          1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH | 1 << REFLECTOR_WAIT },
+};
+
+static void begin(struct reflector *r);
+static void watch(struct reflector *r);
+
+static void moved(void *ctx, const char *from, const char *to)
+{
+    const struct reflector *r = ctx;
+    log_debug("source/apiserver: %s: %s -> %s", r->o->path, from, to);
+}
+
+/* ---- failures ---- */
+
+static void on_timer(uv_timer_t *t)
+{
+    begin(t->data);
+}
+
+/* The first of several failures that sound the same is told. */
+static void tell(struct reflector *r, const char *text)
+{
+    if (r->told && strcmp(r->told, text) == 0)
+        return;
+    log_warning("source/apiserver: %s%s: %s; trying again", api_client_server(r->client),
+                r->o->path, text);
+    free(r->told);
+    r->told = xstrdup(text);
+}
+
+static void wait_and_begin(struct reflector *r, long least_ms)
+{
+    unsigned shift = MIN(r->failures, 6u);
+    uint64_t ms = MIN((uint64_t)WAIT_FIRST_MS << shift, (uint64_t)WAIT_MAX_MS);
+    ms = ms / 2 + rand_below(&r->rand, (uint32_t)ms);
+    r->failures++;
+    sm_move(&r->sm, REFLECTOR_WAIT);
+    uv_timer_start(r->timer, on_timer, MAX(ms, (uint64_t)least_ms), 0);
+}
+
+static void failed(struct reflector *r, const struct http_result *h)
+{
+    char text[API_STATUS_TEXT];
+    atomic_store_explicit(&r->status.watching, false, memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->status.failures, 1, memory_order_relaxed);
+    if (r->broken)
+        tell(r, r->e.text);
+    else
+        tell(r, api_status_text(h, r->in.p, r->in.len, text));
+    if (h->status == 401)
+        api_client_refused(r->client);
+    r->fresh = h->error == -ETIMEDOUT;
+    wait_and_begin(r, h->retry_after * 1000);
+}
+
+static void well(struct reflector *r)
+{
+    if (r->told)
+        log_info("source/apiserver: %s%s: all is well again", api_client_server(r->client),
+                 r->o->path);
+    free(r->told);
+    r->told = NULL;
+    r->failures = 0;
+    r->fresh = false;
+    atomic_store_explicit(&r->status.heard_ns, clock_ns(), memory_order_relaxed);
+}
+
+/* ---- requests ---- */
+
+static int on_chunk(void *ctx, long status, const char *p, size_t n)
+{
+    struct reflector *r = ctx;
+    if (status != 200 && r->in.len + n > REFUSAL_MAX)
+        return 0;
+    strbuf_add(&r->in, p, n);
+    if (status != 200)
+        return 0;
+    bool list = r->sm.now == REFLECTOR_LIST;
+    r->broken = (list ? reflector_read_list(r, &r->e) : reflector_read_watch(r, &r->e)) < 0;
+    return r->broken;
+}
+
+static void ask(struct reflector *r, const struct strbuf *path, long idle_ms, bool gzip,
+                http_end_fn *end)
+{
+    const struct api_request request = { .path = path->p,
+                                         .accept = ACCEPT,
+                                         .idle_ms = idle_ms,
+                                         .gzip = gzip,
+                                         .fresh = r->fresh,
+                                         .chunk = on_chunk,
+                                         .end = end,
+                                         .ctx = r };
+    strbuf_reset(&r->in);
+    r->broken = r->gone = false;
+    r->begun_ns = clock_ns();
+    if (api_client_send(r->client, &request, &r->call, &r->e) == 0)
+        return;
+    tell(r, r->e.text);
+    wait_and_begin(r, 0);
+}
+
+/* Selectors come from options and may hold any character. */
+static void add_escaped(struct strbuf *b, const char *text)
+{
+    for (; *text; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                     (*text >= '0' && *text <= '9') || strchr("-._~", *text);
+        strbuf_printf(b, plain ? "%c" : "%%%02X", (unsigned char)*text);
+    }
+}
+
+static void add_parameter(struct strbuf *b, const char *name, const char *value)
+{
+    if (!value || !*value)
+        return;
+    strbuf_printf(b, "&%s=", name);
+    add_escaped(b, value);
+}
+
+static void add_selectors(const struct reflector *r, struct strbuf *b)
+{
+    add_parameter(b, "labelSelector", r->o->label_selector);
+    add_parameter(b, "fieldSelector", r->o->field_selector);
+}
+
+/* ---- list ---- */
+
+static void on_list_end(void *ctx, const struct http_result *h);
+
+/* resourceVersion=0: from the server's cache, which then gives everything at once; the limit is for
+ * servers that have none. */
+static void list_page(struct reflector *r)
+{
+    struct strbuf path = { 0 };
+    strbuf_printf(&path, "%s?limit=%d", r->o->path, REFLECTOR_PAGE);
+    if (r->page.len)
+        add_parameter(&path, "continue", r->page.p);
+    else
+        add_parameter(&path, "resourceVersion", "0");
+    add_selectors(r, &path);
+    r->part = LIST_HEAD;
+    r->raw_left = 0;
+    sm_move(&r->sm, REFLECTOR_LIST);
+    ask(r, &path, LIST_IDLE_MS, true, on_list_end);
+    strbuf_done(&path);
+}
+
+static void list(struct reflector *r)
+{
+    strbuf_reset(&r->revision);
+    strbuf_reset(&r->page);
+    vec_clear(&r->seen);
+    list_page(r);
+}
+
+static void on_list_end(void *ctx, const struct http_result *h)
+{
+    struct reflector *r = ctx;
+    r->call = NULL;
+    if (!h->error && h->status == 200)
+        r->broken = reflector_list_end(r, &r->e) < 0;
+    if (h->error || h->status != 200 || r->broken) {
+        strbuf_reset(
+            &r->revision); /* what has come is kept; the next list is read from its start */
+        failed(r, h);
+        return;
+    }
+    if (r->page.len) {
+        list_page(r);
+        return;
+    }
+    reflector_sweep(r);
+    atomic_fetch_add_explicit(&r->status.lists, 1, memory_order_relaxed);
+    well(r);
+    strbuf_done(&r->in);
+    r->sink.synced(r->sink.ctx);
+    watch(r);
+}
+
+/* ---- watch ---- */
+
+/* A watch ends after some minutes, as it was asked to; one that ends at once ends for a reason. */
+static void on_watch_end(void *ctx, const struct http_result *h)
+{
+    struct reflector *r = ctx;
+    r->call = NULL;
+    bool ended = !h->error && h->status == 200 && !r->broken;
+    if (h->status == 410)
+        r->gone = true;
+    if (r->gone) {
+        log_info("source/apiserver: %s: revision %s is gone; listing again", r->o->path,
+                 r->revision.p);
+        list(r);
+    } else if (ended && clock_ns() - r->begun_ns > WATCH_SHORT_NS) {
+        well(r);
+        watch(r);
+    } else if (ended) {
+        wait_and_begin(r, 0);
+    } else {
+        failed(r, h);
+    }
+}
+
+static void watch(struct reflector *r)
+{
+    struct strbuf path = { 0 };
+    unsigned seconds = WATCH_SECONDS + rand_below(&r->rand, WATCH_SECONDS);
+    strbuf_printf(&path, "%s?watch=true&allowWatchBookmarks=true&timeoutSeconds=%u", r->o->path,
+                  seconds);
+    add_parameter(&path, "resourceVersion", r->revision.p);
+    add_selectors(r, &path);
+    sm_move(&r->sm, REFLECTOR_WATCH);
+    atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
+    ask(r, &path, WATCH_IDLE_MS, false, on_watch_end);
+    strbuf_done(&path);
+}
+
+static void begin(struct reflector *r)
+{
+    if (r->revision.len)
+        watch(r);
+    else
+        list(r);
+}
+
+/* ---- life ---- */
+
+struct reflector *reflector_new(uv_loop_t *loop, struct api_client *client,
+                                const struct reflector_options *o,
+                                const struct reflector_sink *sink)
+{
+    struct reflector *r = xcalloc(1, sizeof *r);
+    r->client = client;
+    r->o = o;
+    r->sink = *sink;
+    r->decoder = decoder_new("source/apiserver", o->without);
+    arena_init(&r->arena, 16384);
+    rand_init(&r->rand);
+    r->sm = (struct sm){ .states = states, .now = REFLECTOR_WAIT, .moved = moved, .ctx = r };
+    r->timer = xcalloc(1, sizeof *r->timer);
+    uv_timer_init(loop, r->timer);
+    r->timer->data = r;
+    uv_timer_start(r->timer, on_timer, 0, 0);
+    return r;
+}
+
+static void timer_closed(uv_handle_t *h)
+{
+    free(h);
+}
+
+void reflector_free(struct reflector *r)
+{
+    if (!r)
+        return;
+    http_call_cancel(r->call);
+    uv_close((uv_handle_t *)r->timer, timer_closed);
+    decoder_free(r->decoder);
+    arena_done(&r->arena);
+    strbuf_done(&r->revision);
+    strbuf_done(&r->in);
+    strbuf_done(&r->page);
+    vec_done(&r->seen);
+    free(r->told);
+    free(r);
+}
+
+const struct reflector_status *reflector_status(const struct reflector *r)
+{
+    return &r->status;
+}
+
+const struct reflector_options *reflector_options(const struct reflector *r)
+{
+    return r->o;
+}
