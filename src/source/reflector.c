@@ -98,6 +98,8 @@ static int on_chunk(void *ctx, long status, const char *p, size_t n)
         return 0;
     bool list = r->sm.now == REFLECTOR_LIST;
     r->broken = (list ? reflector_read_list(r, &r->e) : reflector_read_watch(r, &r->e)) < 0;
+    if (!list && !r->broken)
+        well(r);
     return r->broken;
 }
 

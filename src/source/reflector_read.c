@@ -1,5 +1,4 @@
 /* What an API server sends: lists and watch events, as protocol buffers or as JSON. */
-#include "base/clock.h"
 #include "base/hash.h"
 #include "kube/proto.h"
 #include "source/reflector_impl.h"
@@ -218,7 +217,6 @@ static int take_event(struct reflector *r, const char *type, const struct tree *
     if (strcmp(type, "ERROR") == 0)
         return take_error(r, t, e);
     atomic_fetch_add_explicit(&r->status.events, 1, memory_order_relaxed);
-    atomic_store_explicit(&r->status.heard_ns, clock_ns(), memory_order_relaxed);
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0)
         put(r, t);
     else if (strcmp(type, "DELETED") == 0 && name)

@@ -58,10 +58,16 @@ REFUSED = {
     "reverse zones only": (". {\n    kubernetes 10.0.0.0/8 {\n        manifests .\n    }\n}\n",
                            "plugin/kubernetes: Corefile:2" + PARSING +
                            "non-reverse zone name must be used"),
-    "no objects": (". {\n    kubernetes cluster.local\n}\n", "plugin/kubernetes: Corefile:2" + PARSING +
-                   "no source of objects: an API server is not supported yet; add 'manifests DIR'"),
+    "not in a cluster": (". {\n    kubernetes cluster.local\n}\n",
+                         "plugin/kubernetes: unable to load in-cluster configuration, "
+                         "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined"),
+    "no kubeconfig": (". {\n    kubernetes cluster.local {\n        kubeconfig none\n    }\n}\n",
+                      "plugin/kubernetes: open none: No such file or directory"),
     "no such folder": (KUBERNETES.replace("manifests .", "manifests nosuch") % "ttl 5",
                        "plugin/kubernetes: nosuch: cannot be read: No such file or directory"),
+    "two sources": (KUBERNETES % "kubeconfig x",
+                    "plugin/kubernetes: Corefile:5" + PARSING +
+                    "manifests and an API server cannot both be the source"),
     "labels and names": (KUBERNETES % "namespaces a\n        namespace_labels b",
                          "plugin/kubernetes: Corefile:6" + PARSING +
                          "namespaces and namespace_labels cannot both be set"),
@@ -80,8 +86,12 @@ OPTIONS = {
     "startup_timeout 0": "startup_timeout must be positive: 0",
     "startup_timeout soon": "startup_timeout is not a duration: soon",
     "ignore all": "unable to parse ignore value: 'all'",
-    "kubeconfig x": "'kubeconfig x': an API server is not supported as a source yet; "
-                    "use 'manifests DIR'",
+    "kubeconfig": COUNT % "kubeconfig",
+    "kubeconfig a b c": COUNT % "c",
+    "endpoint": COUNT % "endpoint",
+    "tls a b": COUNT % "b",
+    "apiserver_qps x": "apiserver_qps must be a number of at least 0: x",
+    "apiserver_burst -1": "apiserver_burst must be a number of at least 0: -1",
     "multicluster a": "'multicluster' is not supported: ServiceImports are not read",
 }
 

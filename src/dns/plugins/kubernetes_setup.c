@@ -288,6 +288,8 @@ static int check(const struct kubernetes *k, const struct dispenser *d, struct e
 {
     if (k->options.n_namespaces && k->options.namespace_labels)
         return dispenser_err(d, e, "namespaces and namespace_labels cannot both be set");
+    if (k->source.n_dirs && (k->source.kubeconfig || k->source.endpoint || k->source.cert))
+        return dispenser_err(d, e, "manifests and an API server cannot both be the source");
     if (k->zonal && !k->options.endpoints)
         return dispenser_err(d, e, "zonal and noendpoints cannot both be set");
     return 0;

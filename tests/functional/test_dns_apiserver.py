@@ -1,0 +1,250 @@
+"""The kubernetes plugin on an API server: what is asked of it, what follows from its changes, and what from its faults."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from apiserver import ApiServer, endpoint_slice, namespace, service  # noqa: E402
+from dns_world import Server, http_get, run_until_end  # noqa: E402
+
+COREFILE = """
+.:@PORT@ {
+    bind 127.0.0.1
+    prometheus 127.0.0.1:@PORT2@
+    ready 127.0.0.1:@PORT3@
+    kubernetes cluster.local in-addr.arpa {
+        %s
+    }
+}
+"""
+WEB = "web.default.svc.cluster.local."
+
+
+def fill(api):
+    api.state.put(namespace("default"))
+    api.state.put(namespace("shop", team="a"))
+    for i in range(5):
+        api.state.put(service("s%d" % i, "10.96.0.%d" % (10 + i)))
+    api.state.put(service("web", "10.96.0.1", app="web"))
+    api.state.put(service("db", "None", ns="shop"))
+    api.state.put(endpoint_slice("db", "10.1.0.1", "10.1.0.2", ns="shop"))
+
+
+@pytest.fixture(params=[True, False], ids=["protobuf", "json"])
+def api(request):
+    with ApiServer(proto=request.param) as server:
+        fill(server)
+        yield server
+
+
+@pytest.fixture
+def start(signpost, tmp_path):
+    servers = []
+
+    def begin(options, wait=True):
+        servers.append(Server(signpost, tmp_path, COREFILE % options, wait=wait))
+        return servers[-1].__enter__()
+
+    yield begin
+    for server in servers:
+        server.__exit__()
+
+
+def ready(server, seconds=10.0):
+    end = time.monotonic() + seconds
+    while http_get(server.numbered(3), "/ready")[0] != 200:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def follow(server, api, name="new", seconds=10.0):
+    """A change arrives: the server and the API server are on speaking terms."""
+    api.state.put(service(name, "10.96.1.1"))
+    server.until(name + ".default.svc.cluster.local.", ["10.96.1.1"], seconds=seconds)
+
+
+def test_lists_and_changes(api, start):
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=5)
+    for i in range(5):
+        server.until("s%d.default.svc.cluster.local." % i, ["10.96.0.%d" % (10 + i)])
+    server.until("db.shop.svc.cluster.local.", ["10.1.0.1", "10.1.0.2"], seconds=5)
+    assert server.addresses("1.0.96.10.in-addr.arpa.", "PTR") == [WEB]
+    ready(server)
+    follow(server, api)
+    api.state.put(endpoint_slice("db", "10.1.0.2", "10.1.0.3", ns="shop"))
+    server.until("db.shop.svc.cluster.local.", ["10.1.0.2", "10.1.0.3"], seconds=5)
+    api.state.delete("Service", "default", "web")
+    server.until(WEB, "NXDOMAIN", seconds=5)
+    api.state.delete("Namespace", "", "shop")
+    server.until("db.shop.svc.cluster.local.", "NXDOMAIN", seconds=5)
+    lists = [p for p in api.paths() if "watch" not in p and "/services?" in p]
+    assert len([p for p in lists if "continue" not in p]) == 1
+    assert api.proto == (len(lists) == 1)  # JSON comes in pages
+    assert not [p for p in api.paths() if "/pods" in p]
+    metrics = http_get(server.numbered(2), "/metrics")[1]
+    assert 'signpost_apiserver_lists_total{kind="Service",namespace=""} 1' in metrics
+    assert 'signpost_apiserver_watching{kind="Service",namespace=""} 1' in metrics
+
+
+def test_selectors_and_namespaces(api, start):
+    server = start("endpoint %s\n namespaces shop\n labels app=web" % api.url())
+    server.until("s1.default.svc.cluster.local.", "NXDOMAIN", seconds=5)
+    server.until("db.shop.svc.cluster.local.", "NXDOMAIN", seconds=5)
+    api.state.put(service("web", "10.96.0.7", ns="shop", app="web"))
+    server.until("web.shop.svc.cluster.local.", ["10.96.0.7"], seconds=5)
+    paths = [p.split("&")[0].split("?")[0] for p in api.paths()]
+    assert set(paths) == {"/api/v1/namespaces", "/api/v1/namespaces/shop/services",
+                          "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"}
+    assert all("labelSelector=app%3Dweb" in p for p in api.paths() if "/services" in p)
+    assert all("fieldSelector=metadata.name%3Dshop" in p for p in api.paths() if "v1/namespaces?" in p)
+
+
+def test_before_the_first_list(api, start):
+    api.faults["services?list"] = [503] * 3
+    server = start("endpoint " + api.url())
+    assert server.addresses(WEB) == "SERVFAIL"
+    assert http_get(server.numbered(3), "/ready")[0] == 503
+    server.until(WEB, ["10.96.0.1"], seconds=20)
+    ready(server)
+    server.wait_log("the server says 503 ServiceUnavailable: the test says so; trying again")
+
+
+@pytest.mark.parametrize("fault", ["break", "garbage", 500, 429])
+def test_a_list_that_fails(api, start, fault):
+    api.faults["services?list"] = [fault]
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=20)
+    follow(server, api)
+    assert "failures_total{kind=\"Service\",namespace=\"\"} 1" in http_get(server.numbered(2), "/metrics")[1]
+
+
+@pytest.mark.parametrize("fault", ["garbage", 500, 503])
+def test_a_watch_that_fails(api, start, fault):
+    api.faults["services?watch"] = [fault]
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=5)
+    follow(server, api)
+    assert len([p for p in api.paths() if "/services?" in p and "watch" not in p and "continue" not in p]) == 1
+
+
+def test_a_watch_that_ends_goes_on_where_it_was(api, start):
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=5)
+    follow(server, api)
+    for i in range(3):
+        api.state.end_watches()
+        follow(server, api, "n%d" % i)
+    assert len([p for p in api.paths() if "/services?" in p and "watch" not in p and "continue" not in p]) == 1
+
+
+def test_gone(api, start):
+    """The revision is too old: a new list, and what it does not have is no more."""
+    server = start("endpoint " + api.url())
+    ready(server)
+    follow(server, api)
+    api.stop()
+    api.state.delete("Service", "default", "web")
+    api.state.put(service("late", "10.96.0.99"))
+    api.state.compact()
+    api.start()
+    server.until("late.default.svc.cluster.local.", ["10.96.0.99"], seconds=20)
+    server.until(WEB, "NXDOMAIN", seconds=5)
+    assert server.addresses("s1.default.svc.cluster.local.") == ["10.96.0.11"]
+
+
+def test_away(api, start):
+    """Answers go on while the server is away; what happened meanwhile follows when it is back."""
+    server = start("endpoint " + api.url())
+    ready(server)
+    api.stop()
+    api.state.put(service("meanwhile", "10.96.0.50"))
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert server.addresses(WEB) == ["10.96.0.1"]
+        assert http_get(server.numbered(3), "/ready")[0] == 200
+    assert 'signpost_apiserver_watching{kind="Service",namespace=""} 0' in http_get(server.numbered(2), "/metrics")[1]
+    api.start()
+    server.until("meanwhile.default.svc.cluster.local.", ["10.96.0.50"], seconds=20)
+    server.wait_log("all is well again", 10)
+
+
+def test_a_server_that_hangs_holds_nothing_up(api, start):
+    api.faults["endpointslices?list"] = ["hang"]
+    server = start("endpoint " + api.url())
+    api.state.put(service("x", "10.96.0.77"))
+    server.until("x.default.svc.cluster.local.", ["10.96.0.77"], seconds=5)
+
+
+def kubeconfig(tmp_path, api, user):
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps({
+        "kind": "Config", "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}},
+                     {"name": "y", "context": {"cluster": "d", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}},
+                     {"name": "d", "cluster": dict({"server": api.url()}, **user.pop("cluster", {}))}],
+        "users": [{"name": "u", "user": user}]}))
+    return path
+
+
+def test_tokens_are_read_again(start, tmp_path):
+    with ApiServer(token="one") as api:
+        fill(api)
+        token = tmp_path / "token"
+        token.write_text("one\n")
+        server = start("kubeconfig %s y" % kubeconfig(tmp_path, api, {"tokenFile": str(token)}))
+        server.until(WEB, ["10.96.0.1"], seconds=5)
+        token.write_text("two\n")
+        api.token = "two"
+        api.state.end_watches()  # the new watch comes with the old token, is refused, and comes again
+        follow(server, api, seconds=20)
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """ca.crt, server.crt/key for 127.0.0.1, client.crt/key, all signed by the same authority."""
+    run = lambda *w: subprocess.run(w, cwd=tmp_path, check=True, capture_output=True, timeout=30)
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
+        "-out", "ca.crt", "-subj", "/CN=ca", "-days", "2")
+    for name, extension in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "subjectAltName=DNS:client")):
+        (tmp_path / "ext").write_text(extension)
+        run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key",
+            "-out", name + ".csr", "-subj", "/CN=" + name)
+        run("openssl", "x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
+            "-out", name + ".crt", "-extfile", "ext", "-days", "2")
+    return tmp_path
+
+
+def test_certificates(start, certificates):
+    d = str(certificates)
+    with ApiServer(tls=(d + "/server.crt", d + "/server.key", d + "/ca.crt")) as api:
+        fill(api)
+        server = start("endpoint {0}\n tls {1}/client.crt {1}/client.key {1}/ca.crt".format(api.url(), d))
+        server.until(WEB, ["10.96.0.1"], seconds=5)
+        follow(server, api)
+
+
+def test_an_unknown_authority(start, certificates):
+    d = str(certificates)
+    with ApiServer(tls=(d + "/server.crt", d + "/server.key")) as api:
+        server = start("kubeconfig %s y" % kubeconfig(certificates, api, {"token": "t"}))
+        server.wait_log("certificate", 10)
+        assert server.addresses(WEB) == "SERVFAIL"
+        assert not api.requests
+
+
+def test_in_cluster_needs_its_environment(signpost, tmp_path):
+    env_had = os.environ.pop("KUBERNETES_SERVICE_HOST", None)
+    try:
+        status, text = run_until_end(signpost, tmp_path, ".:0 {\n    kubernetes cluster.local\n}\n")
+    finally:
+        if env_had:
+            os.environ["KUBERNETES_SERVICE_HOST"] = env_had
+    assert status == 1
+    assert "plugin/kubernetes" in text and "unable to load in-cluster configuration" in text

@@ -1,0 +1,268 @@
+"""A Kubernetes API server for tests: namespaces, services, slices and pods that change while they are watched, and the
+ways in which such a server fails. HTTP on loopback; JSON or protocol buffers; one thread a request."""
+import http.server
+import json
+import pathlib
+import ssl
+import sys
+import threading
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+import kubeproto  # noqa: E402
+
+RESOURCES = {
+    "namespaces": ("v1", "Namespace"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
+    "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
+}
+REASONS = {401: "Unauthorized", 403: "Forbidden", 410: "Expired", 429: "TooManyRequests", 500: "InternalError",
+           503: "ServiceUnavailable"}
+
+
+class State:
+    """The objects with their history. All access under `changed`."""
+
+    def __init__(self):
+        self.changed = threading.Condition()
+        self.revision = 100
+        self.objects = {}  # (kind, namespace, name) -> object
+        self.events = []   # (revision, type, object)
+        self.oldest = 0    # revisions below are compacted
+        self.cut = 0       # raised: all watches end
+
+    def put(self, obj):
+        with self.changed:
+            key = obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+            self.revision += 1
+            obj["metadata"]["resourceVersion"] = str(self.revision)
+            self.events.append((self.revision, "MODIFIED" if key in self.objects else "ADDED", obj))
+            self.objects[key] = obj
+            self.changed.notify_all()
+
+    def delete(self, kind, namespace, name):
+        with self.changed:
+            obj = json.loads(json.dumps(self.objects.pop((kind, namespace, name))))
+            self.revision += 1
+            obj["metadata"]["resourceVersion"] = str(self.revision)
+            self.events.append((self.revision, "DELETED", obj))
+            self.changed.notify_all()
+
+    def compact(self):
+        """What happened so far can no longer be watched."""
+        with self.changed:
+            self.oldest = self.revision + 1
+            self.revision += 1
+            self.cut += 1
+            self.changed.notify_all()
+
+    def end_watches(self):
+        with self.changed:
+            self.cut += 1
+            self.changed.notify_all()
+
+
+def fits(obj, query, namespace):
+    if namespace and obj["metadata"].get("namespace") != namespace:
+        return False
+    labels = obj["metadata"].get("labels", {})
+    for term in filter(None, query.get("labelSelector", "").split(",")):
+        key, _, value = term.replace("==", "=").partition("=")
+        if labels.get(key) != value:
+            return False
+    for term in filter(None, query.get("fieldSelector", "").split(",")):
+        if term.startswith("metadata.name=") and obj["metadata"]["name"] != term.partition("=")[2]:
+            return False
+    return True
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body, kind="application/json", **headers):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def refuse(self, status, **headers):
+        body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status,
+                "reason": REASONS[status], "message": "the test says so"}
+        self.answer(status, json.dumps(body).encode(), **headers)
+
+    def do_GET(self):
+        server = self.server.owner
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        words = url.path.strip("/").split("/")
+        namespace = words[words.index("namespaces") + 1] if "namespaces" in words[:-1] else ""
+        server.note(self.path, self.headers)
+        if server.token and self.headers.get("Authorization") != "Bearer " + server.token:
+            return self.refuse(401)
+        if words[-1] not in RESOURCES:
+            return self.answer(404, b"{}")
+        fault = server.fault(words[-1], query)
+        if fault == "hang":
+            return server.gone.wait(60)
+        if isinstance(fault, int):
+            return self.refuse(fault, **({"Retry_After": "1"} if fault == 429 else {}))
+        version, kind = RESOURCES[words[-1]]
+        proto = server.proto and "protobuf" in self.headers.get("Accept", "")
+        if query.get("watch") == "true":
+            return self.watch(server.state, kind, query, namespace, proto, fault)
+        return self.list(server.state, version, kind, query, namespace, proto, fault)
+
+    def list(self, state, version, kind, query, namespace, proto, fault):
+        with state.changed:
+            items = [o for (k, _, _), o in sorted(state.objects.items()) if k == kind and fits(o, query, namespace)]
+            revision = str(state.revision)
+        meta = {"resourceVersion": revision}
+        if not proto and "limit" in query:  # pages of two objects, so that there are several
+            start = int(query.get("continue", "0"))
+            if start + 2 < len(items):
+                meta["continue"] = str(start + 2)
+            items = items[start:start + 2]
+        if proto:
+            body, content = kubeproto.encode_list(version, kind, revision, items), kubeproto.CONTENT_TYPE
+        else:
+            body = json.dumps({"kind": kind + "List", "apiVersion": version, "metadata": meta, "items": items}).encode()
+            content = "application/json"
+        if fault == "break":
+            self.send_response(200)
+            self.send_header("Content-Type", content)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:len(body) // 2])
+            self.close_connection = True
+            return
+        self.answer(200, body if fault != "garbage" else b"<html>no</html>", content)
+
+    def chunk(self, data):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def event(self, how, obj, proto):
+        if proto:
+            self.chunk(kubeproto.encode_event(how, obj))
+        else:
+            self.chunk(json.dumps({"type": how, "object": obj}).encode() + b"\n")
+
+    def watch(self, state, kind, query, namespace, proto, fault):
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        at = int(query["resourceVersion"])
+        with state.changed:
+            cut = state.cut
+        if at < state.oldest - 1:  # told within the stream, as the API does
+            status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired",
+                      "message": "too old resource version"}
+            self.chunk(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")
+            return self.wfile.write(b"0\r\n\r\n")
+        if fault == "garbage":
+            return self.chunk(b"\x00\x00\x00\x05wrong")
+        while not self.server.owner.gone.is_set():
+            with state.changed:
+                if state.cut != cut:
+                    break
+                fresh = [e for e in state.events if e[0] > at]
+                if not fresh and not state.changed.wait(0.2):
+                    continue
+            for revision, how, obj in fresh:
+                at = revision
+                if obj["kind"] == kind and fits(obj, query, namespace):
+                    self.event(how, obj, proto)
+        self.wfile.write(b"0\r\n\r\n")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request, client_address):
+        pass  # clients go away
+
+
+class ApiServer:
+    """Runs while inside `with`. stop() and start() keep state and port."""
+
+    def __init__(self, proto=True, token=None, tls=None):
+        self.state, self.proto, self.token, self.tls = State(), proto, token, tls
+        self.faults = {}    # plural -> list of faults for the next requests; "" for any
+        self.requests = []  # (path, headers)
+        self.lock = threading.Lock()
+        self.port, self.server = 0, None
+        self.gone = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.server:
+            self.stop()
+
+    def start(self):
+        self.gone.clear()
+        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.server.owner = self
+        self.port = self.server.server_address[1]
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.tls[:2])
+            if len(self.tls) > 2:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(self.tls[2])
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self):
+        self.gone.set()
+        self.state.end_watches()
+        self.server.shutdown()
+        self.server.server_close()
+        self.server = None
+
+    def url(self):
+        return "http%s://127.0.0.1:%d" % ("s" if self.tls else "", self.port)
+
+    def note(self, path, headers):
+        with self.lock:
+            self.requests.append((path, dict(headers)))
+
+    def fault(self, plural, query):
+        """The next fault for a request: faults["services"], or ["services?watch"] for watches only."""
+        with self.lock:
+            for name in (plural + ("?watch" if query.get("watch") else "?list"), plural, ""):
+                if self.faults.get(name):
+                    return self.faults[name].pop(0)
+        return None
+
+    def paths(self):
+        with self.lock:
+            return [path for path, _ in self.requests]
+
+
+def namespace(name, **labels):
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def service(name, ip, ns="default", **labels):
+    return {"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "namespace": ns, "labels": labels},
+            "spec": {"clusterIP": ip, "clusterIPs": [ip], "ipFamilies": ["IPv4"], "type": "ClusterIP",
+                     "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 80}]}}
+
+
+def endpoint_slice(of, *ips, ns="default", suffix="-a"):
+    return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": of + suffix, "namespace": ns, "labels": {"kubernetes.io/service-name": of}},
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in ips],
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]}
