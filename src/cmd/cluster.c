@@ -251,13 +251,17 @@ static void on_api_sweep(void *ctx, enum kind kind, const char *ns,
 static int api_config_of(const struct object_source *s, struct arena *a, struct api_config *ret,
                          struct err *e)
 {
-    if (s->kubeconfig)
-        return kubeconfig_load(&s->kubeconfig, 1, s->context, a, ret, e);
-    if (!s->endpoint)
+    const char *scheme = s->endpoint && !strstr(s->endpoint, "://") ? "http://" : "";
+    const char *url = s->endpoint ? arena_printf(a, "%s%s", scheme, s->endpoint) : NULL;
+    if (s->kubeconfig) {
+        int r = kubeconfig_load(&s->kubeconfig, 1, s->context, a, ret, e);
+        if (r == 0 && url)
+            ret->server = url;
+        return r;
+    }
+    if (!url)
         return api_config_in_cluster(NULL, a, ret, e);
-    bool scheme = strstr(s->endpoint, "://");
-    *ret = (struct api_config){ .server =
-                                    arena_printf(a, "%s%s", scheme ? "" : "http://", s->endpoint),
+    *ret = (struct api_config){ .server = url,
                                 .cert = s->cert,
                                 .key = s->key,
                                 .ca = s->ca,

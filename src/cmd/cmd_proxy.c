@@ -12,11 +12,13 @@
 
 #define DEFAULT_MIN_SYNC_NS 100000000LL
 #define DEFAULT_SYNC_NS     30000000000LL
+#define SYNC_PATIENCE_MS    30000
 #define LISTEN_RETRY_MS     5000
 #define HOSTNAME_SIZE       256
 
 static struct flag_list manifests, cluster_cidr;
-static const char *hostname_override = "", *proxy_mode = "nftables", *range;
+static const char *hostname_override = "", *proxy_mode = "nftables", *range, *kubeconfig = "",
+                  *master = "";
 static const char *detect_local = "ClusterCIDR";
 static const char *healthz_address = "0.0.0.0:10256", *metrics_address = "127.0.0.1:10249";
 static long long min_sync = DEFAULT_MIN_SYNC_NS, sync_period = DEFAULT_SYNC_NS;
@@ -30,7 +32,12 @@ static struct tune_options tuning = {
 };
 
 static const struct flag flags[] = {
-    { "manifests", FLAG_LIST, &manifests, "DIR", "Folder with manifests to follow; repeatable." },
+    { "kubeconfig", FLAG_STRING, &kubeconfig, "FILE",
+      "Kubeconfig of the API server to follow; without it and --master the cluster's own." },
+    { "master", FLAG_STRING, &master, "URL",
+      "The API server's URL, whatever the kubeconfig says." },
+    { "manifests", FLAG_LIST, &manifests, "DIR",
+      "Folder with manifests to follow in place of an API server; repeatable." },
     { "hostname-override", FLAG_STRING, &hostname_override, "NAME",
       "This node's name (default: the host's name in lower case)." },
     { "cluster-cidr", FLAG_LIST, &cluster_cidr, "CIDR",
@@ -113,8 +120,8 @@ static int check_words(struct err *e)
         return err_set(e, ERR_INVALID,
                        "--conntrack-max-per-core and --conntrack-min cannot be "
                        "negative or beyond any memory");
-    if (!cleanup_rules && manifests.n == 0)
-        return err_set(e, ERR_INVALID, "name the folder with the objects: --manifests DIR");
+    if (manifests.n && (*kubeconfig || *master))
+        return err_set(e, ERR_INVALID, "--manifests and an API server exclude each other");
     return 0;
 }
 
@@ -278,11 +285,21 @@ static void serve(struct run *r)
         health_stop(r->servers[i].running);
 }
 
+/* What the original asks an API server for: neither Services that another proxy serves, nor
+ * headless ones. */
+#define SELECTOR "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
+
 static int open_cluster(struct run *r, struct err *e)
 {
-    const struct object_source source = {
-        .dirs = manifests.items, .n_dirs = manifests.n, .range = range, .without = PART_UID
-    };
+    const struct object_source source = { .dirs = manifests.items,
+                                          .n_dirs = manifests.n,
+                                          .range = range,
+                                          .without = PART_UID,
+                                          .kubeconfig = *kubeconfig ? kubeconfig : NULL,
+                                          .endpoint = *master ? master : NULL,
+                                          .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |
+                                                   1u << KIND_NODE,
+                                          .labels = SELECTOR };
     int ret = cluster_open(&r->loop, &source, &r->cluster, e);
     if (ret < 0)
         return ret;
@@ -336,10 +353,36 @@ static void run_done(struct run *r)
     health_done(&r->health);
 }
 
+static void on_patience_end(uv_timer_t *t)
+{
+    *(bool *)t->data = true;
+}
+
+/* For those who write the rules once: an API server's objects come in their own time. */
+static int wait_synced(struct run *r, struct err *e)
+{
+    const struct store *store = cluster_store(r->cluster);
+    bool enough = false;
+    uv_timer_t patience;
+    uv_timer_init(&r->loop, &patience);
+    patience.data = &enough;
+    uv_timer_start(&patience, on_patience_end, SYNC_PATIENCE_MS, 0);
+    while (!store_is_synced(store) && !enough)
+        uv_run(&r->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&patience, NULL);
+    uv_run(&r->loop, UV_RUN_NOWAIT);
+    return store_is_synced(store)
+               ? 0
+               : err_set(e, -ETIMEDOUT, "the API server has not given its objects in %d seconds",
+                         SYNC_PATIENCE_MS / 1000);
+}
+
 static int work(struct run *r, struct err *e)
 {
     run_init(r);
     int ret = open_cluster(r, e);
+    if (ret == 0 && (print_only || oneshot))
+        ret = wait_synced(r, e);
     if (ret == 0 && print_only)
         ret = print_rules(r, e);
     else if (ret == 0 && oneshot)
@@ -381,7 +424,8 @@ const struct command cmd_proxy = {
     .args = "",
     .summary = "The service proxy: cluster IPs of Services, by nftables rules.",
     .details =
-        "Follows folders of manifests and keeps the nftables tables `ip signpost` and `ip6 "
+        "Follows an API server or folders of manifests and keeps the nftables tables `ip signpost` "
+        "and `ip6 "
         "signpost` "
         "in line with their Services and EndpointSlices. The rules are always the same; only map "
         "elements change, so that thousands of Services cost a connection no more than one.\n\n"

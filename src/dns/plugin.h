@@ -109,7 +109,8 @@ struct object_source {
     size_t n_dirs;
     const char *range; /* service-cluster-ip-range; NULL: the default */
     unsigned without;  /* enum object_part: what is not looked at */
-    /* The API server: of a kubeconfig file, else at a URL, else of the cluster that we run in. */
+    /* The API server: of a kubeconfig file, at a URL (of both: that URL), else of the cluster that
+     * we run in. */
     const char *kubeconfig, *context; /* or NULL */
     const char *endpoint, *cert, *key, *ca;
     /* What is asked of it: bits 1 << enum kind, namespaces (none: all), selectors. */

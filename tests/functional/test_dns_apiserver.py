@@ -248,3 +248,23 @@ def test_in_cluster_needs_its_environment(signpost, tmp_path):
             os.environ["KUBERNETES_SERVICE_HOST"] = env_had
     assert status == 1
     assert "plugin/kubernetes" in text and "unable to load in-cluster configuration" in text
+
+
+def proxy(signpost, *flags):
+    return subprocess.run([signpost, "proxy", "--print", *flags], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_proxy_on_an_api_server(api, signpost):
+    api.state.put(endpoint_slice("web", "10.1.0.7"))
+    api.state.put(service("other", "10.96.0.66", **{"service.kubernetes.io/service-proxy-name": "x"}))
+    ran = proxy(signpost, "--master", api.url())
+    assert ran.returncode == 0, ran.stderr
+    assert "10.96.0.1 " in ran.stdout and "10.1.0.7" in ran.stdout
+    assert "10.96.0.66" not in ran.stdout
+    assert {p.split("?")[0] for p in api.paths()} == {
+        "/api/v1/nodes", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices"}
+
+
+def test_the_proxy_has_one_source(signpost, tmp_path):
+    ran = proxy(signpost, "--master", "http://127.0.0.1:1", "--manifests", str(tmp_path))
+    assert ran.returncode == 2 and "exclude each other" in ran.stderr

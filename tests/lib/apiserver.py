@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 import kubeproto  # noqa: E402
 
 RESOURCES = {
-    "namespaces": ("v1", "Namespace"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
+    "namespaces": ("v1", "Namespace"), "nodes": ("v1", "Node"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
 }
 REASONS = {401: "Unauthorized", 403: "Forbidden", 410: "Expired", 429: "TooManyRequests", 500: "InternalError",
@@ -66,6 +66,10 @@ def fits(obj, query, namespace):
         return False
     labels = obj["metadata"].get("labels", {})
     for term in filter(None, query.get("labelSelector", "").split(",")):
+        if term.startswith("!"):
+            if term[1:] in labels:
+                return False
+            continue
         key, _, value = term.replace("==", "=").partition("=")
         if labels.get(key) != value:
             return False

@@ -347,6 +347,10 @@ static int open_source(struct kubernetes *k, struct err *e)
     k->source.without = PART_UID | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS;
     if (!k->options.endpoint_pod_names)
         k->source.without |= PART_ENDPOINT_POD;
+    if (k->source.kubeconfig && k->source.endpoint) { /* as in the reference */
+        log_warning("plugin/kubernetes: endpoint has no effect beside kubeconfig");
+        k->source.endpoint = k->source.cert = k->source.key = k->source.ca = NULL;
+    }
     k->source.kinds = 1u << KIND_NAMESPACE | 1u << KIND_SERVICE;
     k->source.kinds |= k->options.endpoints ? 1u << KIND_SLICE : 0;
     k->source.kinds |= k->options.pods == PODS_VERIFIED ? 1u << KIND_POD : 0;
