@@ -30,6 +30,7 @@ PLUGIN_ALSO = {
     "timeouts": ["net/tcp.h"],  # sets them
     "cache": ["dns/cache.h"],
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
+    "dnssec": ["dns/dnskey.h", "dns/rrsig.h", "dns/sig_cache.h"],
     "forward": ["dns/upstream.h"],
     "kubernetes": ["dns/snapshot.h", "kube/selector.h"],  # the picture it answers from; its options
 }

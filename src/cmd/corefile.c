@@ -27,7 +27,6 @@ static const struct {
     { "geoip", "it is not there yet; take the line out" },
     { "https", "it is not there yet; take the line out" },
     { "dnstap", "it is not there yet; take the line out" },
-    { "dnssec", "it is not there yet; take the line out" },
     { "tls", "it is not there yet; take the line out" },
     { "secondary", "it is not there yet; take the line out" },
     { "etcd", "it is not there yet; take the line out" },

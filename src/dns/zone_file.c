@@ -279,6 +279,8 @@ static int parse(struct zone_sink *s, const char *name, const char *text, size_t
     struct zone_reader r = {
         .sink = s, .file = name, .p = text, .end = text + len, .line = 1, .depth = depth
     };
+    r.ttl = s->default_ttl;
+    r.has_ttl = s->default_ttl > 0;
     if (from) {
         r.has_ttl = from->has_ttl;
         r.ttl_fixed = from->ttl_fixed;

@@ -38,6 +38,7 @@ struct zone_sink {
     zone_record_fn *record;
     void *ctx;
     bool no_include;              /* $INCLUDE is an error */
+    uint32_t default_ttl;         /* where neither $TTL nor a record says one; 0: an error */
     VEC(struct zone_stamp) files; /* what was read; zone_sink_done() frees it */
     /* --- the parser's own --- */
     uint8_t *rdata; /* 65535 bytes */
