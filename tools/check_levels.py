@@ -32,6 +32,7 @@ PLUGIN_ALSO = {
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
     "dnssec": ["dns/dnskey.h", "dns/rrsig.h", "dns/sig_cache.h"],
     "forward": ["dns/upstream.h"],
+    "sign": ["dns/zone_sign.h"],
     "kubernetes": ["dns/snapshot.h", "kube/selector.h"],  # the picture it answers from; its options
 }
 

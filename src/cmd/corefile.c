@@ -30,7 +30,6 @@ static const struct {
     { "tls", "it is not there yet; take the line out" },
     { "secondary", "it is not there yet; take the line out" },
     { "etcd", "it is not there yet; take the line out" },
-    { "sign", "it is not there yet; take the line out" },
 };
 
 static const char *why_unsupported(const char *directive)
