@@ -93,10 +93,10 @@ static EVP_PKEY *make_rsa(const struct dnskey *k, const struct dnskey_secret *s)
     struct draft d = { .params = OSSL_PARAM_BLD_new() };
     d.bad = !d.params || !rsa_public(k, &d);
     for (int i = 0; s && i < FIELD_COUNT && !d.bad; i++) {
-        if (names[i] && s->field[i].len)
-            draft_number(&d, names[i], s->field[i].bytes, s->field[i].len);
-        else
-            d.bad |= i == FIELD_PRIVATE_EXPONENT;
+        if (!names[i])
+            continue;
+        d.bad |= !s->field[i].len;
+        draft_number(&d, names[i], s->field[i].bytes, s->field[i].len);
     }
     return draft_end(&d, "RSA", s);
 }
