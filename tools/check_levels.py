@@ -30,9 +30,9 @@ PLUGIN_ALSO = {
     "timeouts": ["net/tcp.h"],  # sets them
     "cache": ["dns/cache.h"],
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
-    "dnssec": ["dns/dnskey.h", "dns/rrsig.h", "dns/sig_cache.h"],
+    "dnssec": ["dns/dnskey_list.h", "dns/rrsig.h", "dns/sig_cache.h"],
     "forward": ["dns/upstream.h"],
-    "sign": ["dns/zone_sign.h"],
+    "sign": ["dns/dnskey_list.h", "dns/zone_sign.h"],
     "kubernetes": ["dns/snapshot.h", "kube/selector.h"],  # the picture it answers from; its options
 }
 

@@ -11,11 +11,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#define ZONE_SIGN_KEYS_MAX 16 /* each signs everything */
-
 struct zone_signing {
-    const struct dnskey *const *keys;
-    size_t n_keys; /* 1 to ZONE_SIGN_KEYS_MAX */
+    struct dnskey *const *keys;
+    size_t n_keys; /* 1 to 31; each signs everything */
     struct rrsig_times times;
     uint32_t serial;          /* that the signed zone is to have */
     const _Atomic bool *stop; /* true: give up */

@@ -10,6 +10,9 @@ import dns.rrset
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from dns_world import free_port, run_until_end
+from small_world import block
+
 KSK, ZSK = 257, 256
 NAMES = {5: "RSASHA1", 7: "NSEC3RSASHA1", 8: "RSASHA256", 10: "RSASHA512", 13: "ECDSAP256SHA256",
          14: "ECDSAP384SHA384", 15: "ED25519"}
@@ -132,3 +135,12 @@ def delv(folder, port, key, name, rdtype):
                           str(port), name, rdtype], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
     return ran.stdout
+
+
+def check_refused(signpost, folder, text, line, words):
+    """The plugin that the text begins with must not start, and say why and where."""
+    corefile = block(text + "\nwhoami", "example.org").replace("@PORT@", str(free_port()))
+    code, output = run_until_end(signpost, folder, corefile)
+    start = "plugin/%s: Corefile:%d - Error during parsing: " % (text.split()[0], line)
+    assert code == 1 and start in output, output
+    assert words in output.split(start)[1], output

@@ -1,19 +1,17 @@
 """`dnssec`: replies signed on-line, checked by dnspython's validator and by delv."""
-import re
 import time
 
 import dns.flags
-import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
 import pytest
 
-from conftest import ROOT
-from dns_world import free_port, http_get, parse, query, run_until_end
-from dnssec_world import (KSK, ZSK, Key, check, delv, denial, keyring, merged, signatures,
-                          types_of)
+from dns_world import parse, query
+from dnssec_world import (KSK, ZSK, Key, check, check_refused, delv, denial, keyring, merged,
+                          signatures, types_of)
 from small_world import block, flags, metric, start  # noqa: F401
+from test_dns_small_pages import example
 
 INSIDE = "A HINFO TXT AAAA LOC SRV CERT SSHFP RRSIG NSEC TLSA HIP OPENPGPKEY SPF".split()
 APEX = ("A NS SOA HINFO MX TXT AAAA LOC SRV CERT SSHFP RRSIG NSEC DNSKEY TLSA HIP OPENPGPKEY "
@@ -399,7 +397,7 @@ def test_one_series_a_listener(start, tmp_path):
 REFUSED = [
     ("dnssec {\nkey\n}", 4, "after 'key'"), ("dnssec {\nkey file\n}", 4, "after 'file'"),
     ("dnssec {\nkey vault x\n}", 4, "'vault'"),
-    ("dnssec {\nkey aws_secretsmanager x\n}", 4, "aws_secretsmanager are not supported"),
+    ("dnssec {\nkey aws_secretsmanager x\n}", 4, "keys from 'aws_secretsmanager' are not supported"),
     ("dnssec {\nkey file none\n}", 4, "open none.key: No such file"),
     ("dnssec {\nkey file @A@.key @A@\n}", 4, "is there already"),
     ("dnssec {\n\nkey file @NET@\n}", 3, "key example.net. (keyid: @NETTAG@) can not sign any"),
@@ -432,11 +430,7 @@ def fill(folder, text):
 def test_refused(signpost, tmp_path, text, line, words):
     whole = fill(tmp_path, text + "\0" + words)
     text, words = whole.split("\0")
-    code, output = run_until_end(signpost, tmp_path, block(text + "\nwhoami", "example.org")
-                                 .replace("@PORT@", str(free_port())))
-    assert code == 1
-    assert "plugin/dnssec: Corefile:%d - Error during parsing: " % line in output, output
-    assert words in output.split("Error during parsing: ")[1], output
+    check_refused(signpost, tmp_path, text, line, words)
 
 
 def test_without_a_key(start):
@@ -447,16 +441,8 @@ def test_without_a_key(start):
 
 # ---- the page ----
 
-def page_example(name):
-    """The Corefile of a page: the indented lines behind "Example"."""
-    page = (ROOT / "docs" / "plugins" / (name + ".md")).read_text(encoding="utf-8")
-    text = re.search(r"^Example.*?\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)[1]
-    text = "\n".join(line[4:] for line in text.rstrip().split("\n")) + "\n"
-    return text.replace("example.org {", "example.org:@PORT@ {\n    bind 127.0.0.1", 1)
-
-
 def test_example(start, tmp_path):
     key = Key(tmp_path, "example.org.")
     (tmp_path / "db.example.org").write_text(DB)
-    s = start(page_example("dnssec").replace("Kexample.org.+013+45330", key.base.name))
+    s = start(example("dnssec").replace("Kexample.org.+013+45330", key.base.name))
     check(s.ask("www.example.org.", want_dnssec=True), keyring(key))

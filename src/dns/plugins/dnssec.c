@@ -36,16 +36,16 @@ static struct sig_key key_of(const struct dnssec_work *w, const struct rrsig_ima
 static struct sig_entry *make(const struct dnssec_work *w, const struct rrsig_image *image,
                               const struct sig_key *key)
 {
-    size_t cap = w->d->n_keys * (2 + RRSIG_RDATA_MAX), len = 0;
+    size_t cap = w->d->list.n * (2 + RRSIG_RDATA_MAX), len = 0;
     struct sig_entry *e = arena_alloc(&w->q->arena, sizeof *e + cap);
     struct rrsig_times t = { (uint32_t)(w->now - DNSSEC_BACK), (uint32_t)(w->now + DNSSEC_AHEAD) };
     *e = (struct sig_entry){ .key = *key,
                              .from = w->now - DNSSEC_BACK,
                              .until = w->now + DNSSEC_RENEW };
-    for (unsigned i = 0; i < w->d->n_keys; i++) {
-        if (!key_is_for(w->d, w->d->keys[i], image->type))
+    for (unsigned i = 0; i < w->d->list.n; i++) {
+        if (!key_is_for(w->d, w->d->list.keys[i], image->type))
             continue;
-        size_t n = rrsig_make(w->d->keys[i], image, w->zone, &t, e->rdata + len + 2);
+        size_t n = rrsig_make(w->d->list.keys[i], image, w->zone, &t, e->rdata + len + 2);
         if (!n) {
             metric_add(w->d->counters[w->q->route->id].failures, 1);
             return NULL;

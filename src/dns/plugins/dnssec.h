@@ -3,11 +3,9 @@
  * dns/sig_cache.h. */
 #pragma once
 
-#include "dns/dnskey.h"
-#include "dns/plugin.h"
+#include "dns/dnskey_list.h"
 #include "dns/sig_cache.h"
 
-#define DNSSEC_KEYS_MAX  16   /* of one server block */
 #define DNSSEC_SETS_MAX  256  /* RRsets of a section that are signed; a message holds hardly more */
 #define DNSSEC_CHAIN_MAX 32   /* CNAMEs that are followed to the name that is denied */
 #define DNSSEC_TTL       3600 /* original TTL of all signatures, as in the reference */
@@ -21,8 +19,7 @@ struct dnssec_counters {
 
 struct dnssec {
     struct zone_set *zones;
-    struct dnskey *keys[DNSSEC_KEYS_MAX];
-    unsigned n_keys;
+    struct dnskey_list list;
     bool split; /* there are keys of both kinds: one signs the keys, the other all else */
     struct rrset dnskeys;
     size_t capacity;

@@ -102,57 +102,10 @@ static void dnssec_stop(void *conf)
     }
     pthread_mutex_unlock(&lock);
     sig_cache_free(d->cache);
-    for (unsigned i = 0; i < d->n_keys; i++)
-        dnskey_free(d->keys[i]);
+    dnskey_list_done(&d->list);
 }
 
 /* ---- keys ---- */
-
-static bool is_known(const struct dnssec *d, const struct dnskey *k)
-{
-    for (unsigned i = 0; i < d->n_keys; i++)
-        if (d->keys[i]->rdlen == k->rdlen && memcmp(d->keys[i]->rdata, k->rdata, k->rdlen) == 0)
-            return true;
-    return false;
-}
-
-static int add_key(struct dnssec *d, struct setup *s, struct dispenser *dp, struct err *e)
-{
-    struct err why;
-    struct dnskey *k;
-    if (dnskey_load(setup_path(s, dispenser_val(dp)), &k, &why) < 0)
-        return dispenser_err(dp, e, "%s", why.text);
-    if (is_known(d, k)) {
-        dnskey_free(k);
-        return dispenser_err(dp, e, "key '%s' is there already", dispenser_val(dp));
-    }
-    if (d->n_keys == DNSSEC_KEYS_MAX) {
-        dnskey_free(k);
-        return dispenser_err(dp, e, "more than %d keys", DNSSEC_KEYS_MAX);
-    }
-    d->keys[d->n_keys++] = k;
-    return 0;
-}
-
-static int read_keys(struct dnssec *d, struct setup *s, struct dispenser *dp, struct err *e)
-{
-    if (!dispenser_next_arg(dp))
-        return dispenser_arg_err(dp, e);
-    if (strcmp(dispenser_val(dp), "aws_secretsmanager") == 0)
-        return dispenser_err(dp, e,
-                             "keys from aws_secretsmanager are not supported; use 'key file'");
-    if (strcmp(dispenser_val(dp), "file") != 0)
-        return dispenser_err(dp, e, "unknown source of keys '%s'; use 'key file'",
-                             dispenser_val(dp));
-    if (!dispenser_next_arg(dp))
-        return dispenser_arg_err(dp, e);
-    do {
-        int ret = add_key(d, s, dp, e);
-        if (ret < 0)
-            return ret;
-    } while (dispenser_next_arg(dp));
-    return 0;
-}
 
 /* A key signs its own zone and what lies below. */
 static int check_owner(const struct dnssec *d, const struct dnskey *k, const struct dispenser *dp,
@@ -170,29 +123,29 @@ static int check_owner(const struct dnssec *d, const struct dnskey *k, const str
 static void make_dnskeys(struct dnssec *d)
 {
     size_t bytes = 0;
-    for (unsigned i = 0; i < d->n_keys; i++)
-        bytes += 2u + d->keys[i]->rdlen;
+    for (unsigned i = 0; i < d->list.n; i++)
+        bytes += 2u + d->list.keys[i]->rdlen;
     struct wbuf w = wbuf_of(arena_alloc(d->arena, bytes), bytes);
-    for (unsigned i = 0; i < d->n_keys; i++) {
-        wbuf_u16(&w, d->keys[i]->rdlen);
-        wbuf_put(&w, d->keys[i]->rdata, d->keys[i]->rdlen);
+    for (unsigned i = 0; i < d->list.n; i++) {
+        wbuf_u16(&w, d->list.keys[i]->rdlen);
+        wbuf_put(&w, d->list.keys[i]->rdata, d->list.keys[i]->rdlen);
     }
     d->dnskeys = (struct rrset){ .rdata = w.base,
-                                 .ttl = d->keys[0]->ttl,
+                                 .ttl = d->list.keys[0]->ttl,
                                  .type = RR_DNSKEY,
                                  .class = CLASS_IN,
-                                 .count = (uint16_t)d->n_keys };
+                                 .count = (uint16_t)d->list.n };
 }
 
 static int check_keys(struct dnssec *d, const struct dispenser *dp, struct err *e)
 {
     unsigned ksk = 0, zsk = 0;
-    for (unsigned i = 0; i < d->n_keys; i++) {
-        int ret = check_owner(d, d->keys[i], dp, e);
+    for (unsigned i = 0; i < d->list.n; i++) {
+        int ret = check_owner(d, d->list.keys[i], dp, e);
         if (ret < 0)
             return ret;
-        ksk += dnskey_is_ksk(d->keys[i]);
-        zsk += dnskey_is_zsk(d->keys[i]);
+        ksk += dnskey_is_ksk(d->list.keys[i]);
+        zsk += dnskey_is_zsk(d->list.keys[i]);
     }
     d->split = ksk && zsk;
     return 0;
@@ -215,7 +168,7 @@ static int read_capacity(struct dnssec *d, struct dispenser *dp, struct err *e)
 static int read_option(struct dnssec *d, struct setup *s, struct dispenser *dp, struct err *e)
 {
     if (strcmp(dispenser_val(dp), "key") == 0)
-        return read_keys(d, s, dp, e);
+        return dnskey_list_read(&d->list, s, dp, e);
     if (strcmp(dispenser_val(dp), "cache_capacity") == 0)
         return read_capacity(d, dp, e);
     return dispenser_unknown(dp, e);
@@ -251,7 +204,7 @@ static int dnssec_setup(struct setup *s, struct dispenser *dp, struct err *e)
         ret = check_keys(d, &at, e);
     if (ret < 0)
         return ret;
-    if (!d->n_keys) {
+    if (!d->list.n) {
         const struct token *t = dispenser_token(&at);
         log_warning("plugin/dnssec: %s:%d: there is no key, so nothing is signed; add 'key file "
                     "KEY'",

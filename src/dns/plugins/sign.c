@@ -2,7 +2,7 @@
  * thread of its own does it, and `file` reads what it writes. */
 #include "base/clock.h"
 #include "base/vec.h"
-#include "dns/plugin.h"
+#include "dns/dnskey_list.h"
 #include "dns/zone_sign.h"
 
 #include <errno.h>
@@ -28,8 +28,7 @@ struct zone_job {
     const char *path, *signed_path, *directory;
     const char *zone; /* text */
     const uint8_t *origin;
-    const struct dnskey *const *keys;
-    size_t n_keys;
+    const struct dnskey_list *list;
     const char *tags;             /* "1234,5678" */
     uint32_t back, ahead;         /* jitter, seconds */
     int64_t next_check, next_try; /* monotonic seconds */
@@ -39,7 +38,7 @@ struct zone_job {
 
 struct sign {
     VEC(struct zone_job) jobs;
-    VEC(struct dnskey *) keys;
+    VEC(struct dnskey_list *) lists;
     pthread_t thread;
     bool running;
     _Atomic bool stop;
@@ -52,8 +51,8 @@ struct sign {
 static struct zone_signing signing_of(const struct sign *s, const struct zone_job *j, int64_t now)
 {
     return (struct zone_signing){
-        .keys = j->keys,
-        .n_keys = j->n_keys,
+        .keys = j->list->keys,
+        .n_keys = j->list->n,
         .times = { (uint32_t)(now - BACK - j->back), (uint32_t)(now + AHEAD + j->ahead) },
         .serial = (uint32_t)now,
         .stop = &s->stop,
@@ -221,60 +220,29 @@ static void sign_stop(void *conf)
         pthread_cond_destroy(&s->wake);
         pthread_mutex_destroy(&s->lock);
     }
-    vec_each (k, &s->keys)
-        dnskey_free(*k);
-    vec_done(&s->keys);
+    vec_each (l, &s->lists)
+        dnskey_list_done(*l);
+    vec_done(&s->lists);
     vec_done(&s->jobs);
 }
 
 /* ---- set-up ---- */
 
-/* What one line and its block say; its keys are the last of sign->keys. */
+/* What one line and its block say. */
 struct line {
     const char *path, *directory;
     struct zone_list zones;
-    const struct dnskey **keys;
-    size_t n_keys;
+    struct dnskey_list *list;
 };
 
-static int add_key(struct sign *s, struct setup *setup, struct dispenser *d, struct line *l,
-                   struct err *e)
+static int read_keys(struct setup *setup, struct dispenser *d, struct dnskey_list *l, struct err *e)
 {
-    struct err why;
-    struct dnskey *k;
-    if (dnskey_load(setup_path(setup, dispenser_val(d)), &k, &why) < 0)
-        return dispenser_err(d, e, "%s", why.text);
-    vec_push(&s->keys, k);
-    if (!dnskey_is_ksk(k))
-        return dispenser_err(d, e, "DNSKEY in \"%s\" is not a CSK/KSK", dispenser_val(d));
-    for (size_t i = 0; i < l->n_keys; i++)
-        if (l->keys[i]->rdlen == k->rdlen && memcmp(l->keys[i]->rdata, k->rdata, k->rdlen) == 0)
-            return dispenser_err(d, e, "key '%s' is there already", dispenser_val(d));
-    if (l->n_keys == ZONE_SIGN_KEYS_MAX)
-        return dispenser_err(d, e, "more than %d keys", ZONE_SIGN_KEYS_MAX);
-    l->keys[l->n_keys++] = k;
-    return 0;
-}
-
-static int read_keys(struct sign *s, struct setup *setup, struct dispenser *d, struct line *l,
-                     struct err *e)
-{
-    if (!dispenser_next_arg(d))
-        return dispenser_arg_err(d, e);
-    if (strcmp(dispenser_val(d), "directory") == 0)
-        return dispenser_err(d, e,
-                             "'key directory' is not supported, nor is it in the original; "
-                             "name the keys with 'key file'");
-    if (strcmp(dispenser_val(d), "file") != 0)
-        return dispenser_err(d, e, "unknown source of keys '%s'; use 'key file'", dispenser_val(d));
-    if (!dispenser_next_arg(d))
-        return dispenser_arg_err(d, e);
-    do {
-        int ret = add_key(s, setup, d, l, e);
-        if (ret < 0)
-            return ret;
-    } while (dispenser_next_arg(d));
-    return 0;
+    unsigned before = l->n;
+    int code = dnskey_list_read(l, setup, d, e);
+    for (unsigned i = before; code == 0 && i < l->n; i++)
+        if (!dnskey_is_ksk(l->keys[i]))
+            code = dispenser_err(d, e, "key %u is not a CSK/KSK", l->keys[i]->tag);
+    return code;
 }
 
 static int read_directory(struct setup *setup, struct dispenser *d, struct line *l, struct err *e)
@@ -287,11 +255,10 @@ static int read_directory(struct setup *setup, struct dispenser *d, struct line 
                : 0;
 }
 
-static int read_option(struct sign *s, struct setup *setup, struct dispenser *d, struct line *l,
-                       struct err *e)
+static int read_option(struct setup *setup, struct dispenser *d, struct line *l, struct err *e)
 {
     if (strcmp(dispenser_val(d), "key") == 0)
-        return read_keys(s, setup, d, l, e);
+        return read_keys(setup, d, l->list, e);
     if (strcmp(dispenser_val(d), "directory") == 0)
         return read_directory(setup, d, l, e);
     return dispenser_unknown(d, e);
@@ -300,8 +267,9 @@ static int read_option(struct sign *s, struct setup *setup, struct dispenser *d,
 static const char *tags_of(struct setup *setup, const struct line *l)
 {
     const char *text = "";
-    for (size_t i = 0; i < l->n_keys; i++)
-        text = arena_printf(setup_arena(setup), "%s%s%u", text, i ? "," : "", l->keys[i]->tag);
+    for (size_t i = 0; i < l->list->n; i++)
+        text =
+            arena_printf(setup_arena(setup), "%s%s%u", text, i ? "," : "", l->list->keys[i]->tag);
     return text;
 }
 
@@ -322,8 +290,7 @@ static int add_zone(struct sign *s, struct setup *setup, const struct dispenser 
                            .directory = l->directory,
                            .zone = zone,
                            .origin = arena_memdup(a, name.wire, name.len),
-                           .keys = l->keys,
-                           .n_keys = l->n_keys,
+                           .list = l->list,
                            .tags = tags_of(setup, l),
                            .back = rand_below(&rand, BACK_JITTER),
                            .ahead = rand_below(&rand, AHEAD_JITTER),
@@ -334,11 +301,11 @@ static int add_zone(struct sign *s, struct setup *setup, const struct dispenser 
 static int read_line(struct sign *s, struct setup *setup, struct dispenser *d, struct err *e)
 {
     struct arena *a = setup_arena(setup);
-    struct line l = { .directory = DIRECTORY,
-                      .keys = arena_zalloc(a, ZONE_SIGN_KEYS_MAX * sizeof(struct dnskey *)) };
+    struct line l = { .directory = DIRECTORY, .list = arena_zalloc(a, sizeof *l.list) };
     struct dispenser at = *d;
     struct err why;
     int code = 0;
+    vec_push(&s->lists, l.list);
     if (!dispenser_next_arg(d))
         return dispenser_arg_err(d, e);
     l.path = setup_path(setup, dispenser_val(d));
@@ -346,8 +313,8 @@ static int read_line(struct sign *s, struct setup *setup, struct dispenser *d, s
         if (zone_expand(dispenser_val(d), a, &l.zones, &why) < 0)
             return dispenser_err(d, e, "%s", why.text);
     while (code == 0 && dispenser_next_block(d))
-        code = read_option(s, setup, d, &l, e);
-    if (code == 0 && !l.n_keys)
+        code = read_option(setup, d, &l, e);
+    if (code == 0 && !l.list->n)
         code = dispenser_err(&at, e, "there is no key to sign with; add 'key file KEY'");
     if (!l.zones.n)
         l.zones = setup_zones(setup);
