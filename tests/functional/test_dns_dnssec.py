@@ -1,4 +1,5 @@
 """`dnssec`: replies signed on-line, checked by dnspython's validator and by delv."""
+import signal
 import time
 
 import dns.flags
@@ -334,6 +335,13 @@ def test_what_is_signed_stays_so(start, tmp_path):
     assert tags(reply) == {("A", other.tag)}
 
 
+def test_zone_transfers_pass(start, tmp_path):
+    world = World(tmp_path, start, before="transfer {\nto *\n}")
+    reply = world.ask("example.org.", "AXFR")
+    assert len(reply.answer) == DB.count("\n")  # $TTL is no record, and the SOA stands twice
+    assert not [r for r in reply.answer + reply.authority if r.rdtype in (46, 47)]
+
+
 def test_the_longest_zone_signs(start, tmp_path):
     keys = [Key(tmp_path, "org.")]
     s = start(block("dnssec example.org sub.example.org {\nkey file %s\n}\n"
@@ -390,6 +398,21 @@ def test_one_series_a_listener(start, tmp_path):
     for k in keys:
         check(s.ask(k.zone.to_text(), "DNSKEY", want_dnssec=True), keyring(*keys))
     assert metric(s, 2, "coredns_dnssec_cache_entries{.*}") == [2]
+
+
+def test_reload(start, tmp_path):
+    """The new key signs, and the gauge still stands there once."""
+    world = World(tmp_path, start)
+    check(world.ask("www"), world.ring)
+    new, s = Key(tmp_path, "example.org.", 15), world.server
+    s.path.write_text(s.path.read_text().replace(world.keys[0].base.name, new.base.name))
+    s.process.send_signal(signal.SIGUSR1)
+    end = time.monotonic() + 10
+    while tags(world.ask("www")) != {("A", new.tag)}:
+        assert time.monotonic() < end, s.log()
+    check(world.ask("www"), keyring(new))
+    while len(metric(s, 2, "coredns_dnssec_cache_entries{.*}")) != 1:
+        assert time.monotonic() < end, s.log()
 
 
 # ---- refused Corefiles ----

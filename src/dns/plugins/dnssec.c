@@ -149,20 +149,22 @@ static void sign_section(const struct dnssec_work *w, enum section s)
     struct rrset_list *l = &w->q->reply.section[s];
     uint16_t end = l->n;
     const struct rrset **sets = arena_alloc(&w->q->arena, end * sizeof *sets);
-    for (uint16_t i = 0, done = 0; i < end && done < DNSSEC_SETS_MAX; i++) {
+    for (uint16_t i = 0; i < end && i < DNSSEC_SETS_MAX; i++) {
         size_t n = gather(w, l, i, end, sets);
-        if (!n)
-            continue;
-        (void)dnssec_sign(w, s, sets, n);
-        done++;
+        if (n)
+            (void)dnssec_sign(w, s, sets, n);
     }
 }
 
 /* ---- the hook ---- */
 
+/* False: nothing is to be signed. The messages of a zone transfer are not one reply. */
 static bool begin(struct query *q, struct dnssec *d, struct dnssec_work *ret)
 {
-    int zone = q->msg.edns.do_bit ? zone_set_find(d->zones, &q->msg.q) : -1;
+    uint16_t type = q->msg.q.type;
+    if (!q->msg.edns.do_bit || q->msg.q.class != CLASS_IN || type == RR_AXFR || type == RR_IXFR)
+        return false;
+    int zone = zone_set_find(d->zones, &q->msg.q);
     if (zone < 0)
         return false;
     *ret = (struct dnssec_work){
@@ -219,7 +221,8 @@ enum step dnssec_in(struct query *q, void *conf)
     struct dnssec_work w;
     const struct rrset *keys = &d->dnskeys;
     int zone = zone_set_find(d->zones, &q->msg.q);
-    if (q->msg.q.type != RR_DNSKEY || zone < 0 || flags_opcode(q->msg.flags) != OPCODE_QUERY ||
+    if (q->msg.q.type != RR_DNSKEY || q->msg.q.class != CLASS_IN || zone < 0 ||
+        flags_opcode(q->msg.flags) != OPCODE_QUERY ||
         zone_set_labels(d->zones, zone) != q->msg.q.name.n_labels)
         return STEP_NEXT;
     q->reply.flags |= FLAG_AA;
