@@ -160,7 +160,7 @@ static int split_byte_by_byte(struct world *w, int fd)
     uint8_t in[8];
     (void)w;
     for (int i = 0; i < 7; i++)
-        want(send_all(fd, "\0\005hello" + i, 1));
+        want(send_all(fd, &"\0\005hello"[i], 1));
     want(receive(fd, in) == 5);
     want(memcmp(in, "hello", 5) == 0);
     return 0;
