@@ -139,15 +139,23 @@ struct rrset rrset_dup(struct arena *a, const struct rrset *rr)
     return copy;
 }
 
-void query_copy_section(struct query *q, const struct query *sub, enum section s)
+void query_copy_records(struct query *q, const struct query *sub, enum section from,
+                        enum section to, uint16_t without)
 {
-    const struct rrset_list *from = &sub->reply.section[s];
-    for (uint16_t i = 0; i < from->n; i++) {
-        struct rrset rr = from->items[i];
+    const struct rrset_list *list = &sub->reply.section[from];
+    for (uint16_t i = 0; i < list->n; i++) {
+        struct rrset rr = list->items[i];
+        if (rr.type == without)
+            continue;
         if (!rr.owner)
             rr.owner = sub->msg.q.name.wire;
-        query_add(q, s, rrset_dup(&q->arena, &rr));
+        query_add(q, to, rrset_dup(&q->arena, &rr));
     }
+}
+
+void query_copy_section(struct query *q, const struct query *sub, enum section s)
+{
+    query_copy_records(q, sub, s, s, 0);
 }
 
 /* What the reply holds so far may lie in a snapshot that is gone when the query goes on. */

@@ -166,6 +166,9 @@ void query_send_part(struct query *q);
 /* Appends a section of a finished sub-query's reply to q's own, in q's memory and under the names
  * that the sub-query asked for. */
 void query_copy_section(struct query *q, const struct query *sub, enum section s);
+/* The same from one section to another, leaving out a type; 0: none. */
+void query_copy_records(struct query *q, const struct query *sub, enum section from,
+                        enum section to, uint16_t without);
 
 /* A copy of an RRset, bytes and all, in an arena. */
 struct rrset rrset_dup(struct arena *a, const struct rrset *rr);

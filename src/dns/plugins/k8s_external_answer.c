@@ -230,13 +230,7 @@ static enum step chase_done(struct query *q, void *conf, void *data)
 {
     struct chase *c = conf;
     const struct query *sub = data;
-    const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
-    for (uint16_t i = 0; i < answer->n; i++) {
-        struct rrset rr = answer->items[i];
-        if (!rr.owner)
-            rr.owner = sub->msg.q.name.wire;
-        query_add(q, SECTION_ADDITIONAL, rrset_dup(&q->arena, &rr));
-    }
+    query_copy_records(q, sub, SECTION_ANSWER, SECTION_ADDITIONAL, 0);
     if (c->type == RR_AAAA) {
         c->host += name_wire_len(c->host);
         c->left--;

@@ -2,36 +2,17 @@
 #include "dns/plugins/kubernetes.h"
 
 #include "base/hash.h"
+#include "dns/plugins/seen.h"
 
 #include <string.h>
 
 /* Pairs of target and port that are in the answer already. Names that share addresses of both
  * families, or slices that overlap, would give the same record twice (reference: de-duplication).
  */
-struct seen {
-    uint64_t *slots;
-    size_t mask;
-};
-
-static bool seen_add(struct seen *s, const uint8_t *label, int32_t port)
+static bool pair_add(struct seen *s, const uint8_t *label, int32_t port)
 {
-    uint64_t h =
-        hash_bytes(label, 1u + label[0]) ^ (uint64_t)(uint32_t)port * 0x9e3779b97f4a7c15ULL;
-    h |= 1; /* 0 is a free place */
-    size_t i = h & s->mask;
-    for (; s->slots[i]; i = (i + 1) & s->mask)
-        if (s->slots[i] == h)
-            return false;
-    s->slots[i] = h;
-    return true;
-}
-
-static struct seen seen_new(struct arena *a, size_t n)
-{
-    size_t capacity = 8;
-    while (capacity < 2 * n)
-        capacity *= 2;
-    return (struct seen){ arena_zalloc(a, capacity * sizeof(uint64_t)), capacity - 1 };
+    return seen_add(s, hash_bytes(label, 1u + label[0]) ^
+                           (uint64_t)(uint32_t)port * 0x9e3779b97f4a7c15ULL);
 }
 
 uint16_t srv_weight(size_t n)
@@ -89,7 +70,7 @@ static enum outcome cluster_ip_srv(struct lookup *l, const struct place *p)
     for (uint16_t i = 0; i < s->n_ports && target && items; i++) {
         const struct snap_port *port = &s->ports[i];
         if (port->number < 0 || !place_has_port(p, port) ||
-            !seen_add(&seen, (const uint8_t *)"", port->number))
+            !pair_add(&seen, (const uint8_t *)"", port->number))
             continue;
         add_srv(l, target, srv_weight(items), (uint16_t)port->number);
         any = true;
@@ -126,12 +107,12 @@ static void endpoint_srv(struct lookup *l, const struct place *p, const struct s
         if (port->number < 0 || !place_has_port(p, port))
             continue;
         has_port = true;
-        if (seen_add(seen, label, port->number))
+        if (pair_add(seen, label, port->number))
             add_srv(l, target, weight, (uint16_t)port->number);
     }
     /* The pair (target, address) once: -2 and below cannot be ports. */
     int32_t address = -2 - (int32_t)(hash_bytes(e->ip.bytes, ip_len(&e->ip)) & 0x3fffffff);
-    if (has_port && seen_add(seen, label, address))
+    if (has_port && pair_add(seen, label, address))
         add_address_set(l->q, SECTION_ADDITIONAL, target, l->k->ttl, e->ip.family, e->ip.bytes, 1);
 }
 
