@@ -29,7 +29,6 @@ static const struct {
     { "dnstap", "it is not there yet; take the line out" },
     { "tls", "it is not there yet; take the line out" },
     { "secondary", "it is not there yet; take the line out" },
-    { "etcd", "it is not there yet; take the line out" },
 };
 
 static const char *why_unsupported(const char *directive)
