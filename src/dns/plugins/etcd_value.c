@@ -95,22 +95,28 @@ static int read_members(const struct tree *t, struct fields *ret, struct err *e)
     return 0;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static int read_json(const struct etcd_pair *p, struct arena *a, struct fields *ret, struct err *e)
 {
     struct tree_doc doc;
-    size_t blank = 0;
-    while (blank < p->value_len && strchr(" \t\r\n", p->value[blank]))
-        blank++;
-    size_t n = p->value_len - blank;
-    if (p->value_len > ETCD_VALUE_MAX)
-        return err_set(e, ERR_LIMIT, "the value has %zu bytes; at most %d are read", p->value_len,
+    const char *text = p->value;
+    size_t n = p->value_len;
+    if (n > ETCD_VALUE_MAX)
+        return err_set(e, ERR_LIMIT, "the value has %zu bytes; at most %d are read", n,
                        ETCD_VALUE_MAX);
-    if (n >= 4 && memcmp(p->value + blank, "null", 4) == 0 &&
-        strspn(p->value + blank + 4, " \t\r\n") == n - 4)
+    for (; n && is_blank(*text); n--)
+        text++;
+    while (n && is_blank(text[n - 1]))
+        n--;
+    if (n == 4 && memcmp(text, "null", 4) == 0)
         return 0;
-    if (!n || p->value[blank] != '{')
+    if (!n || *text != '{')
         return err_set(e, ERR_PARSE, "the value is no JSON object");
-    int code = tree_parse(p->value + blank, n, "value", a, &doc, e);
+    int code = tree_parse(text, n, "value", a, &doc, e);
     if (code < 0)
         return code;
     if (doc.n != 1)
