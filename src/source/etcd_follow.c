@@ -89,7 +89,7 @@ void etcd_take_page(struct etcd_source *s, const struct http_result *r)
     struct arena a;
     struct err e;
     if (r->error == ERR_LIMIT && s->page > 1) {
-        s->page /= 2;
+        s->page = s->page > 256 ? 256 : s->page < 8 ? 1 : s->page / 4;
         etcd_list_page(s);
         return;
     }
@@ -133,6 +133,13 @@ static bool is_other_store(const struct etcd_source *s, const struct etcd_range 
     return r->cluster != s->cluster || (r->revision && r->revision + 1 < range->next);
 }
 
+/* Not at once: two stores behind one address would keep us listing. */
+static void start_over(struct etcd_source *s, const char *why)
+{
+    s->ranges[0].next = 0;
+    etcd_fail(s, "%s; reading everything again", why);
+}
+
 static void cancelled(struct etcd_source *s, const struct etcd_reply *r)
 {
     const char *reason = r->reason ? r->reason : "the watch was cancelled";
@@ -171,7 +178,7 @@ static void take_line(struct etcd_source *s, const struct etcd_reply *r)
     if (r->cancelled)
         cancelled(s, r);
     else if (is_other_store(s, range, r))
-        etcd_list(s);
+        start_over(s, "another store answers, or one that was set back");
     else if (r->created)
         created(s, range, r);
     else
@@ -213,7 +220,7 @@ int etcd_on_watch(void *ctx, long status, const char *p, size_t n)
     const struct http_call *call = s->call;
     (void)status;
     if (s->line.len + n > ETCD_REPLY_MAX) {
-        etcd_fail(s, "a line of the watch is longer than %d bytes", ETCD_REPLY_MAX);
+        start_over(s, "too many changes at once");
         return -1;
     }
     strbuf_add(&s->line, p, n);

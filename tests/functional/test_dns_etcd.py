@@ -302,19 +302,36 @@ def test_tls_with_a_client_certificate(signpost, tmp_path):
             server.wait_log("SSL certificate problem", 15)
 
 
+def put_all(etcd, pairs):
+    """At once; at most 128."""
+    etcd.call("/v3/kv/txn", {"success": [
+        {"request_put": {"key": lib.b64(key), "value": lib.b64(value)}} for key, value in pairs]})
+
+
 def test_many_keys_and_long_answers(signpost, tmp_path, etcd):
-    for number in range(0, 2500, 100):
-        etcd.call("/v3/kv/txn", {"success": [
-            {"request_put": {"key": lib.b64(P + "many/%04d" % i),
-                             "value": lib.b64('{"host":"10.1.%d.%d"}' % (i >> 8, i & 255))}}
-            for i in range(number, number + 100)]})
+    for number in range(0, 21000, 100):
+        put_all(etcd, [(P + ("many/%04d" if i < 2500 else "more/%04d") % i,
+                        '{"host":"10.1.%d.%d"}' % (i >> 8, i & 255))
+                       for i in range(number, number + 100)])
     with serve(signpost, tmp_path, "endpoint " + etcd.url) as server:
-        until_metric(server, "signpost_etcd_keys", lambda v: v == 2500)  # three pages
+        until_metric(server, "signpost_etcd_keys", lambda v: v == 21000)  # three pages
+        assert server.addresses("20999.more.etcd.test") == ["10.1.82.7"]
         assert server.addresses("2499.many.etcd.test") == ["10.1.9.195"]
         reply = server.ask("many.etcd.test", tcp=True)
         assert [r[3] for r in records(reply.answer)] == [
             "10.1.%d.%d" % (i >> 8, i & 255) for i in range(2500)]  # in the order of their keys
         assert server.ask("many.etcd.test").flags & dns.flags.TC
+
+
+def test_large_values_come_in_smaller_pages(signpost, tmp_path, etcd):
+    for number in range(0, 500, 20):
+        put_all(etcd, [(P + "big/%03d" % i, '{"text":"%03d%s"}' % (i, "x" * 60000))
+                       for i in range(number, number + 20)])
+    with serve(signpost, tmp_path, "endpoint " + etcd.url) as server:
+        until_metric(server, "signpost_etcd_keys", lambda v: v == 500, 30)
+        reply = server.ask("499.big.etcd.test", "TXT", tcp=True)
+        assert records(reply.answer)[0][3].startswith('"499xxx')
+        assert metric(server, "signpost_etcd_failures_total") == 0
 
 
 def test_host_names(signpost, tmp_path, etcd):
@@ -341,6 +358,20 @@ def test_host_names(signpost, tmp_path, etcd):
         mx = server.ask("d.etcd.test", "MX")
         assert [r[3] for r in records(mx.answer) + records(mx.additional)] == [
             "10 out.test.", "10.9.9.9"]
+
+
+def test_names_that_lead_to_ever_more(signpost, tmp_path, etcd):
+    """Thirty host names at each of eight levels: no answer may take that long."""
+    for level in range(9):
+        put_all(etcd, [(P + "l%d/%d" % (level, i), '{"host":"l%d.etcd.test"}' % (level + 1))
+                       for i in range(30)])
+    etcd.put(P + "other", {"host": "10.0.0.1"})
+    with serve(signpost, tmp_path, "endpoint " + etcd.url) as server:
+        server.until("other.etcd.test", ["10.0.0.1"], 15)
+        start = time.monotonic()
+        assert server.ask("l0.etcd.test").flags & dns.flags.TC
+        assert server.addresses("other.etcd.test") == ["10.0.0.1"]
+        assert time.monotonic() - start < 2
 
 
 def test_a_reload_keeps_what_was_read(signpost, tmp_path, etcd):

@@ -12,6 +12,7 @@
 #define ETCD_VALUE_MAX   65536   /* bytes of a value; longer ones are reported and give no record */
 #define ETCD_KEYS_MAX    2000000 /* further ones are reported and left out */
 #define ETCD_WALK_MAX    8192    /* values that one name looks at; more records fit no message */
+#define ETCD_LOOK_MAX    32768   /* values that all walks of one answer look at */
 #define ETCD_LOOKUPS_MAX 256     /* host names that one answer has looked up elsewhere */
 #define ETCD_PATH_MAX    1024    /* bytes of the option `path` */
 
@@ -124,6 +125,7 @@ struct etcd_query {
     const struct etcd_value *broken; /* with ETCD_BROKEN */
     struct etcd_op *ops, **tail;     /* what the answer is made of, see etcd_answer.c */
     size_t n_ops;
+    size_t looked_at; /* values, over all walks */
     unsigned lookups;
 };
 

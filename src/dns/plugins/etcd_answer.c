@@ -127,9 +127,12 @@ static void follow(struct etcd_query *e, enum section s, const uint8_t *name, co
                    uint16_t type, const struct chain *chain, const struct etcd_value *v)
 {
     struct chain here = { chain, v->host, chain ? chain->length + 1 : 1 };
-    if (name_is_below(v->host, name) || here.length > CHAIN_MAX || is_in_chain(chain, v->host) ||
-        e->n_ops > ETCD_WALK_MAX)
+    if (name_is_below(v->host, name) || here.length > CHAIN_MAX || is_in_chain(chain, v->host))
         return;
+    if (e->n_ops > ETCD_WALK_MAX) { /* no message holds that many records */
+        e->q->reply.tc = true;
+        return;
+    }
     struct etcd_op **before = e->tail;
     add_name(e, s, owner, RR_CNAME, etcd_ttl(e, v), v->host);
     struct etcd_op **behind = e->tail;

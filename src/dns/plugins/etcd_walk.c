@@ -117,11 +117,12 @@ static void keep(struct walk *w, const struct etcd_value *v)
 static bool look_at(void *ctx, const struct etcd_value *v)
 {
     struct walk *w = ctx;
-    if (w->looked_at == ETCD_WALK_MAX) {
+    if (w->looked_at == ETCD_WALK_MAX || w->e->looked_at == ETCD_LOOK_MAX) {
         w->list->cut = true;
         return false;
     }
     w->looked_at++;
+    w->e->looked_at++;
     if (w->pattern && !fits(w->pattern, w->pattern_len, v))
         return true;
     if (v->kind == ETCD_HOST_BAD)
@@ -178,7 +179,7 @@ enum etcd_found etcd_services(struct etcd_query *e, const uint8_t *name, uint16_
         etcd_each(e->root, key, cut + 1, look_at, &w);
         key[cut] = next;
     }
-    if (!w.looked_at) {
+    if (!w.looked_at && !ret->cut) {
         const struct etcd_value *v = etcd_find(e->root, key, cut);
         if (!v)
             return ETCD_NO_SUCH_NAME;
