@@ -30,6 +30,8 @@ static enum step answer(struct etcd_query *e)
         return etcd_carry_out(e);
     }
     if (!etcd_data_root(e->x->data, &e->root)) {
+        if (etcd_data_may_wait(e->x->data, e->now_ns))
+            return etcd_hold(q, e->x);
         q->error = "plugin/etcd: no etcd server has answered so far";
         return without_records(e, RCODE_SERVFAIL);
     }
@@ -46,9 +48,9 @@ static enum step answer(struct etcd_query *e)
     return e->ops ? etcd_carry_out(e) : without_records(e, RCODE_NOERROR);
 }
 
-static enum step etcd_in(struct query *q, void *conf)
+enum step etcd_answer(struct query *q, void *conf)
 {
-    const struct etcd *x = conf;
+    struct etcd *x = conf;
     int zone = zone_set_find(x->zones, &q->msg.q);
     if (zone < 0)
         return STEP_NEXT;
@@ -78,7 +80,9 @@ static int etcd_setup(struct setup *s, struct dispenser *d, struct err *e)
     if (code < 0)
         return code;
     x->loop = setup_loop(s);
-    setup_in(s, etcd_in, x);
+    x->held = arena_zalloc(setup_arena(s), setup_workers(s) * sizeof(struct etcd_held *));
+    setup_in(s, etcd_answer, x);
+    setup_worker_stop(s, etcd_hold_stop, x);
     setup_start(s, etcd_start, x);
     setup_stop(s, etcd_stop, x);
     return 0;

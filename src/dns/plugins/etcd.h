@@ -16,6 +16,8 @@
 #define ETCD_LOOKUPS_MAX 256     /* host names that one answer has looked up elsewhere */
 #define ETCD_PATH_MAX    1024    /* bytes of the option `path` */
 
+#define ETCD_FIRST_NS 5000000000LL /* queries are held for the first list so long after a start */
+
 #define ETCD_TTL      300 /* of values that say nothing */
 #define ETCD_SOA_TTL  30
 #define ETCD_PRIORITY 10
@@ -89,6 +91,8 @@ struct etcd_data *etcd_data_open(uv_loop_t *loop, const struct etcd_options *o, 
 void etcd_data_close(struct etcd_data *d); /* NULL is fine */
 /* Worker: false before the first list is there. The root may be NULL. */
 bool etcd_data_root(const struct etcd_data *d, const struct etcd_node **ret);
+/* Worker: is the first list still to come, and it is not long ago that it was begun? */
+bool etcd_data_may_wait(const struct etcd_data *d, int64_t now_ns);
 
 /* ---- the plugin ---- */
 
@@ -100,7 +104,15 @@ struct etcd {
     struct etcd_options options;
     uv_loop_t *loop;
     struct etcd_data *data;
+    struct etcd_held **held; /* by worker; made when needed */
 };
+
+/* etcd.c: the step. */
+enum step etcd_answer(struct query *q, void *conf);
+
+/* etcd_hold.c: goes on with the query when the first list is there, or does not come. */
+enum step etcd_hold(struct query *q, struct etcd *x);
+void etcd_hold_stop(struct worker *w, void *conf);
 
 /* etcd_setup.c */
 int etcd_read_options(struct etcd *x, struct setup *s, struct dispenser *d, struct err *e);
@@ -118,7 +130,7 @@ struct etcd_list {
 
 struct etcd_query {
     struct query *q;
-    const struct etcd *x;
+    struct etcd *x;
     const struct etcd_node *root;
     const uint8_t *zone; /* plain wire, lower case */
     int64_t now_ns;

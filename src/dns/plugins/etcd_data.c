@@ -13,6 +13,7 @@ struct etcd_data {
     char *labels;   /* of its metrics */
     bool shown;     /* it has the metrics of these labels */
     unsigned users;
+    int64_t opened_ns;
     struct etcd_source *source;
     struct etcd_tree tree; /* that is served */
     struct etcd_tree list; /* that is being read */
@@ -236,6 +237,7 @@ struct etcd_data *etcd_data_open(uv_loop_t *loop, const struct etcd_options *o, 
     d->identity = identity;
     d->labels = labels_of(o);
     d->users = 1;
+    d->opened_ns = clock_ns();
     if (etcd_source_open(loop, o, &sink, &d->source, e) < 0) {
         data_free(d);
         return NULL;
@@ -269,4 +271,10 @@ bool etcd_data_root(const struct etcd_data *d, const struct etcd_node **ret)
         return false;
     *ret = rcu_load(&((struct etcd_data *)(uintptr_t)d)->root);
     return true;
+}
+
+bool etcd_data_may_wait(const struct etcd_data *d, int64_t now_ns)
+{
+    const struct etcd_node *root;
+    return now_ns - d->opened_ns < ETCD_FIRST_NS && !etcd_data_root(d, &root);
 }
