@@ -21,7 +21,7 @@
 #define ETCD_ENDPOINTS_MAX 64
 #define ETCD_RANGES_MAX    256
 #define ETCD_PAGE_KEYS     10000      /* asked for at once; fewer when their values are large */
-#define ETCD_REPLY_MAX     (32 << 20) /* bytes of a page and of a line of the watch */
+#define ETCD_REPLY_MAX     (16 << 20) /* bytes of a page and of a line of the watch */
 #define ETCD_LEASES_MAX    10000      /* whose time is asked for; further ones count as unknown */
 
 struct etcd_lease;

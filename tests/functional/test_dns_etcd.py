@@ -352,13 +352,13 @@ def test_many_keys_and_long_answers(signpost, tmp_path, etcd):
 
 
 def test_large_values_come_in_smaller_pages(signpost, tmp_path, etcd):
-    for number in range(0, 440, 20):
+    for number in range(0, 220, 20):
         put_all(etcd, [(P + "big/%03d" % i, '{"text":"%03d%s"}' % (i, "x" * 60000))
                        for i in range(number, number + 20)])
     with serve(signpost, tmp_path, "endpoint " + etcd.url) as server:
-        until_metric(server, "signpost_etcd_keys", lambda v: v == 440, 30)
-        reply = server.ask("439.big.etcd.test", "TXT", tcp=True)
-        assert records(reply.answer)[0][3].startswith('"439xxx')
+        until_metric(server, "signpost_etcd_keys", lambda v: v == 220, 30)
+        reply = server.ask("219.big.etcd.test", "TXT", tcp=True)
+        assert records(reply.answer)[0][3].startswith('"219xxx')
         assert metric(server, "signpost_etcd_failures_total") == 0
 
 
@@ -383,6 +383,13 @@ def test_host_names(signpost, tmp_path, etcd):
             "10 33 1 out.test.", "10 33 2 2.d.etcd.test.", "10 33 3 v6.test."]
         assert [r[3] for r in records(srv.additional) if r[2] != "OPT"] == [
             "10.9.9.9", "10.0.0.2", "fd00::9"]
+        for key, value in (("n/1", {"host": "out.test"}), ("n/2", {"host": "out.test"}),
+                           ("i/1", {"host": "10.0.0.1", "targetstrip": 1}),
+                           ("i/2", {"host": "10.0.0.2", "targetstrip": 1})):
+            etcd.put(P + key, value)
+        server.until("2.i.etcd.test", ["10.0.0.2"], 5)
+        assert server.addresses("n.etcd.test", "SRV") == ["10 50 0 out.test."] * 2
+        assert server.addresses("i.etcd.test", "SRV") == ["10 50 0 i.etcd.test."]
         mx = server.ask("d.etcd.test", "MX")
         assert [r[3] for r in records(mx.answer) + records(mx.additional)] == [
             "10 out.test.", "10.9.9.9"]

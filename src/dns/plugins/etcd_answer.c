@@ -281,7 +281,8 @@ static void srv_of(struct etcd_query *e, const struct etcd_value *v, uint16_t we
     if (v->no_port || !name || (v->kind != ETCD_HOST_NAME && !address_type(v)))
         return;
     const uint8_t *target = strip(name, v->strip);
-    if (seen_add(seen, hash_target(target, v->port)))
+    /* Values with the same host name are told apart, those that a strip made alike are not. */
+    if (v->kind == ETCD_HOST_NAME || seen_add(seen, hash_target(target, v->port)))
         add_srv(e, v, weight, target);
     if (v->kind == ETCD_HOST_NAME) {
         if (seen_add(seen, hash_target(target, 2ULL << 32)))
