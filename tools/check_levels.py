@@ -28,6 +28,7 @@ PLUGIN_ALSO = {
     "ready": ["net/http.h"],
     "prometheus": ["net/http.h"],
     "timeouts": ["net/tcp.h"],  # sets them
+    "secondary": ["dns/axfr.h", "dns/zone_data.h"],  # reads what comes in
     "cache": ["dns/cache.h"],
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
     "dnssec": ["dns/dnskey_list.h", "dns/rrsig.h", "dns/sig_cache.h"],

@@ -28,7 +28,6 @@ static const struct {
     { "https", "it is not there yet; take the line out" },
     { "dnstap", "it is not there yet; take the line out" },
     { "tls", "it is not there yet; take the line out" },
-    { "secondary", "it is not there yet; take the line out" },
 };
 
 static const char *why_unsupported(const char *directive)

@@ -364,7 +364,7 @@ enum step zone_step(struct query *q, const struct zone_data *z, const struct zon
                     resume_fn *resume, void *conf)
 {
     const uint8_t *target;
-    if (flags_opcode(q->msg.flags) == OPCODE_NOTIFY) /* we are nobody's secondary */
+    if (flags_opcode(q->msg.flags) == OPCODE_NOTIFY) /* the zone has no primaries */
         return STEP_DROP;
     if (q->msg.q.type == RR_AXFR || q->msg.q.type == RR_IXFR) /* `transfer` did not want it */
         return query_fail(q, RCODE_REFUSED, NULL);

@@ -5,12 +5,6 @@
 
 #define RDATA_MAX 65535
 
-/* Types that are questions or travel in messages, but never stand in a zone. */
-static bool is_meta(uint16_t type)
-{
-    return type == 0 || type == RR_OPT || (type >= 128 && type <= 255);
-}
-
 static int read_owner(struct zone_reader *r, const char **at, bool blank, struct err *e)
 {
     const char *word;
@@ -67,7 +61,7 @@ int zone_record_read(struct zone_reader *r, const char *text, bool blank, struct
         code = read_head(r, &text, &rr, e);
     if (code < 0)
         return code;
-    if (is_meta(rr.type))
+    if (rr_type_is_meta(rr.type))
         return zone_error(r, e, "type %s cannot stand in a zone", rr_type_text(rr.type, type));
     code = rdata_from_text(rr.type, text, r->origin.wire, &rdata, e);
     if (code < 0)

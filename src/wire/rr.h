@@ -48,6 +48,12 @@ struct rrset {
                      * 0: each is preceded by its own length, 16 bits in network order */
 };
 
+/* Types that are questions or travel in messages, but never stand in a zone. */
+static inline bool rr_type_is_meta(uint16_t type)
+{
+    return type == 0 || type == RR_OPT || (type >= 128 && type <= 255);
+}
+
 /* The next rdata of an RRset and its length: *at begins as rr->rdata and moves behind it; at most
  * rr->count times. */
 static inline const uint8_t *rrset_next(const struct rrset *rr, const uint8_t **at, size_t *ret_len)
