@@ -48,6 +48,7 @@ LIBRARIES = [
     (r"urcu", ["base"]),
     (r"yaml\.h", ["config"]),
     (r"jansson\.h", ["config", "lab"]),
+    (r"maxminddb\.h", ["dns"]),
     (r"libmnl/|linux/(netfilter/nf(netlink|_tables)|rtnetlink|veth|if_link)", ["kernel"]),
     (r"microhttpd\.h", ["net", "proxy", "lab"]),
     (r"curl/", ["net"]),

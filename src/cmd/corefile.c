@@ -24,7 +24,6 @@ static const struct {
     { "pprof", "there is no Go runtime to profile; use 'perf' on the process" },
     { "trace", "no spans are sent; 'log', 'dnstap' and 'prometheus' show queries" },
     { "on", "no commands are run; let the service manager run them" },
-    { "geoip", "it is not there yet; take the line out" },
     { "https", "it is not there yet; take the line out" },
     { "dnstap", "it is not there yet; take the line out" },
     { "tls", "it is not there yet; take the line out" },
