@@ -25,7 +25,6 @@ static const struct {
     { "trace", "no spans are sent; 'log', 'dnstap' and 'prometheus' show queries" },
     { "on", "no commands are run; let the service manager run them" },
     { "https", "it is not there yet; take the line out" },
-    { "dnstap", "it is not there yet; take the line out" },
     { "tls", "it is not there yet; take the line out" },
 };
 

@@ -204,6 +204,7 @@ static void exchange_finish(struct exchange *x, struct upstream_reply *r)
     upstream_done_fn *done = x->done;
     void *ctx = x->ctx;
     r->elapsed_ns = clock_ns() - x->start_ns;
+    r->local = (const struct sockaddr *)&x->channel->local;
     exchange_drop(x);
     done(ctx, r);
 }

@@ -83,6 +83,7 @@ struct upstream_reply {
     const uint8_t *msg; /* valid during the call */
     size_t len;
     int64_t elapsed_ns;
+    const struct sockaddr *local; /* of the socket; NULL: there was none; valid during the call */
     char text[2 * UPSTREAM_NAME + 64]; /* "read udp A->B: i/o timeout" */
 };
 

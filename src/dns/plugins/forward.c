@@ -18,6 +18,7 @@ struct attempt {
     uint8_t failovers;
     unsigned tries;
     bool tcp;
+    int64_t start_ns; /* of the question under way */
     int64_t limit_ns;
     const uint8_t *msg;
     size_t len;
@@ -139,6 +140,30 @@ static void on_done(void *ctx, const struct upstream_reply *reply)
     query_resume(t->q, (void *)(uintptr_t)reply);
 }
 
+/* The question to t->current has ended; it goes out with the client's id. */
+static void tell(struct attempt *t, const struct upstream_reply *reply)
+{
+    struct query *q = t->q;
+    if (!t->f->block->taps)
+        return;
+    uint8_t *msg = arena_memdup(&q->arena, t->msg, t->len);
+    put_u16(msg, q->msg.id);
+    struct tap_exchange x = { .local = reply->local,
+                              .upstream = (const struct sockaddr *)&t->current->addr,
+                              .tcp = t->tcp,
+                              .start_ns = t->start_ns,
+                              .end_ns = clock_ns(),
+                              .query = msg,
+                              .query_len = t->len };
+    if (!reply->error) {
+        uint8_t *copy = arena_memdup(&q->arena, reply->msg, reply->len);
+        put_u16(copy, q->msg.id);
+        x.reply = copy;
+        x.reply_len = reply->len;
+    }
+    taps_tell(t->f->block->taps, q, &x);
+}
+
 /* Asks t->current. False: at once it failed, and t->error says why. */
 static bool ask(struct attempt *t, enum step *ret_step)
 {
@@ -149,11 +174,13 @@ static bool ask(struct attempt *t, enum step *ret_step)
                                   .tcp = t->tcp,
                                   .read_ns = t->f->read_ns,
                                   .limit_ns = t->limit_ns };
+    t->start_ns = clock_ns();
     struct exchange *x = upstream_ask(t->uw, t->current, &r, on_done, t, &error);
     if (!x) {
         bool ours = error.error == -ENOBUFS || error.error == -EMFILE || error.error == -ENOMEM;
         if (!ours && error.error != -ECANCELED)
             upstream_check(t->uw, t->current);
+        tell(t, &error);
         t->error = arena_strdup(&t->q->arena, error.text);
         return false;
     }
@@ -256,6 +283,7 @@ static enum step on_reply(struct query *q, void *conf, void *data)
 {
     struct attempt *t = conf;
     const struct upstream_reply *reply = data;
+    tell(t, reply);
     if (reply->error)
         return failed(t, reply);
     struct msg *m = arena_zalloc(&q->arena, sizeof *m);

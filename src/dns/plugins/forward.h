@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dns/plugin.h"
+#include "dns/plugins/dnstap.h"
 #include "dns/upstream.h"
 
 #define FORWARD_TO_MAX    15 /* upstreams of a line at one time, as the reference */
@@ -58,6 +59,7 @@ struct forward_block {
     unsigned n_workers;
     uv_loop_t *loop;
     struct arena *arena; /* of the set-up */
+    struct taps *taps;   /* of `dnstap`, or NULL */
 };
 
 enum step forward_in(struct query *q, void *conf);

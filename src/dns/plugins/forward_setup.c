@@ -387,6 +387,7 @@ static int forward_setup(struct setup *s, struct dispenser *d, struct err *e)
     b->n_workers = setup_workers(s);
     b->workers = arena_zalloc(a, b->n_workers * sizeof(struct upstream_worker *));
     b->loop = setup_loop(s);
+    b->taps = taps_find(s);
     b->arena = a;
     setup_stop(s, forward_stop, b);
     while (dispenser_next_directive(d)) {
