@@ -250,12 +250,24 @@ static void print_series(struct strbuf *out, const struct family *f, const struc
                      s->read ? s->read(s->ctx) : (double)cell_sum(s->slot));
 }
 
+/* Labels -> the last series with them that is read by a callback: while a configuration takes the
+ * place of another, both have registered theirs, and a series must not be shown twice. */
+static struct ht last_read(const struct family *f)
+{
+    struct ht last = { 0 };
+    vec_each (s, &f->series)
+        if (s->read)
+            ht_put_str(&last, s->labels, s);
+    return last;
+}
+
 static void print_family(struct strbuf *out, const struct family *f)
 {
     static const char *const kinds[] = { "counter", "histogram", "gauge" };
     bool head = false;
+    struct ht last = last_read(f);
     vec_each (s, &f->series) {
-        if (series_is_empty(f, s))
+        if (series_is_empty(f, s) || (s->read && ht_get_str(&last, s->labels) != s))
             continue;
         if (!head)
             strbuf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name,
@@ -263,6 +275,7 @@ static void print_family(struct strbuf *out, const struct family *f)
         head = true;
         print_series(out, f, s);
     }
+    ht_done(&last);
 }
 
 void metric_print(struct strbuf *out)

@@ -45,7 +45,8 @@ metric metric_counter(const char *name, const char *help, const char *labels);
  * is shown (1e-9 when nanoseconds are observed and seconds shown). */
 struct histogram metric_histogram(const char *name, const char *help, const char *labels,
                                   const uint64_t *bounds, unsigned n, double scale);
-/* read(ctx) is called at each scrape, on the scraping thread, until metric_gauge_drop(ctx). */
+/* read(ctx) is called at each scrape, on the scraping thread, until metric_gauge_drop(ctx). Of
+ * several with the same name and labels one is shown, the latest if none was dropped before. */
 void metric_gauge(const char *name, const char *help, const char *labels, double (*read)(void *ctx),
                   void *ctx);
 void metric_gauge_drop(void *ctx);

@@ -81,6 +81,23 @@ static void gauges_are_read_until_dropped(void **state)
     assert_shown("test_gauge", false);
 }
 
+/* Two configurations during a reload: a page with a series twice would be refused as a whole. */
+static void a_gauge_is_shown_once(void **state)
+{
+    (void)state;
+    double old = 1, new = 2;
+    metric_gauge("test_once", "Help.", "zone=\".\"", read_gauge, &old);
+    metric_gauge("test_once", "Help.", "zone=\"other.\"", read_gauge, &old);
+    metric_gauge("test_once", "Help.", "zone=\".\"", read_gauge, &new);
+    assert_shown("test_once{zone=\".\"} 1\n", false);
+    assert_shown("test_once{zone=\".\"} 2\n", true);
+    assert_shown("test_once{zone=\"other.\"} 1\n", true);
+    metric_gauge_drop(&old);
+    assert_shown("# TYPE test_once gauge\ntest_once{zone=\".\"} 2\n", true);
+    assert_shown("other.", false);
+    metric_gauge_drop(&new);
+}
+
 static metric shared_counter;
 
 struct counting {
@@ -167,6 +184,7 @@ int main(void)
         cmocka_unit_test(the_same_series_is_the_same_slot),
         cmocka_unit_test(histograms_add_up),
         cmocka_unit_test(gauges_are_read_until_dropped),
+        cmocka_unit_test(a_gauge_is_shown_once),
         cmocka_unit_test(threads_lose_nothing),
         cmocka_unit_test(new_pages_reach_old_shards),
         cmocka_unit_test(a_full_registry_says_so),
