@@ -11,6 +11,13 @@ static inline int64_t clock_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+static inline int64_t clock_unix_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
 static inline int64_t clock_unix(void)
 {
     return (int64_t)time(NULL);

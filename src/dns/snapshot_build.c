@@ -164,6 +164,37 @@ static void add_pod(void *ctx, const struct object *o)
 
 /* ---- following the store ---- */
 
+/* 1 ms times powers of two, as the reference. */
+static const uint64_t programming_bounds[] = {
+    1000000,     2000000,     4000000,     8000000,      16000000,     32000000,    64000000,
+    128000000,   256000000,   512000000,   1024000000,   2048000000,   4096000000,  8192000000,
+    16384000000, 32768000000, 65536000000, 131072000000, 262144000000, 524288000000
+};
+
+static void programming_init(struct snapshot *s)
+{
+    s->programming = metric_histogram(
+        "coredns_kubernetes_dns_programming_duration_seconds",
+        "Time from the change of a pod or Service until it could be seen in answers.",
+        "service_kind=\"headless_with_selector\"", programming_bounds,
+        ARRAY_SIZE(programming_bounds), 1e-9);
+}
+
+/* The SLI "DNS programming latency": only slices that a controller made for a headless Service say
+ * since when they should be seen. */
+static void observe_programming(const struct snapshot *s, const struct object *o)
+{
+    const struct slice *slice = slice_of(o);
+    const struct object *service =
+        slice->trigger_time_ns
+            ? store_get(s->store, KIND_SERVICE, o->meta.namespace, slice->service)
+            : NULL;
+    if (!service || !service_of(service)->headless)
+        return;
+    int64_t took = clock_unix_ns() - slice->trigger_time_ns;
+    histogram_observe(&s->programming, (uint64_t)MAX(took, 0));
+}
+
 static void update_slice(struct snapshot *s, const struct object *o)
 {
     if (o && *slice_of(o)->service)
@@ -179,6 +210,8 @@ static void slice_changed(struct snapshot *s, const struct change *c)
         !c->new || !c->old || strcmp(slice_of(c->old)->service, slice_of(c->new)->service) != 0;
     if (moved)
         update_slice(s, c->old);
+    if (c->new)
+        observe_programming(s, c->new);
 }
 
 static void store_changed(void *ctx, const struct change *c)
@@ -241,6 +274,7 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     rcu_table_init(&s->clients, snap_client_equal);
     rcu_table_init(&s->externals, snap_external_equal);
     rcu_table_init(&s->external_addresses, snap_external_address_equal);
+    programming_init(s);
     store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
     store_each(store, KIND_SERVICE, NULL, update_service_of, s);
     if (options->endpoints)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/ht.h"
+#include "base/metric.h"
 #include "dns/snapshot.h"
 #include "store/store.h"
 
@@ -18,6 +19,7 @@ struct snapshot {
     struct store *store;
     struct snapshot_options options;
     struct listener listener;
+    struct histogram programming; /* coredns_kubernetes_dns_programming_duration_seconds */
     struct ht pod_keys; /* "ns/name" -> its counted key (struct snap_label without entry) */
 };
 

@@ -18,19 +18,12 @@ struct health_server {
     struct MHD_Daemon *daemon;
 };
 
-static int64_t unix_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 void health_init(struct health *h, struct proxy_metrics *m, const char *mode, int64_t timeout_ns)
 {
     *h = (struct health){ .metrics = m, .mode = mode, .timeout_ns = timeout_ns };
     pthread_mutex_init(&h->lock, NULL);
     for (unsigned f = 0; f < FAMILIES; f++)
-        h->family[f].updated_ns = unix_ns(); /* a proxy that starts is healthy */
+        h->family[f].updated_ns = clock_unix_ns(); /* a proxy that starts is healthy */
 }
 
 void health_done(struct health *h)
@@ -44,7 +37,7 @@ void health_queued(struct health *h)
     for (unsigned f = 0; f < FAMILIES; f++) {
         if (!h->family[f].queued_ns)
             h->family[f].queued_ns = clock_ns();
-        h->metrics->last_queued_ms[f] = (uint64_t)unix_ns() / 1000000;
+        h->metrics->last_queued_ms[f] = (uint64_t)clock_unix_ns() / 1000000;
     }
     pthread_mutex_unlock(&h->lock);
 }
@@ -53,7 +46,7 @@ void health_updated(struct health *h, unsigned family)
 {
     pthread_mutex_lock(&h->lock);
     h->family[family].queued_ns = 0;
-    h->family[family].updated_ns = unix_ns();
+    h->family[family].updated_ns = clock_unix_ns();
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -96,7 +89,7 @@ int health_answer(struct health *h, bool ready, struct strbuf *out)
         oldest = MIN(oldest, h->family[f].updated_ns);
     }
     bool good = healthy && !(ready && h->node_deleting);
-    int64_t now = unix_ns();
+    int64_t now = clock_unix_ns();
     strbuf_puts(out, "{");
     print_time(out, "lastUpdated", good ? now : oldest);
     strbuf_puts(out, ", ");

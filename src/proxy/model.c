@@ -48,13 +48,6 @@ static void printf_like(2, 3) warn(struct model *m, const char *fmt, ...)
     m->options.warn(m->options.ctx, text);
 }
 
-static int64_t unix_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 static void mark_dirty(struct model *m, const char *ns, const char *name)
 {
     struct strbuf key = { 0 };
@@ -125,7 +118,7 @@ struct model *model_new(struct store *store, const struct model_options *o)
     m->store = store;
     m->options = *o;
     m->node_name = xstrdup(o->node_name);
-    m->start_unix_ns = unix_ns();
+    m->start_unix_ns = clock_unix_ns();
     m->listener = (struct listener){ .changed = changed, .ctx = m };
     store_listen(store, &m->listener);
     store_each(store, KIND_SERVICE, NULL, take_existing, m);

@@ -181,15 +181,13 @@ static void count_latency(struct sync *s)
 {
     struct proxy_metrics *m = s->options.metrics;
     const struct job *j = &s->job;
-    struct timespec t;
     if (!j->applied[0].transactions && !j->applied[1].transactions)
         return;
     if (j->before.dirty_since)
         histogram_observe(&m->latency, (uint64_t)(clock_ns() - j->before.dirty_since));
     if (!j->before.trigger_ns)
         return;
-    clock_gettime(CLOCK_REALTIME, &t);
-    int64_t since = t.tv_sec * 1000000000LL + t.tv_nsec - j->before.trigger_ns;
+    int64_t since = clock_unix_ns() - j->before.trigger_ns;
     for (unsigned f = 0; f < FAMILIES; f++)
         if (j->applied[f].transactions)
             histogram_observe(&m->programming[f], since > 0 ? (uint64_t)since : 0);
