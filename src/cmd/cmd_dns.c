@@ -67,7 +67,7 @@ static void reload(struct run *r, bool changed_only)
     char text[129];
     if (command_corefile(conf, (uint16_t)port, &c, &e) < 0) {
         log_warning("Corefile cannot be parsed, the old one goes on serving: %s", e.text);
-        metric_add(reload_failed, changed_only ? 0 : 1);
+        metric_add(reload_failed, 1);
         return;
     }
     memcpy(hash, c->sha512, sizeof hash);

@@ -146,6 +146,8 @@ struct route {
  * is. */
 struct dns_config;
 struct dns_config *setup_config(const struct setup *s);
+/* What is being set up as a whole; its sha512 tells it from others. */
+const struct corefile *setup_corefile(const struct setup *s);
 /* All routes of the configuration, by id; complete when start functions run. */
 const struct route *const *dns_config_routes(const struct dns_config *c, unsigned *ret_n);
 /* Are all plugins ready? Names of those that are not: comma-joined, sorted. until_ready: a plugin

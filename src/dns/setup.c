@@ -188,6 +188,11 @@ struct dns_config *setup_config(const struct setup *s)
     return s->config;
 }
 
+const struct corefile *setup_corefile(const struct setup *s)
+{
+    return s->config->corefile;
+}
+
 void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns)
 {
     const struct dns_options *o = s->config->options;

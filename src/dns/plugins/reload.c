@@ -18,6 +18,33 @@ static int duration_arg(struct dispenser *d, const char *what, long long min, bo
     return 0;
 }
 
+/* ---- which Corefile is served ---- */
+
+static double one(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+static int show_version(void *conf, struct err *e)
+{
+    const struct corefile *c = conf;
+    struct strbuf labels = { 0 };
+    char hash[2 * sizeof c->sha512 + 1];
+    (void)e;
+    for (size_t i = 0; i < sizeof c->sha512; i++)
+        (void)snprintf(hash + 2 * i, 3, "%02x", c->sha512[i]);
+    metric_label(&labels, "hash", "sha512");
+    metric_label(&labels, "value", hash);
+    metric_gauge("coredns_reload_version_info",
+                 "A metric with a constant '1' value, labelled by the hash of the Corefile.",
+                 labels.p, one, conf);
+    strbuf_done(&labels);
+    return 0;
+}
+
+/* ---- set-up ---- */
+
 static int reload_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     long long interval = INTERVAL_DEFAULT, jitter = JITTER_DEFAULT;
@@ -31,9 +58,13 @@ static int reload_setup(struct setup *s, struct dispenser *d, struct err *e)
         ret = dispenser_arg_err(d, e);
     if (ret == 0)
         ret = dispenser_end(d, e);
-    if (ret == 0)
-        setup_reload(s, interval, MIN(jitter, interval / 2));
-    return ret;
+    if (ret < 0)
+        return ret;
+    setup_reload(s, interval, MIN(jitter, interval / 2));
+    void *corefile = (void *)(uintptr_t)setup_corefile(s);
+    setup_start(s, show_version, corefile);
+    setup_stop(s, metric_gauge_drop, corefile);
+    return 0;
 }
 
 const struct plugin plugin_reload = { .name = "reload", .setup = reload_setup };
