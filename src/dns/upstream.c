@@ -35,9 +35,10 @@ static void register_metrics(struct upstream *u, const char *proxy)
                                        "Health checks that got no answer.", labels);
     u->full = metric_counter("signpost_upstream_full_total",
                              "Questions not sent because too many were under way.", labels);
-    upstream_m_ignored =
-        metric_counter("signpost_upstream_ignored_total",
-                       "Messages from upstreams that answer nothing under way.", "");
+    if (!upstream_m_ignored) /* workers that count read it while another configuration begins */
+        upstream_m_ignored =
+            metric_counter("signpost_upstream_ignored_total",
+                           "Messages from upstreams that answer nothing under way.", "");
 }
 
 static void name_upstream(struct upstream *u)

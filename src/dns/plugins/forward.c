@@ -30,6 +30,8 @@ static metric m_rejects, m_broken;
 
 void forward_metrics_init(void)
 {
+    if (m_rejects)
+        return; /* workers read them while another configuration begins */
     m_rejects = metric_counter("coredns_forward_max_concurrent_rejects_total",
                                "Queries refused because max_concurrent were under way.", "");
     m_broken = metric_counter("coredns_forward_healthcheck_broken_total",
