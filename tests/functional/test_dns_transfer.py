@@ -1,5 +1,6 @@
 """`transfer`: zones of several messages, who may have them, and NOTIFY."""
 import socket
+import subprocess
 
 import dns.flags
 import dns.message
@@ -10,6 +11,7 @@ import dns.rdatatype
 import dns.xfr
 import dns.zone
 import pytest
+from dns_world import free_port, run_until_end
 from forward_world import Server, wait_for
 
 HEAD = "$TTL 60\n@ SOA ns root %d 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
@@ -88,6 +90,42 @@ def test_refused(start, tmp_path):
     assert len(transfer(server, source="127.0.0.5")) == 1
     got = dns.query.udp(query, "127.0.0.1", timeout=5, port=server.port)
     assert got.rcode() == dns.rcode.REFUSED
+
+
+def name_of(size, zone):
+    """A name in the zone, of so many bytes."""
+    labels, left = [], size - len(dns.name.from_text(zone).to_wire())
+    while left > 0:
+        length = min(63, left - 1 if left <= 64 else left - 3)
+        labels.append("x" * length)
+        left -= 1 + length
+    name = ".".join([*labels, zone])
+    assert len(dns.name.from_text(name).to_wire()) == size
+    return name
+
+
+def test_long_origins(start, tmp_path):
+    """Any name in the cluster's zone will do, as long as "hostmaster" finds room in front of it."""
+    (tmp_path / "objects").mkdir()
+    server = start(".:@PORT@ {\n bind 127.0.0.1\n kubernetes cluster.local {\n  manifests objects\n }\n"
+                   " transfer {\n  to *\n }\n}\n")
+    for size, rcode in ((244, dns.rcode.NOERROR), (245, dns.rcode.REFUSED), (255, dns.rcode.REFUSED)):
+        query = dns.message.make_query(name_of(size, "cluster.local."), "AXFR")
+        got = dns.query.tcp(query, "127.0.0.1", timeout=5, port=server.port, one_rr_per_rrset=True)
+        assert got.rcode() == rcode and bool(got.answer) == (rcode == dns.rcode.NOERROR)
+
+
+@pytest.mark.parametrize("lines, longest", [("kubernetes %s {\n  manifests .\n }", 244),
+                                            ("k8s_external %s\n kubernetes {\n  manifests .\n }", 240)])
+def test_zones_that_are_too_long(signpost, tmp_path, lines, longest):
+    corefile = "cluster.local:%d {\n bind 127.0.0.1\n %s\n}\n" % (free_port(), lines)
+    zone = name_of(longest + 1, "test.")
+    code, output = run_until_end(signpost, tmp_path, corefile % zone)
+    assert code == 1 and 'Corefile:3 - Error during parsing: zone "%s" is too long' % zone in output
+    (tmp_path / "Corefile").write_text(corefile % name_of(longest, "test."))
+    checked = subprocess.run([signpost, "check", "Corefile"], cwd=tmp_path, capture_output=True,
+                             text=True, timeout=20, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_notify(start, tmp_path):

@@ -203,6 +203,19 @@ static int external_start(void *conf, struct err *e)
     return 0;
 }
 
+/* The SOA record's names are "hostmaster" and the apex label in front of the zone's. */
+static int check_lengths(const struct external *x, const struct dispenser *d, struct err *e)
+{
+    for (unsigned i = 0; i < zone_set_count(x->zones); i++) {
+        char text[NAME_TEXT_MAX];
+        const uint8_t *zone = zone_set_wire(x->zones, (int)i);
+        if (11 + 1u + x->apex[0] + name_wire_len(zone) > NAME_MAX_WIRE)
+            return dispenser_err(d, e, "zone \"%s\" is too long for names below it",
+                                 name_to_text(zone, text));
+    }
+    return 0;
+}
+
 static int external_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct external *x = arena_zalloc(setup_arena(s), sizeof *x);
@@ -212,6 +225,8 @@ static int external_setup(struct setup *s, struct dispenser *d, struct err *e)
     int ret = read_zones(x, s, d, e);
     while (ret == 0 && dispenser_next_block(d))
         ret = read_option(x, s, d, e);
+    if (ret == 0)
+        ret = check_lengths(x, d, e);
     if (ret < 0)
         return ret;
     x->offers = setup_offers(s);

@@ -7,7 +7,9 @@
 
 #define KUBERNETES_TTL_DEFAULT 5
 #define KUBERNETES_TTL_MAX     3600
-#define KUBERNETES_CHASE       11 /* ExternalNames in a row inside the zone, as in the reference */
+/* Bytes of a zone's name: that of its SOA record begins with "hostmaster". */
+#define KUBERNETES_ZONE_MAX (NAME_MAX_WIRE - 11)
+#define KUBERNETES_CHASE    11 /* ExternalNames in a row inside the zone, as in the reference */
 
 struct kubernetes {
     struct object_source source;

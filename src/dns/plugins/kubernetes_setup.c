@@ -278,9 +278,13 @@ static int read_zones(struct kubernetes *k, struct dispenser *d, struct err *e)
         zones = setup_zones(k->setup);
     k->zones = zone_set_new(a, &zones);
     k->primary = -1;
-    for (int i = (int)zones.n - 1; i >= 0; i--)
+    for (int i = (int)zones.n - 1; i >= 0; i--) {
+        if (name_wire_len(zone_set_wire(k->zones, i)) > KUBERNETES_ZONE_MAX)
+            return dispenser_err(d, e, "zone \"%s\" is too long for names below it",
+                                 zones.items[i]);
         if (!is_reverse(zone_set_wire(k->zones, i)))
             k->primary = i;
+    }
     return k->primary < 0 ? dispenser_err(d, e, "non-reverse zone name must be used") : 0;
 }
 

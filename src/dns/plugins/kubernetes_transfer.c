@@ -235,7 +235,7 @@ static bool is_reverse(const uint8_t *zone)
 }
 
 /* Services have no place in a reverse zone, so there is nothing to hand out. Any name inside the
- * zone is taken for the origin, as in the reference. */
+ * zone that leaves room for others is taken for the origin, as in the reference. */
 int kubernetes_transfer(struct query *q, void *conf, transfer_emit *emit, void *ctx)
 {
     const struct kubernetes *k = conf;
@@ -244,7 +244,8 @@ int kubernetes_transfer(struct query *q, void *conf, transfer_emit *emit, void *
     char text[NAME_TEXT_MAX];
     const char *items[] = { text };
     struct zone_list zones = { .items = items, .n = 1, .capacity = 1 };
-    if (zone_set_find(k->zones, &q->msg.q) < 0 || is_reverse(q->msg.q.lower))
+    if (zone_set_find(k->zones, &q->msg.q) < 0 || is_reverse(q->msg.q.lower) ||
+        q->msg.q.name.len > KUBERNETES_ZONE_MAX)
         return ERR_NOT_FOUND;
     if (!snapshot_synced(k->snapshot))
         return -EAGAIN;
