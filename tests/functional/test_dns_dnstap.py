@@ -12,6 +12,7 @@ import pytest
 
 from dns_world import Connection, Server, free_port, http_get, query, run_until_end
 from forward_world import Upstream
+from test_dns_small_pages import example
 from tap_world import ACCEPT, READY, START, STOP, Receiver, control, parse
 
 BLOCK = """.:@PORT@ {
@@ -344,3 +345,17 @@ def test_fstrm_capture_understands(start, sock):
 def test_refusals(signpost, tmp_path, text, why):
     code, output = run_until_end(signpost, tmp_path, ".:0 {\n %s\n whoami\n}\n" % text)
     assert code == 1 and why in output and "plugin/dnstap: Corefile:" in output, output
+
+
+# ---- the page ----
+
+def test_example(signpost, tmp_path, sock):
+    with Receiver(sock) as one, Receiver(0) as two:
+        text = example("dnstap").replace("/run/dnstap.sock", str(sock))
+        text = text.replace("192.0.2.53:6000", "localhost:%d" % two.port)
+        with Server(signpost, tmp_path, text.replace("192.0.2.1", "127.0.0.1:1")) as server:
+            for name in (str(sock), "tcp://localhost:%d" % two.port):
+                server.wait_log("connected to " + name, 10)
+            server.ask("example.org.")
+            assert "query_message" in one.wait(1)[0]
+            assert "query_message" not in two.wait(1)[0]

@@ -6,6 +6,7 @@ import pytest
 
 import mmdb
 from dns_world import Server, run_until_end
+from test_dns_small_pages import example
 
 CITY = {
     "city/name": "Cambridge", "country/code": "GB", "country/name": "United Kingdom",
@@ -148,3 +149,16 @@ def test_refusals(signpost, tmp_path, text, why):
     (tmp_path / "broken.mmdb").write_bytes(b"nothing")
     code, output = run_until_end(signpost, tmp_path, ".:0 {\n %s\n}\n" % text)
     assert code == 1 and why in output and "plugin/geoip: Corefile:" in output, output
+
+
+# ---- the page ----
+
+def test_example(signpost, tmp_path):
+    mmdb.write(tmp_path / "city.mmdb", "GeoLite2-City", {"127.0.0.0/8": mmdb.city()})
+    (tmp_path / "europe.db").write_text("@ 60 IN SOA ns root 1 60 60 60 60\nwww 60 IN A 192.0.2.7\n")
+    text = example("geoip").replace("/var/lib/GeoIP/GeoLite2-City.mmdb", "city.mmdb")
+    with Server(signpost, tmp_path, text) as server:
+        assert server.addresses("www.example.org.") == ["192.0.2.7"]
+    mmdb.write(tmp_path / "city.mmdb", "GeoLite2-City", {"10.0.0.0/8": mmdb.city()})
+    with Server(signpost, tmp_path, text) as server:
+        assert server.addresses("www.example.org.") == "REFUSED"

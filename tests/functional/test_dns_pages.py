@@ -63,7 +63,7 @@ def write_files(folder):
 def blocks(name, number):
     """The indented text number N behind the page's "Example"."""
     page = (PAGES / (name + ".md")).read_text(encoding="utf-8")
-    example = page[re.search("^Example", page, re.MULTILINE).start():]
+    example = page[re.search("^(?:## )?Example", page, re.MULTILINE).start():]
     found = re.findall(r"(?:^|\n)\n((?:    .*\n|\n)+)", example)
     return re.sub("^    ", "", found[number], flags=re.MULTILINE).strip("\n") + "\n"
 

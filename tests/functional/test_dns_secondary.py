@@ -13,6 +13,7 @@ import pytest
 
 from dns_world import Server, free_port, http_get, parse, run_until_end
 from primary import Primary, Zone, soa
+from test_dns_small_pages import example
 
 BLOCK = """.:@PORT@ {
     bind 127.0.0.1
@@ -421,3 +422,14 @@ def test_reload_and_end_while_transfers_run(start):
 def test_refusals(signpost, tmp_path, block, why):
     code, output = run_until_end(signpost, tmp_path, ".:0 {\n %s\n}\n" % block)
     assert code == 1 and why in output and "plugin/secondary: Corefile:" in output
+
+
+# ---- the page ----
+
+def test_example(start):
+    with Primary(zone("example.org."), catalog(("m1", "a.example.net."), origin="catalog.example."),
+                 zone("a.example.net.")) as primary:
+        text = example("secondary").replace("192.0.2.1 192.0.2.2", "127.0.0.1:1 " + primary.address)
+        server = start(text.replace("192.0.2.1", primary.address))
+        server.until("ns.example.org", SERVED, 10)
+        server.until("ns.a.example.net", SERVED, 10)

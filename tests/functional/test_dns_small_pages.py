@@ -82,7 +82,7 @@ def test_repeats_that_mean_something(start):
 def example(name):
     """The Corefile of a page: the indented lines behind "Example"."""
     page = (ROOT / "docs" / "plugins" / (name + ".md")).read_text(encoding="utf-8")
-    text = re.search(r"^Example.*?\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)[1].rstrip() + "\n"
+    text = re.search(r"^(?:## )?Example.*?\n\n((?:    .*\n|\n)+)", page, re.MULTILINE)[1].rstrip() + "\n"
     lines = [line[4:] for line in text.split("\n")]
     keys = lines[0].split()
     assert keys[-1] == "{"
