@@ -1,0 +1,71 @@
+"""Plays a world: starts both servers, asks, compares. Nothing here depends on chance."""
+import collections
+import re
+
+import ask
+import compare
+import decisions
+import servers
+import worlds
+
+Found = collections.namedtuple("Found", "number query difference")  # number None: they do not start alike
+
+Played = collections.namedtuple("Played", "found counts logs started asked")
+
+
+def line_named(log):
+    """The line that a refusal names first: (file's last part or "Corefile", line), or None."""
+    found = re.search(r"([^\s/:'\"]+):([0-9]+)( - |: )", re.sub(r"^\S*level=\S+|(maxprocs.*)", "", log, flags=re.M))
+    return int(found.group(2)) if found else None
+
+
+def refusals(pair, up):
+    """None when both refuse at the same line or both serve, else what differs."""
+    logs = {side: pair.servers[side].log().replace(str(pair.folder), "") for side in up}
+    if up["signpost"] != up["coredns"]:
+        return "%s serves, %s does not" % tuple(sorted(up, key=up.get, reverse=True))
+    if up["signpost"]:
+        return None
+    lines = {side: line_named(log) for side, log in logs.items()}
+    if lines["coredns"] is not None and lines["coredns"] != lines["signpost"]:
+        return "refused at line %s, by the reference at line %s" % (lines["signpost"], lines["coredns"])
+    return None
+
+
+def start_only(bench, world, text):
+    """(what differs or None, logs): for Corefiles with a mistake."""
+    with servers.Pair(bench, world, text) as pair:
+        up = pair.wait()
+        return refusals(pair, up), {side: server.log() for side, server in pair.servers.items()}
+
+
+def play(bench, world, stop_at=None):
+    """Found differences that no decision covers. stop_at: enough after so many."""
+    counts, found = collections.Counter(), []
+    with servers.Pair(bench, world) as pair:
+        up = pair.wait()
+        logs = {side: server.log() for side, server in pair.servers.items()}
+        wrong = refusals(pair, up)
+        if wrong or not all(up.values()):
+            return Played([Found(None, None, wrong)] if wrong else [], counts, logs, all(up.values()), 0)
+        asker = ask.Asker(pair.ports)
+        asked = 0
+        try:
+            for number, query in enumerate(world["queries"]):
+                asked += 1
+                difference = compare.compare(query, asker.ask(query), worlds.slack(world))
+                if difference is None:
+                    continue
+                name = decisions.decided(query, difference, world)
+                if name:
+                    counts[name] += 1
+                    continue
+                found.append(Found(number, query, difference))
+                if stop_at and len(found) >= stop_at:
+                    break
+                if not all(server.alive() for server in pair.servers.values()):
+                    break
+        finally:
+            asker.close()
+        logs = {side: server.log() for side, server in pair.servers.items()}
+    return Played(found, counts, logs, True, asked)
