@@ -140,14 +140,13 @@ static size_t reply_limit(const struct query *q)
 static enum step route_query(struct query *q)
 {
     reply_begin(q);
-    if (q->msg.edns.present && q->msg.edns.version > 0) {
-        q->reply.edns.udp_size = 0;
-        q->reply.edns.do_bit = false;
-        return query_fail(q, RCODE_BADVERS, NULL);
-    }
     const struct dns_listener *l = q->socket->listener;
     if (q->msg.q.class != CLASS_IN && !l->any_class)
         return query_fail(q, RCODE_REFUSED, NULL);
+    if (q->msg.edns.present && q->msg.edns.version > 0) {
+        q->reply.edns = (struct edns){ .present = true };
+        return query_fail(q, RCODE_BADVERS, NULL);
+    }
     q->route = listener_route(l, q);
     return q->route ? STEP_NEXT : query_fail(q, RCODE_REFUSED, NULL);
 }

@@ -1,0 +1,44 @@
+"""What random comparison with CoreDNS (docs/conformance.md) has found: one test for each mended
+difference, reduced by hand."""
+import dns.flags
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import pytest
+
+from dns_world import header, opt, parse, question, records, run_until_end
+from small_world import block, options, start  # noqa: F401  start is a fixture
+
+ZONE = """$ORIGIN z.test.
+$TTL 60
+@ SOA ns root 1 2 3 4 5
+@ NS ns
+ns A 192.0.2.1
+a.b A 192.0.2.2
+dn DNAME www.other.test.
+alias CNAME ns
+"""
+NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: prod}\n---\n"
+
+
+def raw(server, name, rdtype="A", rdclass=1, more=b""):
+    wire = header(ar=1 if more else 0) + question(name, dns.rdatatype.from_text(rdtype), rdclass) + more
+    return parse(server.udp(wire))
+
+
+def rcode(server, name, rdtype="A", **more):
+    return dns.rcode.to_text(server.ask(name, rdtype, **more).rcode())
+
+
+def with_objects(start, tmp_path, text, options=""):  # noqa: F811
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "objects.yaml").write_text(NAMESPACE + text)
+    return start(block("kubernetes cluster.local in-addr.arpa {\nmanifests @DIR@/m\n%s\n}" % options))
+
+
+def test_badvers_has_no_options_and_comes_after_the_class(start):  # noqa: F811
+    server = start(block("whoami"))
+    reply = raw(server, "a.test.", more=opt(version=1, options=[(10, bytes(8)), (3, b"")]))
+    assert reply.rcode() == dns.rcode.BADVERS and reply.payload == 0 and options(reply) == {}
+    reply = raw(server, "a.test.", rdclass=4, more=opt(version=1))
+    assert reply.rcode() == dns.rcode.REFUSED and reply.payload == 1232
