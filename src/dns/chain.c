@@ -71,13 +71,23 @@ static enum step run_out(const struct chain *c, struct query *q)
     return q->dropped ? STEP_DROP : STEP_DONE;
 }
 
-/* Nobody was left to ask. A chain without any step is a block that only has keys: REFUSED. */
+/* The plugin furthest in; NULL: a block that only has keys, or plugins that see no queries. */
+static const struct plugin *innermost(const struct chain *c)
+{
+    if (c->n_in)
+        return c->in[c->n_in - 1].plugin;
+    if (c->n_out)
+        return c->out[0].plugin;
+    return c->n_after ? c->after[c->n_after - 1].plugin : NULL;
+}
+
+/* Nobody was left to ask. */
 static enum step chain_end(const struct chain *c, struct query *q)
 {
-    if (c->n_in == 0)
+    const struct plugin *last = innermost(c);
+    if (!last)
         return query_fail(q, RCODE_REFUSED, NULL);
-    return query_fail(q, RCODE_SERVFAIL, "plugin/%s: no next plugin found",
-                      c->in[c->n_in - 1].plugin->name);
+    return query_fail(q, RCODE_SERVFAIL, "plugin/%s: no next plugin found", last->name);
 }
 
 enum step chain_continue(const struct chain *c, struct query *q, enum step step)
@@ -105,9 +115,7 @@ enum step chain_run(const struct chain *c, struct query *q)
     q->step = 0;
     q->on_way_back = false;
     q->out_end = c->n_out;
-    if (c->n_in == 0)
-        return chain_end(c, q);
-    return chain_continue(c, q, c->in[0].run(q, c->in[0].conf));
+    return chain_continue(c, q, c->n_in ? c->in[0].run(q, c->in[0].conf) : chain_end(c, q));
 }
 
 enum step chain_run_below(const struct chain *c, struct query *q, uint16_t base)

@@ -42,3 +42,12 @@ def test_badvers_has_no_options_and_comes_after_the_class(start):  # noqa: F811
     assert reply.rcode() == dns.rcode.BADVERS and reply.payload == 0 and options(reply) == {}
     reply = raw(server, "a.test.", rdclass=4, more=opt(version=1))
     assert reply.rcode() == dns.rcode.REFUSED and reply.payload == 1232
+
+
+@pytest.mark.parametrize("lines,outcome", [("", "REFUSED"), ("minimal", "SERVFAIL"), ("errors", "SERVFAIL"),
+                                           ("loadbalance\nerrors", "SERVFAIL")])
+def test_nobody_is_left_to_ask(start, lines, outcome):  # noqa: F811
+    server = start(block(lines))
+    assert rcode(server, "a.test.") == outcome
+    if "errors" in lines:
+        server.wait_log("plugin/%s: no next plugin found" % lines.split("\n")[0])
