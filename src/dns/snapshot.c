@@ -74,16 +74,21 @@ uint32_t snapshot_serial(const struct snapshot *s)
     return atomic_load_explicit(&s->serial, memory_order_relaxed);
 }
 
-void snap_dashed_label(const struct ip *ip, uint8_t out[64])
+void snap_dashed_text(const struct ip *ip, uint8_t out[64])
 {
     char text[IP_TEXT_MAX + 1];
     ip_text(ip, text);
     size_t n = strlen(text);
-    if (n && text[n - 1] == ':') /* "fd00:1::" would end in a dash, which no host name may */
-        text[n++] = '0';
     for (size_t i = 0; i < n; i++)
         out[1 + i] = (uint8_t)(text[i] == '.' || text[i] == ':' ? '-' : text[i]);
     out[0] = (uint8_t)n;
+}
+
+void snap_dashed_label(const struct ip *ip, uint8_t out[64])
+{
+    snap_dashed_text(ip, out);
+    if (out[out[0]] == '-')
+        out[++out[0]] = '0';
 }
 
 bool snap_dashed_ip(const uint8_t *label, struct ip *ret_ip)

@@ -165,6 +165,9 @@ uint32_t snapshot_serial(
     const struct snapshot *s); /* Unix seconds of the last change; 0: none yet */
 
 /* The dashed form of an address as a wire label ("\x08" "10-1-0-2"); out needs 64 bytes. */
+void snap_dashed_text(const struct ip *ip, uint8_t out[64]);
+/* The same as an endpoint's name: "fd00-1--" would end in a dash, which no host name may, and is
+ * "fd00-1--0". */
 void snap_dashed_label(const struct ip *ip, uint8_t out[64]);
 /* And back: text of a label, dots for dashes or colons for dashes; false when it is no address. */
 bool snap_dashed_ip(const uint8_t *label, struct ip *ret_ip);

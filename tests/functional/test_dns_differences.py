@@ -51,3 +51,25 @@ def test_nobody_is_left_to_ask(start, lines, outcome):  # noqa: F811
     assert rcode(server, "a.test.") == outcome
     if "errors" in lines:
         server.wait_log("plugin/%s: no next plugin found" % lines.split("\n")[0])
+
+
+POD = """apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: prod}
+spec: {nodeName: n, containers: [{name: c, image: i}]}
+status: {phase: Running, podIP: "fd00:1::", podIPs: [{ip: "fd00:1::"}]}
+"""
+
+
+def test_verified_pod_whose_address_ends_in_colons(start, tmp_path):  # noqa: F811
+    server = with_objects(start, tmp_path, POD, "pods verified")
+    assert server.addresses("fd00-1--.prod.pod.cluster.local.", "AAAA") == ["fd00:1::"]
+    assert server.addresses("fd00-1--0.prod.pod.cluster.local.", "AAAA") == "NXDOMAIN"
+
+
+def test_srv_of_a_pods_name_leads_to_that_name_alone(start, tmp_path):  # noqa: F811
+    server = with_objects(start, tmp_path, POD, "pods insecure")
+    reply = server.ask("_http._tcp.10-1-0-1.PROD.pod.Cluster.local.", "SRV")
+    target = "10-1-0-1.prod.pod.Cluster.local."
+    assert records(reply.answer)[0][3] == "0 100 0 " + target
+    assert records(reply.additional) == [(target, 5, "A", "10.1.0.1")]

@@ -135,7 +135,7 @@ static enum outcome pod_address(struct lookup *l, const struct place *p, uint8_t
         return OUTCOME_NAME_ERROR;
     if (k->options.pods == PODS_VERIFIED) {
         uint8_t canonical[64];
-        snap_dashed_label(&ip, canonical);
+        snap_dashed_text(&ip, canonical);
         if (memcmp(canonical, p->endpoint, 1u + canonical[0]) != 0 ||
             !snapshot_pod(k->snapshot, p->namespace, &ip))
             return OUTCOME_NAME_ERROR;

@@ -147,14 +147,17 @@ static enum outcome zonal_srv(struct lookup *l, const struct place *p)
     return endpoints_srv(l, &all);
 }
 
-/* A pod's name has an SRV with port 0 that points to itself, as in the reference. */
+/* A pod's name has an SRV with port 0 that points to itself, as in the reference; labels in front
+ * of it are left out. */
 static enum outcome pod_srv(struct lookup *l, const struct place *p)
 {
     struct ip ip;
     enum outcome o = answer_address(l, p); /* type SRV: only whether it exists */
     if (o == OUTCOME_NAME_ERROR || !snap_dashed_ip(p->endpoint, &ip))
         return o;
-    const uint8_t *target = l->name->name.wire;
+    size_t at = (size_t)(p->endpoint - l->name->lower);
+    size_t zone = (size_t)(lookup_zone(l) - l->name->name.wire);
+    const uint8_t *target = join_name(&l->q->arena, p->endpoint, zone - at, lookup_zone(l));
     add_srv(l, target, 100, 0);
     add_address_set(l->q, SECTION_ADDITIONAL, target, l->k->ttl, ip.family,
                     arena_memdup(&l->q->arena, ip.bytes, ip_len(&ip)), 1);
