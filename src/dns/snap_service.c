@@ -100,14 +100,15 @@ static uint16_t add_group(struct draft *d, const struct slice *slice)
     return (uint16_t)(d->groups.n - 1);
 }
 
-/* The name that the endpoint goes by: hostname, pod name if wanted, or its dashed address (0). */
+/* The name that the endpoint goes by: hostname, pod name if wanted, or its dashed address (0). A
+ * pod name with dots would be several labels, which a Service's endpoint cannot have. */
 static uint32_t endpoint_label(struct draft *d, const struct slice *slice, const struct endpoint *e)
 {
     uint8_t label[64];
     if (e->hostname && snap_label_of(slice_str(slice, e->hostname), label))
         return pool_add(d, slice_str(slice, e->hostname));
     if (d->snapshot->options.endpoint_pod_names && e->pod &&
-        snap_label_of(slice_str(slice, e->pod), label))
+        snap_label_of(slice_str(slice, e->pod), label) && !memchr(label + 1, '.', label[0]))
         return pool_add(d, slice_str(slice, e->pod));
     return 0;
 }

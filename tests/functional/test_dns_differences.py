@@ -73,3 +73,26 @@ def test_srv_of_a_pods_name_leads_to_that_name_alone(start, tmp_path):  # noqa: 
     target = "10-1-0-1.prod.pod.Cluster.local."
     assert records(reply.answer)[0][3] == "0 100 0 " + target
     assert records(reply.additional) == [(target, 5, "A", "10.1.0.1")]
+
+
+SLICE = """apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: prod}
+spec: {clusterIP: None, ports: [{name: pg, port: 5432}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: db-1, namespace: prod, labels: {kubernetes.io/service-name: db}}
+addressType: IPv4
+ports: [{name: pg, port: 5432}]
+endpoints:
+- {addresses: [10.1.0.1], conditions: {ready: true}, targetRef: {kind: Pod, name: db.v1, namespace: prod}}
+- {addresses: [10.1.0.2], conditions: {ready: true}, targetRef: {kind: Pod, name: db-2, namespace: prod}}
+"""
+
+
+def test_endpoints_whose_pod_name_has_dots(start, tmp_path):  # noqa: F811
+    server = with_objects(start, tmp_path, SLICE, "endpoint_pod_names")
+    targets = sorted(r[3].split()[3] for r in records(server.ask("db.prod.svc.cluster.local.", "SRV").answer))
+    assert targets == ["10-1-0-1.db.prod.svc.cluster.local.", "db-2.db.prod.svc.cluster.local."]
+    assert server.addresses(targets[0]) == ["10.1.0.1"]
