@@ -197,13 +197,15 @@ static bool is_below_cut(const struct zone_data *z, const struct zone_node *n)
     return false;
 }
 
-/* Follows CNAMEs from `target` on; the one that led there is in the answer. */
+/* Follows CNAMEs from `target` on; the one that led there is in the answer. What is said of name
+ * servers is left to a look-up, as in the reference: only that tells a name without any from one
+ * that is a zone's. */
 static enum zone_outcome follow(const struct lookup *l, const uint8_t *target,
                                 const uint8_t **ret_target)
 {
     for (int hops = 0;; hops++) {
         const struct zone_node *n = find_any_case(l->z, target);
-        if (!n || is_below_cut(l->z, n)) {
+        if (!n || is_below_cut(l->z, n) || l->type == RR_NS) {
             *ret_target = target;
             return ZONE_LOOKUP;
         }
@@ -330,7 +332,11 @@ static enum zone_outcome descend(const struct lookup *l, const uint8_t **ret_tar
         return at_name(l, n, ret_target);
     if (wildcard)
         return at_wildcard(l, wildcard, ret_target);
-    return n ? no_data(l, zone_before(l->z, lower)) : no_name(l);
+    if (!n)
+        return no_name(l);
+    no_data(l, zone_before(l->z, lower));
+    return ZONE_NO_NAME; /* it only has names below it, and falls through as one that is not there
+                          */
 }
 
 static struct lookup lookup_of(struct query *q, const struct zone_data *z)
@@ -397,8 +403,8 @@ enum step zone_answer_looked_up(struct query *q, const struct zone_data *z, cons
     query_copy_section(q, sub, SECTION_ANSWER);
     if (sub->reply.tc)
         q->reply.tc = true;
-    if (sub->reply.rcode == RCODE_NXDOMAIN)
-        q->reply.rcode = RCODE_NXDOMAIN;
+    if (sub->reply.rcode == RCODE_NXDOMAIN || sub->reply.rcode == RCODE_SERVFAIL)
+        q->reply.rcode = sub->reply.rcode; /* that of the last name: RFC 6604 section 3 */
     if (is_referral(sub)) {
         query_copy_section(q, sub, SECTION_AUTHORITY);
         query_copy_section(q, sub, SECTION_ADDITIONAL);

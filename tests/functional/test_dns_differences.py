@@ -96,3 +96,29 @@ def test_endpoints_whose_pod_name_has_dots(start, tmp_path):  # noqa: F811
     targets = sorted(r[3].split()[3] for r in records(server.ask("db.prod.svc.cluster.local.", "SRV").answer))
     assert targets == ["10-1-0-1.db.prod.svc.cluster.local.", "db-2.db.prod.svc.cluster.local."]
     assert server.addresses(targets[0]) == ["10.1.0.1"]
+
+
+def with_zone(start, tmp_path, lines=""):  # noqa: F811
+    (tmp_path / "z.db").write_text(ZONE)
+    return start(block("file @DIR@/z.db z.test {\nfallthrough\n}\n" + lines))
+
+
+def test_a_name_that_only_has_names_below_falls_through(start, tmp_path):  # noqa: F811
+    server = with_zone(start, tmp_path, "whoami")
+    reply = server.ask("b.z.test.")
+    assert records(reply.additional)[0][0] == "b.z.test." and not reply.authority
+    assert server.addresses("a.b.z.test.") == ["192.0.2.2"]
+
+
+def test_rcode_of_what_a_dname_leads_to(start, tmp_path):  # noqa: F811
+    server = with_zone(start, tmp_path, "erratic {\ndrop 0\n}")
+    reply = server.ask("x.dn.z.test.", "TXT")
+    assert dns.rcode.to_text(reply.rcode()) == "SERVFAIL"
+    assert [r[2] for r in records(reply.answer)] == ["DNAME", "CNAME"]
+    assert rcode(server, "x.dn.z.test.", "A") == "NOERROR"
+
+
+def test_name_servers_of_an_alias(start, tmp_path):  # noqa: F811
+    reply = with_zone(start, tmp_path).ask("alias.z.test.", "NS")
+    assert [r[2] for r in records(reply.answer)] == ["CNAME"]
+    assert [r[2] for r in records(reply.authority)] == ["SOA"]
