@@ -122,3 +122,12 @@ def test_name_servers_of_an_alias(start, tmp_path):  # noqa: F811
     reply = with_zone(start, tmp_path).ask("alias.z.test.", "NS")
     assert [r[2] for r in records(reply.answer)] == ["CNAME"]
     assert [r[2] for r in records(reply.authority)] == ["SOA"]
+
+
+def test_hosts_and_whoami_in_other_classes(start):  # noqa: F811
+    server = start(block('chaos "v"\nhosts {\n192.0.2.1 a.test\nfallthrough test\n}\nwhoami'))
+    reply = raw(server, "a.test.", rdclass=4)
+    assert records(reply.answer) == [("a.test.", 3600, "A", "192.0.2.1")]
+    reply = raw(server, "b.test.", rdclass=4)
+    assert [r.rdclass for r in reply.additional] == [dns.rdataclass.HS, dns.rdataclass.HS]
+    assert raw(server, "b.other.", rdclass=4).rcode() == dns.rcode.SERVFAIL

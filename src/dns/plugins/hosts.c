@@ -223,8 +223,6 @@ static enum step hosts_in(struct query *q, void *conf)
     const struct hosts_table *t = rcu_load(&((struct hosts *)conf)->table);
     const struct question *question = &q->msg.q;
     struct ip ip = { 0 };
-    if (question->class != CLASS_IN)
-        return STEP_NEXT;
     if (question->type == RR_PTR) { /* in whatever zone */
         const struct hosts_addr *a = NULL;
         if (name_to_ip(question->lower, &ip) == 0)

@@ -25,17 +25,19 @@ static enum step whoami_in(struct query *q, void *conf)
     q->reply.flags |= FLAG_AA;
     query_add(q, SECTION_ADDITIONAL,
               (struct rrset){ .type = client.family == 4 ? RR_A : RR_AAAA,
-                              .class = CLASS_IN,
+                              .class = q->msg.q.class,
                               .count = 1,
                               .rdlen = (uint16_t)ip_len(&client),
                               .rdata = arena_memdup(&q->arena, client.bytes, ip_len(&client)) });
     put_u16(srv, 7); /* priority and weight 0, the port, the root */
     put_u16(srv + 6, port_of_sockaddr((const struct sockaddr *)&q->peer));
     if (owner)
-        query_add(
-            q, SECTION_ADDITIONAL,
-            (struct rrset){
-                .owner = owner, .type = RR_SRV, .class = CLASS_IN, .count = 1, .rdata = srv });
+        query_add(q, SECTION_ADDITIONAL,
+                  (struct rrset){ .owner = owner,
+                                  .type = RR_SRV,
+                                  .class = q->msg.q.class,
+                                  .count = 1,
+                                  .rdata = srv });
     return STEP_DONE;
 }
 
