@@ -131,3 +131,9 @@ def test_hosts_and_whoami_in_other_classes(start):  # noqa: F811
     reply = raw(server, "b.test.", rdclass=4)
     assert [r.rdclass for r in reply.additional] == [dns.rdataclass.HS, dns.rdataclass.HS]
     assert raw(server, "b.other.", rdclass=4).rcode() == dns.rcode.SERVFAIL
+
+
+@pytest.mark.parametrize("rdtype,text", [("ANY", "TXT"), ("TXT", "TXT")])
+def test_type_of_a_template_that_any_asks_for(start, rdtype, text):  # noqa: F811
+    server = start(block('template IN TXT {\nanswer "{{ .Name }} 60 IN TXT {{ .Type }}"\n}'))
+    assert records(server.ask("a.test.", rdtype).answer) == [("a.test.", 60, "TXT", '"%s"' % text)]

@@ -262,6 +262,8 @@ static enum step template_in(struct query *q, void *conf)
         *r = (struct run){ .t = t, .zone = zone, .d = { .q = q, .name = name } };
         r->d.metadata = all->metadata;
         r->d.zone = t->zone_texts[zone];
+        r->d.type = q->msg.q.type == RR_ANY ? t->type : q->msg.q.type;
+        r->d.class = q->msg.q.class == CLASS_ANY ? t->class : q->msg.q.class;
         if (find_match(t, name, &r->d))
             return answer(r);
         if (!zone_set_covers(t->fallthrough, &q->msg.q))

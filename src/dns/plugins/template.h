@@ -65,6 +65,7 @@ int template_text_read(struct arena *a, const char *source, struct template_text
 struct template_data {
     struct query *q;
     const char *name, *zone; /* lower case, final dot */
+    uint16_t type, class;    /* the query's, or the template's where the query's is ANY */
     const struct regex *re;
     struct regex_match match;
     const struct metadata *metadata;

@@ -120,10 +120,10 @@ static const char *evaluate(const struct expr *x, const struct template_data *d,
         set_text(ret, d->zone);
         break;
     case EXPR_TYPE:
-        set_mnemonic(ret, rr_type_text(q->type, ret->buf), "TYPE");
+        set_mnemonic(ret, rr_type_text(d->type, ret->buf), "TYPE");
         break;
     case EXPR_CLASS:
-        set_mnemonic(ret, rr_class_text(q->class, ret->buf), "CLASS");
+        set_mnemonic(ret, rr_class_text(d->class, ret->buf), "CLASS");
         break;
     case EXPR_REMOTE:
         ip = query_client(d->q);
