@@ -64,7 +64,9 @@ static void judge_noerror(const struct reply *r, struct cache_verdict *v, uint32
     bool reached = r->q->type == RR_ANY ? answer->n > 0 : has_type(answer, r->q->type);
     v->kind = soa && !reached ? CACHE_DENIAL : CACHE_SUCCESS;
     v->store = reached || soa || !answer->n; /* an alias that leads nowhere is not kept */
-    *ttl = answer->n || soa ? least_ttl(r) : CACHE_TTL_DEFAULT;
+    bool referral = !answer->n && !soa && has_type(&r->section[SECTION_AUTHORITY], RR_NS);
+    uint32_t least = least_ttl(r);
+    *ttl = referral || least == UINT32_MAX ? CACHE_TTL_DEFAULT : least;
 }
 
 static void clamp(const struct cache_limits *l, uint32_t ttl, struct cache_verdict *v)

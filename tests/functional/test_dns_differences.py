@@ -137,3 +137,10 @@ def test_hosts_and_whoami_in_other_classes(start):  # noqa: F811
 def test_type_of_a_template_that_any_asks_for(start, rdtype, text):  # noqa: F811
     server = start(block('template IN TXT {\nanswer "{{ .Name }} 60 IN TXT {{ .Type }}"\n}'))
     assert records(server.ask("a.test.", rdtype).answer) == [("a.test.", 60, "TXT", '"%s"' % text)]
+
+
+def test_ttl_of_a_reply_with_additional_records_alone(start):  # noqa: F811
+    server = start(block("cache {\nsuccess 2000 600 0\n}\nwhoami"))
+    assert {r[1] for r in records(server.ask("a.test.").additional)} == {0}
+    server = start(block("cache\nwhoami"))
+    assert {r[1] for r in records(server.ask("a.test.").additional)} == {5}
