@@ -144,3 +144,17 @@ def test_ttl_of_a_reply_with_additional_records_alone(start):  # noqa: F811
     assert {r[1] for r in records(server.ask("a.test.").additional)} == {0}
     server = start(block("cache\nwhoami"))
     assert {r[1] for r in records(server.ask("a.test.").additional)} == {5}
+
+
+def test_an_option_that_is_not_there_counts_as_unset(start):  # noqa: F811
+    rules = "rewrite edns0 local unset 0xffee\nrewrite name a.test b.test\nhosts {\n192.0.2.1 b.test\n}"
+    server = start(block(rules))
+    assert rcode(server, "a.test.") == "SERVFAIL"
+    server = start(block("rewrite continue" + rules[7:]))
+    assert server.addresses("a.test.") == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize("rule", ["local unset 0xffee revert", "nsid unset revert", "subnet unset revert"])
+def test_unset_takes_no_revert(signpost, tmp_path, rule):
+    status, log = run_until_end(signpost, tmp_path, ".:0 {\n    rewrite edns0 %s\n}\n" % rule)
+    assert status == 1 and "Corefile:2" in log

@@ -134,7 +134,8 @@ bool option_rule_apply(struct query *q, const struct option_rule *r)
     const uint8_t *options =
         options_edit(&q->arena, &q->msg.edns, r->code, r->action, data, len, &n);
     if (!options)
-        return false;
+        return r->action ==
+               OPTION_UNSET; /* what is not there is unset: the rule has done its work */
     query_change(q);
     if (!q->msg.edns.present)
         q->msg.edns = (struct edns){ .present = true, .udp_size = OPT_SIZE };
@@ -258,7 +259,7 @@ int option_rule_read(struct setup *s, struct option_rule *r, const char **args, 
     int ret = read_action(r, args[1], e);
     if (ret < 0)
         return ret;
-    r->revert = n > 2 && strcmp(args[n - 1], "revert") == 0;
+    r->revert = r->action != OPTION_UNSET && n > 2 && strcmp(args[n - 1], "revert") == 0;
     size_t left = n - 2 - r->revert;
     if (strcasecmp(args[0], "local") == 0)
         return read_local(s, r, args + 2, left, e);
