@@ -92,7 +92,10 @@ class Asker:
         sock.settimeout(1.0 if query.get("quiet") else PATIENCE)
         sock.sendall(struct.pack("!H", len(wire)) + wire)
         try:
-            return [receive(sock)]
+            while True:
+                reply = receive(sock)
+                if reply[:2] == wire[:2]:  # not the second reply to an earlier query
+                    return [reply]
         except socket.timeout:
             self.forget(query, side)
             return []

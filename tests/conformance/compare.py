@@ -58,7 +58,9 @@ def differing(ours, theirs, slack):
     cut = ours.flags & theirs.flags & message.TC
     for part in ("answer", "authority", "additional"):
         mine, other = getattr(ours, part), getattr(theirs, part)
-        if mine != other and not (slack and near(mine, other, slack)) and not (cut and cut_alike(mine, other)):
+        if mine == other or slack and near(mine, other, slack):
+            continue
+        if not (cut and (cut_alike(mine, other) or part == "additional" and abs(len(mine) - len(other)) <= 4)):
             fields.append(part)
     return fields
 

@@ -2,6 +2,8 @@
 
 A decision is a function (query, difference, world) that says whether the difference is this one.
 """
+import re
+
 import message
 import queries
 
@@ -25,10 +27,200 @@ def long_query(query, difference, world):
             difference.theirs is not None and difference.theirs.rcode == 1)
 
 
+@decision("EDNS flags other than DO are not echoed")
+def edns_flags(query, difference, world):
+    return difference.fields == ("opt",) and masked(difference) is None
+
+
+def masked(difference):
+    """The difference without those flags; None when nothing else differs."""
+    ours, theirs = difference.ours and difference.ours.opt, difference.theirs and difference.theirs.opt
+    if not ours or not theirs or not theirs.flags & 0x7fff:
+        return difference
+    theirs = theirs._replace(flags=theirs.flags & 0x8000)
+    fields = tuple(f for f in difference.fields if f != "opt" or ours != theirs)
+    return difference._replace(fields=fields, theirs=difference.theirs._replace(opt=theirs)) if fields else None
+
+
+@decision("the flags of a message that is no query are not echoed")
+def flags_of_refused(query, difference, world):
+    return bool(difference.fields == ("flags",) and query.get("opcode") and difference.ours.rcode == 4 and
+                difference.ours.flags == difference.theirs.flags & ~(message.TC | 0x00b0))
+
+
+def block_with(world, *names):
+    return any(all(any(one["args"][0] == name for one in block["lines"]) for name in names)
+               for block in world["blocks"])
+
+
+@decision("RD of a failure is what plugins saw when header cleared it, with cache or without")
+def header_and_cache(query, difference, world):
+    return (difference.fields == ("flags",) and difference.ours.rcode in (2, 5) and
+            (difference.ours.flags ^ difference.theirs.flags) == 0x0100 and block_with(world, "header", "cache"))
+
+
+@decision("ns.dns.ZONE is that name alone, not every name that begins so")
+def ns_dns_prefix(query, difference, world):
+    zones = {w for block in world["blocks"] for one in block["lines"] if one["args"][0] == "kubernetes"
+             for w in one["args"][1:] + [k.split("//")[-1].split(":")[0] for k in block["keys"]]}
+    return any(query["name"].lower().startswith("ns.dns.%s." % zone) for zone in zones)
+
+
+@decision("dns64 keeps the first reply when the look-up of the A records fails")
+def dns64_keeps(query, difference, world):
+    return (query["type"] == 28 and "dns64" in plugins(world) and difference.theirs is not None and
+            difference.theirs.rcode == 0 and difference.ours is not None and difference.ours.rcode != 0 and
+            not any(record[1] == 28 for record in difference.theirs.answer))
+
+
+def lowered(reply):
+    return [sorted((r[0].lower(), r[1], r[2], r[3], r[4].lower()) for r in getattr(reply, part))
+            for part in ("answer", "authority", "additional")] + [[(q[0].lower(),) + q[1:] for q in reply.question]]
+
+
+@decision("names are told as they were typed or written, where the reference lowers some")
+def letter_case(query, difference, world):
+    return bool(set(difference.fields) <= {"question", "answer", "authority", "additional"} and
+                plugins(world) & {"file", "auto", "dns64", "local", "rewrite", "autopath"} and
+                lowered(difference.ours) == lowered(difference.theirs))
+
+
+@decision("the zone that erratic makes up is another one")
+def erratic_zone(query, difference, world):
+    return query["type"] == 252 and difference.fields == ("answer",) and "erratic" in plugins(world)
+
+
+@decision("options that are echoed stay in the reply, whatever plugin adds to its OPT; nsid always sets DO")
+def echoed_options(query, difference, world):
+    if difference.fields != ("opt",) or not plugins(world) & {"nsid", "template", "acl"}:
+        return False
+    ours, theirs = difference.ours.opt, difference.theirs.opt
+    codes = [{code for code, _ in opt.options} if opt else set() for opt in (ours, theirs)]
+    return bool(ours and theirs and ours.size == theirs.size and codes[1] <= codes[0] and
+                codes[0] - codes[1] <= {3, 9, 10, 11, 12})
+
+
+@decision("rewrite ttl leaves OPT alone, whose TTL field is none")
+def rewrite_ttl_opt(query, difference, world):
+    ours, theirs = difference.ours and difference.ours.opt, difference.theirs and difference.theirs.opt
+    return bool(ours and theirs and rule(world, "ttl") and
+                ours.options == theirs.options and set(difference.fields) <= {"opt", "rcode"})
+
+
+@decision("ns.dns.ZONE is there for PTR queries, too")
+def ns_dns_ptr(query, difference, world):
+    return bool(query["name"].lower().startswith("ns.dns.") and query["type"] == 12 and
+                difference.theirs and difference.theirs.rcode == 3)
+
+
+@decision("a reverse name of IPv6 has 32 nibbles; the reference passes over up to three labels in front")
+def long_reverse(query, difference, world):
+    name = query["name"].lower().rstrip(".")
+    return bool(name.endswith(".ip6.arpa") and 34 < name.count(".") + 1 <= 37 and difference.ours and
+                difference.ours.rcode != 0)
+
+
+@decision("of several views of a zone a DS query, too, takes the first that fits")
+def ds_and_views(query, difference, world):
+    return query["type"] == 43 and "view" in plugins(world)
+
+
+@decision("endpoints whose pod name has dots go by their address, which can be asked for")
+def dotted_pod_names(query, difference, world):
+    dotted = any("." in end.get("targetRef", {}).get("name", "") for one in world["objects"]
+                 for end in one.get("endpoints", []))
+    return bool(dotted and any("endpoint_pod_names" in words(one) for block in world["blocks"]
+                               for one in block["lines"]) and
+                ("rcode" not in difference.fields or difference.ours.rcode == 0))
+
+
+@decision("cache leaves replies to NOTIFY and to zone transfers alone")
+def cache_leaves_alone(query, difference, world):
+    return ((query.get("opcode") == 4 or query["type"] in (251, 252)) and "cache" in plugins(world) and
+            set(difference.fields) <= {"answer", "authority", "additional"})
+
+
+def words(one):
+    """All of a line and its block."""
+    return one["args"] + sum(one["sub"] or [], [])
+
+
+def rule(world, *wanted):
+    """Is there a rewrite line that has these words?"""
+    return any(set(wanted) <= set(words(one))
+               for block in world["blocks"] for one in block["lines"] if one["args"][0] == "rewrite")
+
+
+@decision("rewrite edns0 shows clients no OPT that they did not ask for, and none of their own options")
+def rewrite_edns(query, difference, world):
+    if difference.fields != ("opt",) or not rule(world, "edns0"):
+        return False
+    ours, theirs = difference.ours.opt, difference.theirs.opt
+    return bool(theirs and (ours is None and theirs.size == 4096 and not theirs.options or
+                            ours and set(ours.options) <= set(theirs.options)))
+
+
+@decision("rewrite: a name that ends in two dots is one with one dot")
+def rewrite_dots(query, difference, world):
+    return bool(difference.theirs and difference.theirs.rcode == 2 and rule(world, "regex") and
+                any(one["args"][0] == "rewrite" and any(w.endswith("}") for w in words(one))
+                    for block in world["blocks"] for one in block["lines"]))
+
+
+@decision("minimal does not turn a refusal into a failure")
+def minimal_refusal(query, difference, world):
+    return bool("minimal" in plugins(world) and difference.ours and difference.ours.rcode in (0, 5) and
+                difference.theirs and difference.theirs.rcode == 2)
+
+
+@decision("k8s_external refuses zone transfers")
+def external_transfer(query, difference, world):
+    return bool(query["type"] in (251, 252) and "k8s_external" in plugins(world) and difference.ours and
+                difference.ours.rcode == 5)
+
+
+@decision("zones of reverse names are not transferred by kubernetes")
+def reverse_transfer(query, difference, world):
+    return bool(query["type"] in (251, 252) and query["name"].lower().rstrip(".").endswith(".arpa") and
+                "kubernetes" in plugins(world) and difference.ours and difference.ours.rcode in (2, 5))
+
+
+@decision("a block that rewrites classes takes queries of all classes")
+def rewrite_class(query, difference, world):
+    return query["class"] != 1 and rule(world, "class") and difference.theirs and difference.theirs.rcode == 5
+
+
+@decision("cache keeps replies to questions of other classes, too")
+def cache_and_classes(query, difference, world):
+    return bool(query["class"] != 1 and "cache" in plugins(world) and difference.ours and difference.theirs and
+                difference.ours.rcode == difference.theirs.rcode)
+
+
+@decision("in-addr.arpa and ip6.arpa are reverse zones: PTR records do not lead there")
+def reverse_primary(query, difference, world):
+    return bool(query["type"] == 12 and any(
+        one["args"][0] == "kubernetes" and one["args"][1:2] in (["in-addr.arpa"], ["ip6.arpa"])
+        for block in world["blocks"] for one in block["lines"]))
+
+
+@decision("type 0 has no name in texts of template")
+def template_type_zero(query, difference, world):
+    return query["type"] == 0 and "template" in plugins(world) and difference.fields == ("answer",)
+
+
+@decision("each record is told once")
+def told_once(query, difference, world):
+    parts = difference.fields
+    return bool(set(parts) <= {"answer", "authority", "additional"} and all(
+        set(getattr(difference.ours, part)) == set(getattr(difference.theirs, part)) and
+        len(set(getattr(difference.ours, part))) == len(getattr(difference.ours, part)) for part in parts))
+
+
 def decided(query, difference, world):
     """The name of the decision that covers the difference, or None."""
+    rest = masked(difference) or difference
     for name, _, function in DECISIONS:
-        if function(query, difference, world):
+        if function(query, difference, world) or function(query, rest, world):
             return name
     return None
 
@@ -43,6 +235,27 @@ def start_decision(reason):
         START_DECISIONS.append((function.__name__.replace("_", " "), reason, function))
         return function
     return note
+
+
+@start_decision("a quoted word that spans lines is told by its first line")
+def quotes(text, wrong, logs):
+    return wrong.startswith("refused") and text.count('"') % 2 == 1
+
+
+@start_decision("words too many behind an option are an error, where the reference passes over some")
+def words_too_many(text, wrong, logs):
+    return wrong.startswith("coredns serves") and re.search(
+        "Wrong argument count|unable to parse ignore value", logs["signpost"]) is not None
+
+
+@start_decision("a directive begins on a line of its own")
+def own_line(text, wrong, logs):
+    return "start a new line" in logs["signpost"]
+
+
+@start_decision("a closing brace stands on a line of its own")
+def brace_line(text, wrong, logs):
+    return "after '}'" in logs["signpost"] and re.search(r"\S[^\n]*[ \t]}[ \t]*$", text, re.M) is not None
 
 
 def decided_start(text, wrong, logs):

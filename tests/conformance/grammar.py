@@ -92,7 +92,7 @@ def kubernetes(world, names, keys):
         (60, ["ttl", world.rng.choice(["0", "1", "5", "30", "300", "301", "3600"])]),
         (6, ["noendpoints"]), (20, ["ignore", "empty_service"]), (25, ["zonal"]),
         (10, ["startup_timeout", "3s"]),
-        (12, ["labels", world.rng.choice(["env=prod", "env in (prod,dev)", "team!=red", "!tier"])])]) or []
+        (12, ["labels", world.rng.choice(["env=prod", "env in (prod,dev)", "team notin (red)", "!tier"])])]) or []
     limited = world.rng.random()
     if limited < 0.12:
         sub.append(["namespaces", *some(world, 1, 3, ["default", "prod", "dev", "svc", "kube-system"])])
@@ -135,13 +135,13 @@ def hosts(world, names, keys):
     args = [world.file("hosts", text)]
     if world.chance(40):
         args += some(world, 1, 2, ["hosts.test", "in-addr.arpa", "example.net", "."])
+    inline = options(world, [(30, ["192.0.2.90", "inline.hosts.test", "www.example.net"]), (10, ["bogus", "line"])])
     sub = options(world, [
-        (30, ["192.0.2.90", "inline.hosts.test", "www.example.net"]), (10, ["bogus", "line"]),
         (40, ["ttl", world.rng.choice(["1", "60", "65535"])]), (20, ["no_reverse"]), (10, ["reload", "0"]),
         (70, ["fallthrough", *world.rng.choice([[], [], ["hosts.test"], ["in-addr.arpa", world.zone]])])])
     if sub and any(o[0] == "fallthrough" for o in sub) and world.chance(15):
         sub.append(["fallthrough_unsupported"])
-    return [line("hosts", *args, sub=sub)]
+    return [line("hosts", *args, sub=(inline or []) + (sub or []) or None)]
 
 
 def zone_file(world, names, keys):

@@ -4,11 +4,14 @@ Nothing is left for a side to compute: cluster addresses are written out, and no
 pods lacks its slices.
 """
 
+import ipaddress
+
 NAMES = ["web", "db", "api", "cache", "svc", "pod", "dns", "dns-version", "any", "ns", "x", "kubernetes",
          "a-b-c", "web-1", "in-addr", "ip6", "cluster", "local", "xn--bcher-kva", "tcp", "udp",
          "s" * 63, "localhost", "wpad", "kube-dns"]
 NAMESPACES = ["default", "kube-system", "prod", "dev", "svc", "pod", "dns", "10-0-0-1", "1", "ns1",
               "arpa", "cluster", "n" * 63, "local", "team-a", "xn--ns"]
+INITIAL = {"default", "kube-system", "kube-public", "kube-node-lease"}  # every cluster has them
 PORTS = ["http", "https", "dns", "dns-tcp", "pg", "metrics", "a", "web-80", "p" * 15, "tcp", "udp"]
 HOSTS = ["web-0", "web-1", "db-0", "h", "10-1-0-1", "0", "svc", "pod", "h" * 63, "tcp", "host-a"]
 ZONES = ["us-a", "us-b", "rack7.corp.example", "Zone-C", "z"]
@@ -51,8 +54,9 @@ class Maker:
         """From a small range, so that addresses meet."""
         if family == 4:
             return "10.1.%d.%d" % (self.rng.randrange(2), self.rng.randrange(1, 40))
-        return self.rng.choice(["fd00:1::%x", "fd00:1::%x", "fd00:1:0:0:1::%x", "2001:db8::a:%x",
+        text = self.rng.choice(["fd00:1::%x", "fd00:1::%x", "fd00:1:0:0:1::%x", "2001:db8::a:%x",
                                 "fd00:1:%x::"]) % self.rng.randrange(1, 30)
+        return str(ipaddress.ip_address(text))
 
     def service_ports(self):
         rng, ports = self.rng, []
@@ -85,7 +89,7 @@ class Maker:
                 spec["ports"] = self.service_ports()
             return made
         ports = self.service_ports()
-        if kind != "headless" and not ports and rng.random() < 0.8:
+        if kind != "headless" and not ports:
             ports = [{"protocol": "TCP", "port": 80, "targetPort": 80}]
         if ports:
             spec["ports"] = ports
@@ -215,12 +219,13 @@ class Maker:
     def world(self):
         rng = self.rng
         namespaces = rng.sample(NAMESPACES, rng.randrange(1, 6))
-        missing = rng.sample(namespaces, 1) if rng.random() < 0.1 else []
-        for name in namespaces:
+        missing = set(namespaces[:1]) - INITIAL if rng.random() < 0.1 else set()
+        for name in sorted({*namespaces, *INITIAL}):
             if name not in missing:
                 self.made.append({"apiVersion": "v1", "kind": "Namespace",
                                   "metadata": meta(name, None, labels(rng)),
                                   "status": {"phase": "Active"}})
+        for name in namespaces:
             for service in rng.sample(NAMES, rng.randrange(1, 8)):
                 self.made.append(self.service(name, service))
             if rng.random() < 0.3:

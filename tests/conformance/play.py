@@ -15,13 +15,16 @@ Played = collections.namedtuple("Played", "found counts logs started asked")
 
 def line_named(log):
     """The line that a refusal names first: (file's last part or "Corefile", line), or None."""
-    found = re.search(r"([^\s/:'\"]+):([0-9]+)( - |: )", re.sub(r"^\S*level=\S+|(maxprocs.*)", "", log, flags=re.M))
+    found = re.search(r"([^\s/:'\"]+):([0-9]+)( - |: )", re.sub(r"maxprocs.*|.*WARNING.*", "", log))
     return int(found.group(2)) if found else None
 
 
 def refusals(pair, up):
     """None when both refuse at the same line or both serve, else what differs."""
-    logs = {side: pair.servers[side].log().replace(str(pair.folder), "") for side in up}
+    logs = {side: pair.servers[side].log() for side in up}
+    illegal = re.search(r".*all\.json:[0-9]+:(?!.* the namespace .* does not exist).*", logs["signpost"])
+    if illegal:
+        return "objects are not legal: " + illegal.group(0)
     if up["signpost"] != up["coredns"]:
         return "%s serves, %s does not" % tuple(sorted(up, key=up.get, reverse=True))
     if up["signpost"]:

@@ -7,7 +7,7 @@ import corefile
 import message
 import play
 
-SECONDS = 40.0  # for one case
+SECONDS = 25.0  # for one case
 
 
 def kind(found):
