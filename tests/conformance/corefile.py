@@ -30,6 +30,7 @@ class World:
         self.zone = rng.choice(["cluster.local"] * 6 + ["k8s.test", "a.cluster.local", "c"])
         self.files, self.env, self.seeds, self.used_ports = {}, {}, [], 1
         self.external = None
+        self.moved = []  # lines that stand in an imported file
         self.autopath = False
 
     def chance(self, percent):
@@ -56,6 +57,8 @@ def pick(world, extra=()):
         wanted.append("kubernetes")
     if not set(wanted) & {"kubernetes", "forward", "file", "hosts", "template", "whoami", "erratic"}:
         wanted.append("whoami")
+    if "minimal" in wanted and "debug" in wanted:  # then a panic of the reference ends it
+        wanted.remove("debug")
     return [name for name in ORDER if name in wanted]
 
 
@@ -120,6 +123,7 @@ def snippets(world, blocks):
     if world.chance(50):
         block["lines"][at:at + 2] = [line("import", "snip")]
         return [{"keys": ["(snip)"], "lines": moved}] + blocks
+    world.moved = moved
     where = world.file("part", "".join(render_line(one, "") for one in moved))
     block["lines"][at:at + 2] = [line("import", where)]
     return blocks
@@ -191,12 +195,13 @@ def spoil(rng, text):
     at = rng.randrange(len(lines))
     words = lines[at].split(" ")
     places = [n for n, w in enumerate(words) if w and not w.startswith("127.")]
-    how = rng.randrange(8)
+    # Words of forward that are no addresses are host names, which servers would go and look up.
+    how = rng.randrange(2 if "forward" in lines[at] else 8)
     if how == 0:
         del lines[at]
     elif how == 1:
-        lines.insert(at, lines[rng.randrange(len(lines))])
-    elif how == 2 and at + 1 < len(lines):
+        lines.insert(at, rng.choice([one for one in lines if "forward" not in one]))
+    elif how == 2 and at + 1 < len(lines) and "forward" not in lines[at + 1]:
         lines[at:at + 2] = [lines[at] + " " + lines[at + 1].strip()]
     elif how == 3:
         lines.insert(at, "    " + rng.choice(ORDER + JUNK))

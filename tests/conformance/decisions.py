@@ -6,6 +6,7 @@ import re
 
 import message
 import queries
+import worlds
 
 DECISIONS = []
 
@@ -18,7 +19,7 @@ def decision(reason):
 
 
 def plugins(world):
-    return {one["args"][0] for block in world["blocks"] for one in block["lines"]}
+    return set(worlds.plugins(world))
 
 
 @decision("UDP queries are read up to 4096 bytes, not 512")
@@ -48,21 +49,16 @@ def flags_of_refused(query, difference, world):
                 difference.ours.flags == difference.theirs.flags & ~(message.TC | 0x00b0))
 
 
-def block_with(world, *names):
-    return any(all(any(one["args"][0] == name for one in block["lines"]) for name in names)
-               for block in world["blocks"])
-
-
 @decision("RD of a failure is what plugins saw when header cleared it, with cache or without")
 def header_and_cache(query, difference, world):
     return (difference.fields == ("flags",) and difference.ours.rcode in (2, 5) and
-            (difference.ours.flags ^ difference.theirs.flags) == 0x0100 and block_with(world, "header", "cache"))
+            (difference.ours.flags ^ difference.theirs.flags) == 0x0100 and {"header", "cache"} <= plugins(world))
 
 
 @decision("ns.dns.ZONE is that name alone, not every name that begins so")
 def ns_dns_prefix(query, difference, world):
-    zones = {w for block in world["blocks"] for one in block["lines"] if one["args"][0] == "kubernetes"
-             for w in one["args"][1:] + [k.split("//")[-1].split(":")[0] for k in block["keys"]]}
+    zones = [k.split("//")[-1].split(":")[0] for block in world["blocks"] for k in block["keys"]]
+    zones += [w for one in worlds.lines(world) if one["args"][0] == "kubernetes" for w in one["args"][1:]]
     return any(query["name"].lower().startswith("ns.dns.%s." % zone) for zone in zones)
 
 
@@ -96,8 +92,9 @@ def echoed_options(query, difference, world):
         return False
     ours, theirs = difference.ours.opt, difference.theirs.opt
     codes = [{code for code, _ in opt.options} if opt else set() for opt in (ours, theirs)]
+    echoed = {3, 9, 10, 11, 12} | ({0xffee, 0xffaa, 65001} if rule(world, "edns0") else set())
     return bool(ours and theirs and ours.size == theirs.size and codes[1] <= codes[0] and
-                codes[0] - codes[1] <= {3, 9, 10, 11, 12})
+                codes[0] - codes[1] <= echoed)
 
 
 @decision("rewrite ttl leaves OPT alone, whose TTL field is none")
@@ -129,8 +126,7 @@ def ds_and_views(query, difference, world):
 def dotted_pod_names(query, difference, world):
     dotted = any("." in end.get("targetRef", {}).get("name", "") for one in world["objects"]
                  for end in one.get("endpoints", []))
-    return bool(dotted and any("endpoint_pod_names" in words(one) for block in world["blocks"]
-                               for one in block["lines"]) and
+    return bool(dotted and any("endpoint_pod_names" in words(one) for one in worlds.lines(world)) and
                 ("rcode" not in difference.fields or difference.ours.rcode == 0))
 
 
@@ -147,8 +143,7 @@ def words(one):
 
 def rule(world, *wanted):
     """Is there a rewrite line that has these words?"""
-    return any(set(wanted) <= set(words(one))
-               for block in world["blocks"] for one in block["lines"] if one["args"][0] == "rewrite")
+    return any(set(wanted) <= set(words(one)) for one in worlds.lines(world) if one["args"][0] == "rewrite")
 
 
 @decision("rewrite edns0 shows clients no OPT that they did not ask for, and none of their own options")
@@ -164,7 +159,7 @@ def rewrite_edns(query, difference, world):
 def rewrite_dots(query, difference, world):
     return bool(difference.theirs and difference.theirs.rcode == 2 and rule(world, "regex") and
                 any(one["args"][0] == "rewrite" and any(w.endswith("}") for w in words(one))
-                    for block in world["blocks"] for one in block["lines"]))
+                    for one in worlds.lines(world)))
 
 
 @decision("minimal does not turn a refusal into a failure")
@@ -200,12 +195,25 @@ def cache_and_classes(query, difference, world):
 def reverse_primary(query, difference, world):
     return bool(query["type"] == 12 and any(
         one["args"][0] == "kubernetes" and one["args"][1:2] in (["in-addr.arpa"], ["ip6.arpa"])
-        for block in world["blocks"] for one in block["lines"]))
+        for one in worlds.lines(world)))
 
 
 @decision("type 0 has no name in texts of template")
 def template_type_zero(query, difference, world):
     return query["type"] == 0 and "template" in plugins(world) and difference.fields == ("answer",)
+
+
+@decision("dns64 leaves failures alone that the server itself writes, with rewrite or without")
+def dns64_and_rewrite(query, difference, world):
+    return bool(query["type"] == 28 and {"dns64", "rewrite"} <= plugins(world) and difference.ours and
+                difference.ours.rcode == 2)
+
+
+@decision("a reply to what rewrite cname looks up bears the client's question")
+def rewrite_question(query, difference, world):
+    return bool("question" in difference.fields and rule(world, "cname") and
+                [(q[0].lower(),) + q[1:] for q in difference.theirs.question] !=
+                [(q[0].lower(),) + q[1:] for q in difference.ours.question])
 
 
 @decision("each record is told once")
@@ -214,6 +222,17 @@ def told_once(query, difference, world):
     return bool(set(parts) <= {"answer", "authority", "additional"} and all(
         set(getattr(difference.ours, part)) == set(getattr(difference.theirs, part)) and
         len(set(getattr(difference.ours, part))) == len(getattr(difference.ours, part)) for part in parts))
+
+
+@decision("a look-up that leads back to itself ends; the reference goes on until it has no memory")
+def circle(query, difference, world):
+    return bool(difference.fields == ("silence",) and difference.theirs is None and
+                plugins(world) & {"template", "rewrite"})
+
+
+@decision("a panic that debug or the writing of a reply lets through ends the reference's process")
+def the_reference_crashes(query, difference, world):
+    return False  # known by its process: play.py
 
 
 def decided(query, difference, world):
@@ -248,9 +267,9 @@ def words_too_many(text, wrong, logs):
         "Wrong argument count|unable to parse ignore value", logs["signpost"]) is not None
 
 
-@start_decision("a directive begins on a line of its own")
+@start_decision("a directive begins on a line of its own, and its brace stands on that line")
 def own_line(text, wrong, logs):
-    return "start a new line" in logs["signpost"]
+    return "start a new line" in logs["signpost"] or "at the start of a line" in logs["signpost"]
 
 
 @start_decision("a closing brace stands on a line of its own")

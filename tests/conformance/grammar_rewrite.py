@@ -124,9 +124,10 @@ def template(world, names, keys):
             (30, ["rcode", rng.choice(["NXDOMAIN", "NOERROR", "REFUSED", "SERVFAIL"])]),
             (15, ["ederror", *rng.choice([["21", "Blocked by policy"], ["15"], ["0", "x"]])]),
             (60, ["fallthrough", *rng.choice([[], [], ["tmpl.test"]])])]) or []
+        alias = any("CNAME" in option[-1] for option in sub)  # one that leads back here goes round and round
         made.append(line("template", rng.choice(["IN", "IN", "ANY"]),
                          rng.choice(["A", "A", "ANY", "ANY", "AAAA", "TXT"]),
-                         *rng.choice([[], ["tmpl.test"], ["tmpl.test"], ["tmpl.test", "example.net"]]),
+                         *(["tmpl.test"] if alias else rng.choice([[], ["tmpl.test"], ["tmpl.test"], ["tmpl.test", "example.net"]])),
                          sub=sub or [["rcode", "NXDOMAIN"]]))
     return made
 

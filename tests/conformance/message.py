@@ -114,7 +114,7 @@ def lines(reply):
     made = ["rcode %d opcode %d flags %s" % (reply.rcode, reply.flags >> 11 & 15, " ".join(bits))]
     made += ["question %s class %d type %d" % (name_text(q[0]), q[2], q[1]) for q in reply.question]
     for part in ("answer", "authority", "additional"):
-        made += ["%s %s" % (part, record_text(one)) for one in sorted(getattr(reply, part))]
+        made += ["%s %s" % (part, record_text(one)) for one in getattr(reply, part)]
     if reply.opt:
         made.append("opt size %d version %d flags %04x %s" % (
             reply.opt.size, reply.opt.version, reply.opt.flags,

@@ -16,7 +16,7 @@ def make(seed, index, count, only=None):
         if made.ipv6 and rng.random() < 0.15:
             query["src"] = "::1"
     return {"seed": seed, "index": index, "blocks": made.blocks, "files": made.files, "env": made.env,
-            "objects": things, "queries": asked, "ports": made.used_ports}
+            "moved": made.moved, "objects": things, "queries": asked, "ports": made.used_ports}
 
 
 def spoiled(seed, index, world):
@@ -28,10 +28,20 @@ def spoiled(seed, index, world):
     return text
 
 
+def lines(world):
+    """All lines of the Corefile, imported ones as well."""
+    return [one for block in world["blocks"] for one in block["lines"]] + world["moved"]
+
+
 def plugins(world):
-    return sorted({one["args"][0] for block in world["blocks"] for one in block["lines"]} - {"bind", "import"})
+    return sorted({one["args"][0] for one in lines(world)} - {"bind", "import"})
 
 
 def slack(world):
     """How many seconds two TTLs may differ: caches count down by their own clocks."""
-    return 2 if "cache" in plugins(world) or any("cache" in text for text in world["files"].values()) else 0
+    return 2 if "cache" in plugins(world) else 0
+
+
+def ordered(world):
+    """Nobody turns the records of answers."""
+    return not {"loadbalance", "kubernetes"} & set(plugins(world))
