@@ -1,13 +1,15 @@
 """What random comparison with CoreDNS (docs/conformance.md) has found: one test for each mended
 difference, reduced by hand."""
 import dns.flags
+import dns.message
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import dns.rrset
 import pytest
 
-from dns_world import header, opt, parse, question, records, run_until_end
-from small_world import block, options, start  # noqa: F401  start is a fixture
+from dns_world import Server, header, opt, parse, question, records, run_until_end
+from small_world import block, option, options, start  # noqa: F401  start is a fixture
 
 ZONE = """$ORIGIN z.test.
 $TTL 60
@@ -158,3 +160,12 @@ def test_an_option_that_is_not_there_counts_as_unset(start):  # noqa: F811
 def test_unset_takes_no_revert(signpost, tmp_path, rule):
     status, log = run_until_end(signpost, tmp_path, ".:0 {\n    rewrite edns0 %s\n}\n" % rule)
     assert status == 1 and "Corefile:2" in log
+
+
+def test_ixfr_behind_rewrite_edns0(start, tmp_path):  # noqa: F811
+    (tmp_path / "z.db").write_text(ZONE)
+    server = start(block("rewrite edns0 local set 0xffee x\ntransfer {\nto *\n}\nfile @DIR@/z.db z.test"))
+    asked = dns.message.make_query("z.test.", "IXFR")
+    asked.authority.append(dns.rrset.from_text("z.test.", 0, "IN", "SOA", "ns.z.test. root.z.test. 1 2 3 4 5"))
+    reply = parse(server.tcp(asked.to_wire()))
+    assert [r[2] for r in records(reply.answer)] == ["SOA"]

@@ -67,12 +67,13 @@ static bool add_rrset(void *ctx, const struct rrset *rr)
 static bool read_serial(const struct query *q, uint32_t *ret)
 {
     struct name owner;
-    struct cursor c = cursor_of(q->msg.raw, q->msg.raw_len);
+    const struct query_msg *m = q->asked ? q->asked : &q->msg; /* `rewrite` leaves it out */
+    struct cursor c = cursor_of(m->raw, m->raw_len);
     uint8_t rdata[2 * NAME_MAX_WIRE + 20];
     struct wbuf w = wbuf_of(rdata, sizeof rdata);
-    if (!q->msg.authority_off)
+    if (!m->authority_off)
         return false;
-    c.pos = q->msg.authority_off;
+    c.pos = m->authority_off;
     if (name_parse(&c, &owner) < 0 || cursor_u16(&c) != RR_SOA)
         return false;
     (void)cursor_u16(&c);
