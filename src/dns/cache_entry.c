@@ -92,9 +92,8 @@ void cache_judge(const struct cache_limits *l, const struct reply *r, bool do_bi
     case RCODE_NXDOMAIN:
         ret->store =
             !r->section[SECTION_ANSWER].n && has_type(&r->section[SECTION_AUTHORITY], RR_SOA);
-        ret->ttl = CACHE_TTL_DEFAULT;
-        if (ret->store)
-            clamp(l, least_ttl(r), ret);
+        ret->kind = ret->store ? CACHE_DENIAL : CACHE_SUCCESS;
+        clamp(l, ret->store ? least_ttl(r) : CACHE_TTL_DEFAULT, ret);
         break;
     case RCODE_SERVFAIL:
     case RCODE_NOTIMP:
@@ -102,8 +101,9 @@ void cache_judge(const struct cache_limits *l, const struct reply *r, bool do_bi
         ret->life_ns = l->servfail_ns;
         ret->ttl = (uint32_t)(l->servfail_ns / 1000000000);
         break;
-    default:
-        ret->ttl = CACHE_TTL_DEFAULT;
+    default: /* never kept, but shown with a TTL that answers could have */
+        ret->kind = CACHE_SUCCESS;
+        clamp(l, CACHE_TTL_DEFAULT, ret);
         break;
     }
     if (r->tc || ret->life_ns <= 0 || (do_bit && !signatures_hold(r, (uint32_t)unix_now)))

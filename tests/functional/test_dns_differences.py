@@ -169,3 +169,12 @@ def test_ixfr_behind_rewrite_edns0(start, tmp_path):  # noqa: F811
     asked.authority.append(dns.rrset.from_text("z.test.", 0, "IN", "SOA", "ns.z.test. root.z.test. 1 2 3 4 5"))
     reply = parse(server.tcp(asked.to_wire()))
     assert [r[2] for r in records(reply.answer)] == ["SOA"]
+
+
+@pytest.mark.parametrize("line,ttl", [("cache 1", 1), ("cache {\nsuccess 2000 60 10\n}", 10), ("cache", 5)])
+def test_ttl_of_what_the_cache_does_not_keep(start, tmp_path, line, ttl):  # noqa: F811
+    (tmp_path / "z.db").write_text(ZONE + "gone CNAME nowhere\n")
+    server = start(block(line + "\nfile @DIR@/z.db z.test"))
+    reply = server.ask("gone.z.test.")
+    assert dns.rcode.to_text(reply.rcode()) == "NXDOMAIN"
+    assert {r[1] for r in records(reply.answer) + records(reply.authority)} == {ttl}
