@@ -178,10 +178,10 @@ static int start(struct run *r, struct err *e)
     int ret = command_corefile(conf, (uint16_t)port, &c, e);
     if (ret == 0)
         ret = dns_server_new(c, &options, &r->server, e);
-    if (ret == 0 && !quiet)
-        print_start(r);
     if (ret == 0)
         ret = dns_server_start(r->server, e);
+    if (ret == 0 && !quiet) /* not earlier: who reads this may ask at once */
+        print_start(r);
     if (ret == 0 && pidfile)
         ret = write_pidfile(e);
     if (ret == 0 && r->interval) {

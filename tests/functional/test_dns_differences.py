@@ -178,3 +178,10 @@ def test_ttl_of_what_the_cache_does_not_keep(start, tmp_path, line, ttl):  # noq
     reply = server.ask("gone.z.test.")
     assert dns.rcode.to_text(reply.rcode()) == "NXDOMAIN"
     assert {r[1] for r in records(reply.answer) + records(reply.authority)} == {ttl}
+
+
+def test_the_port_is_open_when_the_start_is_told(signpost, tmp_path):
+    for _ in range(25):
+        with Server(signpost, tmp_path, block("whoami"), wait=False) as server:
+            server.wait_log("signpost-", 20)
+            assert rcode(server, "a.test.") == "NOERROR"
