@@ -185,3 +185,9 @@ def test_the_port_is_open_when_the_start_is_told(signpost, tmp_path):
         with Server(signpost, tmp_path, block("whoami"), wait=False) as server:
             server.wait_log("signpost-", 20)
             assert rcode(server, "a.test.") == "NOERROR"
+
+
+@pytest.mark.parametrize("sent,outcome", [([], "SERVFAIL"), ([option(8, bytes.fromhex("00011800c00002"))], "NOERROR")])
+def test_a_client_subnet_is_not_appended_to_another(start, sent, outcome):  # noqa: F811
+    server = start(block("rewrite edns0 subnet append 24 56\nrewrite name a.test b.test\nhosts {\n192.0.2.1 b.test\n}"))
+    assert rcode(server, "a.test.", use_edns=0, options=sent) == outcome

@@ -131,6 +131,9 @@ bool option_rule_apply(struct query *q, const struct option_rule *r)
     uint16_t len = make_value(q, r, out, &data), n;
     if (r->value == VALUE_META && len == 0)
         return false;
+    if (r->value == VALUE_SUBNET && r->action == OPTION_APPEND &&
+        options_edit(&q->arena, &q->msg.edns, r->code, OPTION_UNSET, data, 0, &n))
+        return false; /* there is one, and it stays the only one */
     const uint8_t *options =
         options_edit(&q->arena, &q->msg.edns, r->code, r->action, data, len, &n);
     if (!options)
