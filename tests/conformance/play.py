@@ -17,7 +17,7 @@ Played = collections.namedtuple("Played", "found counts logs started asked")
 
 def line_named(log):
     """The line that a refusal names first: (file's last part or "Corefile", line), or None."""
-    found = re.search(r"([^\s/:'\"]+):([0-9]+)( - |: )", re.sub(r"maxprocs.*|.*WARNING.*", "", log))
+    found = re.search(r"/((?:Corefile|part)[\w.]*):([0-9]+)( - |: )", re.sub(r"maxprocs.*|.*WARNING.*", "", log))
     return int(found.group(2)) if found else None
 
 

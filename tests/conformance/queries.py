@@ -198,10 +198,12 @@ def make_queries(rng, world, objects, count, ports):
 
 # ---- wire form ----
 
+def wire_name(name):
+    return dns.name.from_text(name if name.endswith(".") and not name.endswith("\\.") else name + ".").to_wire()
+
+
 def encode(query, ident):
-    name = query["name"]
-    labels = dns.name.from_text(name if name.endswith(".") and not name.endswith("\\.") else name + ".")
-    wire = labels.to_wire()
+    wire = wire_name(query["name"])
     edns, authority = query.get("edns"), b""
     flags = query["flags"] | query.get("opcode", 0) << 11
     if "serial" in query:

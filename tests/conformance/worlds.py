@@ -23,9 +23,7 @@ def spoiled(seed, index, world):
     """The text of the world's Corefile with a mistake in it."""
     rng = random.Random("%s/%d/spoiled" % (seed, index))
     text = corefile.render(world["blocks"])
-    for _ in range(rng.choice([1, 1, 1, 2])):
-        text = corefile.spoil(rng, text)
-    return text
+    return corefile.spoil(rng, text)
 
 
 def lines(world):
