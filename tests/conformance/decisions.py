@@ -51,8 +51,8 @@ def flags_of_refused(query, difference, world):
 
 @decision("RD of a failure is what plugins saw when header cleared it, with cache or without")
 def header_and_cache(query, difference, world):
-    return (difference.fields == ("flags",) and difference.ours.rcode in (2, 5) and
-            (difference.ours.flags ^ difference.theirs.flags) == 0x0100 and {"header", "cache"} <= plugins(world))
+    return (difference.fields == ("flags",) and
+            (difference.ours.rcode in (2, 5) or "dns64" in plugins(world)) and (difference.ours.flags ^ difference.theirs.flags) == 0x0100 and {"header", "cache"} <= plugins(world))
 
 
 @decision("ns.dns.ZONE is that name alone, not every name that begins so")
@@ -128,6 +128,7 @@ def dotted_pod_names(query, difference, world):
                  for end in one.get("endpoints", []))
     return bool(dotted and any("endpoint_pod_names" in words(one) for one in worlds.lines(world)) and
                 (difference.ours and difference.ours.rcode == 0 and difference.theirs.rcode != 0 or
+                 difference.ours and difference.ours.answer and not difference.theirs.answer or
                  any(b"\x01a\x01b" in record[0] + record[4] for record in
                      difference.theirs.answer + difference.theirs.additional)))
 
@@ -238,6 +239,36 @@ def file_referral(query, difference, world):
 def file_apex(query, difference, world):
     return bool(plugins(world) & {"file", "auto"} and query["name"].lower() == "2.0.192.in-addr.arpa" and
                 difference.ours and difference.ours.rcode == 0)
+
+
+@decision("the OPT of a look-up that dns64 makes stays inside")
+def dns64_opt(query, difference, world):
+    return bool(query["type"] == 28 and {"dns64", "acl"} <= plugins(world) and difference.fields == ("opt",) and
+                not difference.ours.opt and not query["edns"])
+
+
+@decision("a denial without SOA, which cache does not keep, is shown for a short time, additional records included")
+def denial_without_soa(query, difference, world):
+    def bare(reply):
+        return [sorted(r[:3] + r[4:] for r in part) for part in (reply.answer, reply.authority, reply.additional)]
+    return bool("cache" in plugins(world) and difference.ours and difference.ours.rcode == 3 and
+                set(difference.fields) <= {"answer", "authority", "additional"} and
+                not any(r[1] == 6 for r in difference.theirs.authority) and
+                bare(difference.ours) == bare(difference.theirs))
+
+
+@decision("loadbalance weighted leaves DNAME in front of the CNAME that is made of it")
+def weighted_dname(query, difference, world):
+    return bool(difference.fields == ("order",) and "loadbalance" in plugins(world) and
+                any(r[1] == 39 for r in difference.ours.answer))
+
+
+@decision("an extended error passes cache and minimal")
+def extended_error(query, difference, world):
+    if difference.fields != ("opt",) or not plugins(world) & {"cache", "minimal"}:
+        return False
+    told = [dict(opt.options) if opt else {} for opt in (difference.ours.opt, difference.theirs.opt)]
+    return 15 in told[0] and 15 not in told[1]
 
 
 @decision("header leaves failures as they are")
@@ -351,6 +382,11 @@ def own_line(text, wrong, logs):
 def zones(text, wrong, logs):
     return wrong.startswith("coredns serves") and re.search(
         "server block needs a zone|not a valid domain name", logs["signpost"]) is not None
+
+
+@start_decision("an address that is bound twice is bound once")
+def bound_twice(text, wrong, logs):
+    return wrong.startswith("signpost serves") and "already defined" in logs["coredns"]
 
 
 @start_decision("a closing brace stands on a line of its own")

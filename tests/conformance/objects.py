@@ -123,9 +123,8 @@ class Maker:
         if kind == "lb" and rng.random() < 0.8:
             ingress = []
             for _ in range(rng.randrange(1, 3)):
-                ingress.append(rng.choice([{"ip": "192.0.2.%d" % rng.randrange(40, 60)},
-                                           {"ip": "192.0.2.%d" % rng.randrange(40, 60)},
-                                           {"ip": "2001:db8:1::%d" % rng.randrange(1, 9)}]))
+                one = {"ip": rng.choice(["192.0.2.%d", "192.0.2.%d", "2001:db8:1::%d"]) % rng.randrange(40, 60)}
+                ingress += [] if one in ingress else [one]
             if rng.random() < 0.2 and not spec.get("externalIPs"):
                 ingress = [{"hostname": rng.choice(["lb.example.net", "www.example.net"])}]
             service["status"]["loadBalancer"]["ingress"] = ingress

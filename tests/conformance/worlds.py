@@ -27,8 +27,10 @@ def spoiled(seed, index, world):
 
 
 def lines(world):
-    """All lines of the Corefile, imported ones as well."""
-    return [one for block in world["blocks"] for one in block["lines"]] + world["moved"]
+    """All lines of the Corefile, imported ones as well, with the values of environment variables."""
+    values = {form % name: value for name, value in world["env"].items() for form in ("{$%s}", "{%%%s%%}")}
+    made = [one for block in world["blocks"] for one in block["lines"]] + world["moved"]
+    return [dict(one, args=[values.get(word, word) for word in one["args"]]) for one in made]
 
 
 def plugins(world):

@@ -191,3 +191,9 @@ def test_the_port_is_open_when_the_start_is_told(signpost, tmp_path):
 def test_a_client_subnet_is_not_appended_to_another(start, sent, outcome):  # noqa: F811
     server = start(block("rewrite edns0 subnet append 24 56\nrewrite name a.test b.test\nhosts {\n192.0.2.1 b.test\n}"))
     assert rcode(server, "a.test.", use_edns=0, options=sent) == outcome
+
+
+def test_rd_of_what_dns64_makes(start):  # noqa: F811
+    server = start(block("dns64 {\nallow_ipv4\n}\nheader {\nresponse clear rd aa\n}\nhosts {\n192.0.2.1 a.test\n}"))
+    assert dns.flags.to_text(server.ask("a.test.", "AAAA").flags) == "QR RD"
+    assert dns.flags.to_text(server.ask("a.test.", "A").flags) == "QR"

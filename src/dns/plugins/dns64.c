@@ -76,7 +76,8 @@ static enum step take_answer(struct query *q, void *conf, void *data)
     for (int s = 0; s < SECTION_COUNT; s++)
         take_section(q, x, sub, (enum section)s, ttl);
     q->reply.rcode = RCODE_NOERROR;
-    q->reply.flags &= (uint16_t) ~(FLAG_AA | FLAG_RA | FLAG_AD);
+    q->reply.flags &= (uint16_t) ~(FLAG_AA | FLAG_RA | FLAG_AD | FLAG_RD);
+    q->reply.flags |= q->msg.flags & FLAG_RD; /* a reply of our own: `header` was further in */
     q->reply.tc = sub->reply.tc;
     metric_add(x->translated[q->route->id], 1);
     return STEP_DONE;
