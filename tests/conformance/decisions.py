@@ -65,8 +65,8 @@ def ns_dns_prefix(query, difference, world):
 @decision("dns64 keeps the first reply when the look-up of the A records fails")
 def dns64_keeps(query, difference, world):
     return (query["type"] == 28 and "dns64" in plugins(world) and difference.theirs is not None and
-            difference.theirs.rcode == 0 and difference.ours is not None and difference.ours.rcode != 0 and
-            not any(record[1] == 28 for record in difference.theirs.answer))
+            difference.theirs.rcode == 0 and difference.ours is not None and
+            not difference.theirs.flags & message.AA and not any(record[1] == 28 for record in difference.theirs.answer))
 
 
 def lowered(reply):
@@ -107,7 +107,7 @@ def rewrite_ttl_opt(query, difference, world):
 @decision("ns.dns.ZONE is there for PTR queries, too")
 def ns_dns_ptr(query, difference, world):
     return bool(query["name"].lower().startswith("ns.dns.") and query["type"] == 12 and
-                difference.theirs and difference.theirs.rcode == 3)
+                difference.theirs and difference.theirs.rcode != 0)
 
 
 @decision("a reverse name of IPv6 has 32 nibbles; the reference passes over up to three labels in front")
@@ -155,7 +155,7 @@ def rewrite_edns(query, difference, world):
         return False
     ours, theirs = difference.ours.opt, difference.theirs.opt
     return bool(theirs and (ours is None and theirs.size == 4096 and not theirs.options or
-                            ours and set(ours.options) <= set(theirs.options)))
+                            ours and {c for c, _ in ours.options} <= {c for c, _ in theirs.options}))
 
 
 @decision("rewrite: a name that ends in two dots is one with one dot")
@@ -167,7 +167,7 @@ def rewrite_dots(query, difference, world):
 
 @decision("minimal does not turn a refusal into a failure")
 def minimal_refusal(query, difference, world):
-    return bool("minimal" in plugins(world) and difference.ours and difference.ours.rcode in (0, 5) and
+    return bool("minimal" in plugins(world) and difference.ours and
                 difference.theirs and difference.theirs.rcode == 2)
 
 
@@ -389,9 +389,14 @@ def bound_twice(text, wrong, logs):
     return wrong.startswith("signpost serves") and "already defined" in logs["coredns"]
 
 
+@start_decision("texts of template that cannot be read are refused at start")
+def template_texts(text, wrong, logs):
+    return wrong.startswith("coredns serves") and "plugin/template" in logs["signpost"]
+
+
 @start_decision("a closing brace stands on a line of its own")
 def brace_line(text, wrong, logs):
-    return "after '}'" in logs["signpost"] and re.search(r"\S[^\n]*[ \t]}[ \t]*$", text, re.M) is not None
+    return ("after '}'" in logs["signpost"] or wrong.startswith("signpost serves")) and re.search(r"\S[^\n]*[ \t]}[ \t]*$", text, re.M) is not None
 
 
 def decided_start(text, wrong, logs):

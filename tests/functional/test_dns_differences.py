@@ -197,3 +197,9 @@ def test_rd_of_what_dns64_makes(start):  # noqa: F811
     server = start(block("dns64 {\nallow_ipv4\n}\nheader {\nresponse clear rd aa\n}\nhosts {\n192.0.2.1 a.test\n}"))
     assert dns.flags.to_text(server.ask("a.test.", "AAAA").flags) == "QR RD"
     assert dns.flags.to_text(server.ask("a.test.", "A").flags) == "QR"
+
+
+def test_dns64_translates_what_template_makes(start):  # noqa: F811
+    text = 'template IN %s {\nanswer "{{ .Name }} 60 IN A 192.0.2.1"\nrcode NOERROR\n}'
+    server = start(block("dns64 {\nallow_ipv4\n}\n" + text % "ANY"))
+    assert server.addresses("a.test.", "AAAA") == ["64:ff9b::c000:201"]

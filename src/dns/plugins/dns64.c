@@ -43,13 +43,29 @@ static struct rrset translated_set(struct query *q, const struct dns64 *x, const
 {
     uint8_t *rdata = arena_alloc(&q->arena, (size_t)from->count * 16);
     struct rrset to = *from;
-    for (uint16_t i = 0; i < from->count; i++)
-        translate(&x->prefix, from->rdata + (size_t)i * 4, rdata + (size_t)i * 16);
+    const uint8_t *at = from->rdata;
+    for (uint16_t i = 0; i < from->count; i++) {
+        size_t len;
+        translate(&x->prefix, rrset_next(from, &at, &len), rdata + (size_t)i * 16);
+    }
     to.type = RR_AAAA;
     to.rdlen = 16;
     to.rdata = rdata;
     to.ttl = MIN(to.ttl, ttl);
     return to;
+}
+
+/* An A record of class IN has four bytes; others, by whatever way, are no addresses. */
+static bool has_addresses(const struct rrset *rr)
+{
+    const uint8_t *at = rr->rdata;
+    for (uint16_t i = 0; i < rr->count; i++) {
+        size_t len;
+        (void)rrset_next(rr, &at, &len);
+        if (len != 4)
+            return false;
+    }
+    return true;
 }
 
 static void take_section(struct query *q, const struct dns64 *x, const struct query *sub,
@@ -59,7 +75,7 @@ static void take_section(struct query *q, const struct dns64 *x, const struct qu
     q->reply.section[s].n = 0;
     for (uint16_t i = 0; i < from->n; i++) {
         struct rrset rr = rrset_dup(&q->arena, &from->items[i]);
-        if (s == SECTION_ANSWER && rr.type == RR_A && rr.rdlen == 4)
+        if (s == SECTION_ANSWER && rr.type == RR_A && has_addresses(&rr))
             rr = translated_set(q, x, &rr, ttl);
         query_add(q, s, rr);
     }
