@@ -203,3 +203,9 @@ def test_dns64_translates_what_template_makes(start):  # noqa: F811
     text = 'template IN %s {\nanswer "{{ .Name }} 60 IN A 192.0.2.1"\nrcode NOERROR\n}'
     server = start(block("dns64 {\nallow_ipv4\n}\n" + text % "ANY"))
     assert server.addresses("a.test.", "AAAA") == ["64:ff9b::c000:201"]
+
+
+def test_pods_takes_one_word(signpost, tmp_path):
+    corefile = ".:0 {\n    kubernetes c {\n        manifests .\n        pods verified fallthrough\n    }\n}\n"
+    status, log = run_until_end(signpost, tmp_path, corefile)
+    assert status == 1 and "Corefile:4" in log

@@ -86,7 +86,7 @@ static int opt_pods(struct kubernetes *k, struct dispenser *d, struct err *e)
     for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
         if (strcmp(dispenser_val(d), modes[i]) == 0) {
             k->options.pods = (enum snapshot_pods)i;
-            return 0;
+            return dispenser_next_arg(d) ? dispenser_arg_err(d, e) : 0;
         }
     return dispenser_err(d, e,
                          "wrong value for pods: %s,  must be one of: disabled, verified, insecure",
