@@ -425,6 +425,7 @@ def test_start_lines(signpost, tmp_path):
     corefile = "b.test:@PORT@ a.test:%d {\n    bind 127.0.0.1\n}\n.:@PORT@ {\n bind 127.0.0.1\n}\n"
     corefile %= (other := free_port())
     with start(signpost, tmp_path, corefile) as s:
+        s.wait_log("signpost-")
         lines = s.log().splitlines()
         assert lines[:3] == [".:%d on 127.0.0.1" % s.port, "b.test.:%d on 127.0.0.1" % s.port,
                              "a.test.:%d on 127.0.0.1" % other]
