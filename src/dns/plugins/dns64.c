@@ -93,7 +93,8 @@ static enum step take_answer(struct query *q, void *conf, void *data)
         take_section(q, x, sub, (enum section)s, ttl);
     q->reply.rcode = RCODE_NOERROR;
     q->reply.flags &= (uint16_t) ~(FLAG_AA | FLAG_RA | FLAG_AD | FLAG_RD);
-    q->reply.flags |= q->msg.flags & FLAG_RD; /* a reply of our own: `header` was further in */
+    if (flags_opcode(q->msg.flags) == OPCODE_QUERY) /* our own reply: `header` was further in */
+        q->reply.flags |= q->msg.flags & FLAG_RD;
     q->reply.tc = sub->reply.tc;
     metric_add(x->translated[q->route->id], 1);
     return STEP_DONE;
