@@ -51,6 +51,7 @@ LIBRARIES = [
     (r"jansson\.h", ["config", "lab"]),
     (r"maxminddb\.h", ["dns"]),
     (r"libmnl/|linux/(netfilter/nf(netlink|_tables)|rtnetlink|veth|if_link)", ["kernel"]),
+    (r"seccomp\.h|linux/landlock", ["kernel"]),
     (r"microhttpd\.h", ["net", "proxy", "lab"]),
     (r"curl/", ["net"]),
 ]

@@ -5,9 +5,11 @@
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
 #include "cmd/corefile.h"
+#include "cmd/guard.h"
 #include "dns/server.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
 #include <uv.h>
@@ -15,6 +17,8 @@
 static const char *conf, *pidfile;
 static long port = 53, workers;
 static bool quiet, list_plugins, version;
+/* A reload may want another port below 1024. */
+static struct guard guard = { .capabilities = 1ULL << CAP_NET_BIND_SERVICE };
 
 static const struct flag flags[] = {
     { "conf", FLAG_STRING, &conf, "FILE",
@@ -27,6 +31,7 @@ static const struct flag flags[] = {
     { "quiet", FLAG_BOOL, &quiet, NULL, "Do not print zones and version at the start." },
     { "version", FLAG_BOOL, &version, NULL, "Print the version and exit." },
     { "workers", FLAG_INT, &workers, "N", "Worker threads (default: one a usable core)." },
+    GUARD_FLAGS(guard),
 };
 
 struct run {
@@ -179,6 +184,8 @@ static int start(struct run *r, struct err *e)
     if (ret == 0)
         ret = dns_server_new(c, &options, &r->server, e);
     if (ret == 0)
+        guard_finish(&guard, pidfile);
+    if (ret == 0)
         ret = dns_server_start(r->server, e);
     if (ret == 0 && !quiet) /* not earlier: who reads this may ask at once */
         print_start(r);
@@ -207,8 +214,8 @@ static void finish(struct run *r)
     uv_run(&r->loop, UV_RUN_DEFAULT);
     uv_loop_close(&r->loop);
     dns_server_free(r->server);
-    if (pidfile)
-        (void)unlink(pidfile);
+    if (pidfile && unlink(pidfile) < 0 && errno != ENOENT && truncate(pidfile, 0) < 0)
+        log_warning("pidfile %s: %s", pidfile, strerror(errno));
 }
 
 static void watch_signal(struct run *r, uv_signal_t *s, uv_signal_cb fn, int number)
@@ -264,7 +271,9 @@ static int run(int argc, char **argv)
         (void)printf("signpost-%s\n", SIGNPOST_VERSION);
     if (list_plugins || version)
         return 0;
-    ret = serve(&e);
+    ret = guard_begin(&guard, pidfile, &e);
+    if (ret == 0)
+        ret = serve(&e);
     if (ret < 0)
         (void)fprintf(stderr, "%s\n", e.text);
     return ret < 0 ? 1 : 0;

@@ -122,6 +122,7 @@ class Server:
             self.stop()
         report = self.log()
         assert "Sanitizer" not in report, report
+        assert "[ERROR] system call" not in report, report
 
     def numbered(self, number):
         return self.ports["@PORT%d@" % number]

@@ -184,3 +184,4 @@ class Server:
         code = self.process.wait(20)
         text = self.log.read_text()
         assert code == 0 and "Sanitizer" not in text and "runtime error" not in text, text
+        assert "[ERROR] system call" not in text, text
