@@ -7,6 +7,7 @@
 #include "cmd/corefile.h"
 #include "cmd/guard.h"
 #include "dns/server.h"
+#include "loop/notify.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -82,7 +83,10 @@ static void reload(struct run *r, bool changed_only)
         return;
     }
     log_info("Reloading");
-    if (dns_server_reload(r->server, c, &e) < 0) {
+    notify_reloading();
+    int ret = dns_server_reload(r->server, c, &e);
+    notify_ready();
+    if (ret < 0) {
         log_error("Corefile changed but reload failed, the old one goes on serving: %s", e.text);
         metric_add(reload_failed, 1);
         memcpy(r->refused, hash, sizeof hash);
@@ -155,6 +159,7 @@ static void on_signal(uv_signal_t *s, int number)
         return;
     }
     r->ending = true;
+    notify_stopping();
     log_info("%s: Shutting down", number == SIGTERM ? "SIGTERM" : "SIGINT");
     uv_timer_stop(&r->look);
     long long ns = dns_server_lameduck(r->server);
@@ -191,6 +196,8 @@ static int start(struct run *r, struct err *e)
         print_start(r);
     if (ret == 0 && pidfile)
         ret = write_pidfile(e);
+    if (ret == 0)
+        notify_ready();
     if (ret == 0 && r->interval) {
         hex(dns_server_corefile(r->server)->sha512, text);
         log_info("plugin/reload: Running configuration SHA512 = %s", text);

@@ -274,3 +274,23 @@ def test_files_change_and_upstreams_answer(signpost, folder):
         assert s.addresses("web.x.cluster.local.") == ["10.96.0.2"]
         assert refusals(s.numbered(2)) == ([] if is_sanitized(s) else ["0"])
         assert s.udp(query("www.a.test.").to_wire()) is not None
+
+
+def test_the_service_manager_is_told(signpost, folder):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "notify"))
+        manager.settimeout(10)
+        env = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify")}
+        with Server(signpost, folder, WHOAMI, env=env) as s:
+            assert manager.recv(100) == b"READY=1"
+            assert len(s.ask("a.test.").additional) == 2
+            s.process.send_signal(signal.SIGHUP)
+            assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", manager.recv(100))
+            assert manager.recv(100) == b"READY=1"
+            write_whole(s.path, "a.test.:53 {\n    whoami\n    bind 192.0.2.77\n}\n") # not of this machine
+            s.process.send_signal(signal.SIGHUP)
+            assert manager.recv(100).startswith(b"RELOADING=1")
+            assert manager.recv(100) == b"READY=1"
+            s.process.send_signal(signal.SIGTERM)
+            assert manager.recv(100) == b"STOPPING=1"
+            assert s.process.wait(20) == 0
