@@ -1,8 +1,89 @@
 #include "base/mem.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
+#include <stdatomic.h>
+#include <stdint.h>
 #include <string.h>
+
+/* Blocks of a size that malloc() keeps together, so that what they leave serves any purpose. */
+static void *reserve[MEM_RESERVE];
+static atomic_bool is_reserved, is_short;
+static _Atomic int64_t short_until_ns;
+
+/* ---- the reserve ---- */
+
+static void free_blocks(void)
+{
+    for (int i = 0; i < MEM_RESERVE; i++)
+        free(reserve[i]);
+}
+
+/* One thread at a time. */
+static bool reserve_blocks(void)
+{
+    memset(reserve, 0, sizeof reserve);
+    for (int i = 0; i < MEM_RESERVE; i++) {
+        reserve[i] = malloc(MEM_BLOCK);
+        if (!reserve[i]) {
+            free_blocks();
+            return false;
+        }
+    }
+    atomic_store(&is_reserved, true);
+    return true;
+}
+
+void mem_reserve(void)
+{
+    if (!atomic_load(&is_reserved))
+        (void)reserve_blocks();
+}
+
+static void begin_shortage(void)
+{
+    atomic_store(&short_until_ns, clock_ns() + MEM_RETRY_NS);
+    atomic_store(&is_short, true);
+}
+
+/* False: it was given up before. */
+static bool give_up_reserve(void)
+{
+    if (!atomic_exchange(&is_reserved, false))
+        return false;
+    begin_shortage();
+    free_blocks();
+    return true;
+}
+
+/* One thread at a time, and not all the time. */
+static void look_for_room(void)
+{
+    int64_t now = clock_ns(), until = atomic_load(&short_until_ns);
+    if (now < until || !atomic_compare_exchange_strong(&short_until_ns, &until, now + MEM_RETRY_NS))
+        return;
+    if (atomic_load(&is_reserved) || reserve_blocks())
+        atomic_store(&is_short, false);
+}
+
+bool mem_is_short(void)
+{
+    if (__builtin_expect(!atomic_load_explicit(&is_short, memory_order_relaxed), 1))
+        return false;
+    look_for_room();
+    return atomic_load(&is_short);
+}
+
+void *mem_try(size_t size)
+{
+    void *p = mem_is_short() ? NULL : malloc(size ? size : 1);
+    if (!p && !atomic_load(&is_short))
+        begin_shortage();
+    return p;
+}
+
+/* ---- what must not fail ---- */
 
 static noreturn_fn void out_of_memory(size_t size)
 {
@@ -13,6 +94,8 @@ static noreturn_fn void out_of_memory(size_t size)
 void *xmalloc(size_t size)
 {
     void *p = malloc(size ? size : 1);
+    while (!p && give_up_reserve())
+        p = malloc(size ? size : 1);
     if (!p)
         out_of_memory(size);
     return p;
@@ -21,6 +104,8 @@ void *xmalloc(size_t size)
 void *xcalloc(size_t n, size_t size)
 {
     void *p = calloc(n ? n : 1, size ? size : 1);
+    while (!p && give_up_reserve())
+        p = calloc(n ? n : 1, size ? size : 1);
     if (!p)
         out_of_memory(n * size);
     return p;
@@ -28,10 +113,13 @@ void *xcalloc(size_t n, size_t size)
 
 void *xrealloc(void *p, size_t size)
 {
-    void *q = realloc(p, size ? size : 1);
-    if (!q)
-        out_of_memory(size);
-    return q;
+    for (;;) {
+        void *q = realloc(p, size ? size : 1);
+        if (q)
+            return q;
+        if (!give_up_reserve())
+            out_of_memory(size);
+    }
 }
 
 char *xstrdup(const char *s)

@@ -1,9 +1,25 @@
-/* Allocation for start-up and control paths, where running out of memory ends the process with a
- * message: going on with half a configuration would be worse. Workers never call these per query.
- */
+/* Allocation, and what happens when there is none left.
+ *
+ * The x functions are for start-up and control paths: going on with half a configuration would be
+ * worse than ending, so running out of memory ends the process with a message. Before that a
+ * reserve is given up. From then on, or from the first failure of mem_try(), memory is short:
+ * packet paths take on no new work that needs memory, so that what is under way can be finished. As
+ * soon as there is room for the reserve again, memory is not short any more. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#define MEM_RESERVE  64         /* blocks set aside, untouched: address space, hardly memory */
+#define MEM_BLOCK    (64 << 10) /* bytes of each */
+#define MEM_RETRY_NS 100000000  /* memory is short for so long at least */
+
+/* Sets the reserve aside. Without it x functions end the process at once. */
+void mem_reserve(void);
+/* Any thread; an atomic load as long as all is well. */
+bool mem_is_short(void);
+/* malloc() for packets and connections: NULL when memory is short or has run out. */
+void *mem_try(size_t size);
 
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);

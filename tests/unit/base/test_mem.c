@@ -1,0 +1,156 @@
+/* Memory that runs out: the reserve, the shortage, and its end. In a child with a limit of its own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#define BLOCK 4096
+#define MOST  100000
+
+#define want(x)                                                                                    \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            return __LINE__;                                                                       \
+    } while (0)
+
+static void *held[MOST];
+
+static void pause_for_retry(void)
+{
+    const struct timespec t = { 0, 2 * MEM_RETRY_NS };
+    (void)nanosleep(&t, NULL);
+}
+
+static int limit(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f || fscanf(f, "%ld", &pages) != 1)
+        return -1;
+    (void)fclose(f);
+    rlim_t n = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (16 << 20);
+    const struct rlimit l = { n, n };
+    return setrlimit(RLIMIT_AS, &l);
+}
+
+/* Until there is no more. */
+static unsigned take_all(void)
+{
+    unsigned n = 0;
+    while (n < MOST && (held[n] = mem_try(BLOCK)))
+        n++;
+    return n;
+}
+
+static int runs_out(void)
+{
+    mem_reserve();
+    want(limit() == 0);
+    want(!mem_is_short());
+    unsigned n = take_all();
+    want(n > 1000 && n < MOST);
+    want(mem_is_short());
+    want(mem_try(1) == NULL); /* however small */
+    char *x[100];
+    for (int i = 0; i < 100; i++)
+        want((x[i] = xmalloc(BLOCK)) != NULL); /* from the reserve */
+    pause_for_retry();
+    want(mem_is_short()); /* the reserve is gone */
+    x[0] = xrealloc(x[0], (size_t)2 * BLOCK);
+    for (int i = 0; i < 100; i++)
+        free(x[i]);
+    for (unsigned i = 0; i < n; i++)
+        free(held[i]);
+    pause_for_retry();
+    want(!mem_is_short());
+    void *p = mem_try(BLOCK);
+    want(p);
+    free(p);
+    return 0;
+}
+
+/* The reserve has an end, and then the process has. */
+static int ends(void)
+{
+    mem_reserve();
+    want(limit() == 0);
+    want(freopen("/dev/null", "w", stderr));
+    for (;;)
+        want(xmalloc(BLOCK));
+}
+
+static int status_of(int (*fn)(void))
+{
+    int status = 0;
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        const struct rlimit none = { 0, 0 };
+        (void)setrlimit(RLIMIT_CORE, &none);
+        _exit(fn());
+    }
+    assert_true(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+static void test_runs_out(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    skip(); /* its shadow memory does not go together with a limit */
+#endif
+    int status = status_of(runs_out);
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        fail_msg("line %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
+}
+
+static void test_ends(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    skip();
+#endif
+    int status = status_of(ends);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void test_plenty(void **state)
+{
+    (void)state;
+    assert_false(mem_is_short());
+    void *p = mem_try(0);
+    assert_non_null(p);
+    free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plenty),
+        cmocka_unit_test(test_runs_out),
+        cmocka_unit_test(test_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
