@@ -1,5 +1,6 @@
 /* `signpost dns`: the cluster DNS server, with the flags of the reference. */
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/metric.h"
 #include "base/rand.h"
 #include "cmd/cluster.h"
@@ -8,6 +9,7 @@
 #include "cmd/guard.h"
 #include "dns/server.h"
 #include "loop/notify.h"
+#include "net/accept.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -278,6 +280,8 @@ static int run(int argc, char **argv)
         (void)printf("signpost-%s\n", SIGNPOST_VERSION);
     if (list_plugins || version)
         return 0;
+    mem_reserve();
+    accept_init();
     ret = guard_begin(&guard, pidfile, &e);
     if (ret == 0)
         ret = serve(&e);

@@ -49,12 +49,12 @@ static int become(const struct guard *g, const char *pidfile, struct err *e)
     return ret < 0 ? err_wrap(e, "-user %s", g->user) : 0;
 }
 
-int guard_begin(const struct guard *g, const char *pidfile, struct err *e)
+int guard_begin(struct guard *g, const char *pidfile, struct err *e)
 {
-    tell("empty bounding set of capabilities", privilege_empty_bounding(), "");
+    g->bounding = privilege_empty_bounding();
     int ret = g->user ? become(g, pidfile, e) : 0;
     if (ret == 0)
-        tell("few capabilities", privilege_keep_only(g->capabilities), "");
+        g->keep = privilege_keep_only(g->capabilities);
     return ret;
 }
 
@@ -89,6 +89,8 @@ static int write_only_below(const struct guard *g, const char *pidfile)
 
 void guard_finish(const struct guard *g, const char *pidfile)
 {
+    tell("empty bounding set of capabilities", g->bounding, "");
+    tell("few capabilities", g->keep, "");
     tell("no new privileges", privilege_no_new(), "");
     if (SANITIZED) {
         log_info("guard: no core files, read-only file system, list of system calls: left out in a "

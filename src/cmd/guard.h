@@ -18,6 +18,7 @@ struct guard {
     bool no_seccomp;           /* leave the filter of system calls out */
     struct flag_list writable; /* folders */
     uint64_t capabilities;     /* a set of bits, 1 << CAP_*, that is kept when it is there */
+    int bounding, keep;        /* how guard_begin() fared, for guard_finish() to tell */
 };
 
 /* The rows of a command's table of flags. */
@@ -33,7 +34,7 @@ struct guard {
 
 /* Capabilities, then the user. Fails only where the user asked for cannot be had; pidfile (or NULL)
  * is made beforehand and given to that user. */
-int guard_begin(const struct guard *g, const char *pidfile, struct err *e);
+int guard_begin(struct guard *g, const char *pidfile, struct err *e);
 /* No new rights, no core files, the file system read-only but for g->writable and the folder of
- * pidfile (or NULL), the list of system calls. */
+ * pidfile (or NULL), the list of system calls. Tells what could not be had, of both steps. */
 void guard_finish(const struct guard *g, const char *pidfile);

@@ -1,6 +1,7 @@
 #include "net/http.h"
 
 #include "base/mem.h"
+#include "base/metric.h"
 #include "net/listen.h"
 
 #include <microhttpd.h>
@@ -86,6 +87,24 @@ static struct http_server *find(const char *address, http_handler *handler)
     return NULL;
 }
 
+/* At HTTP_CONNS_MAX, further ones wait in the kernel's queue. */
+static double read_connections(void *ctx)
+{
+    const struct http_server *s = ctx;
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info ? info->num_connections : 0;
+}
+
+static void add_gauge(struct http_server *s)
+{
+    struct strbuf labels = { 0 };
+    metric_label(&labels, "address", s->address);
+    metric_gauge("signpost_http_connections", "Open connections to a page's server, 64 at most.",
+                 labels.p, read_connections, s);
+    strbuf_done(&labels);
+}
+
 static struct MHD_Daemon *start_daemon(struct http_server *s, int fd)
 {
     return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL, 0, NULL, NULL, answer,
@@ -125,6 +144,7 @@ int http_server_open(const char *address, http_handler *handler, void *ctx,
     s->refs = 1;
     s->next = servers;
     servers = s;
+    add_gauge(s);
     *ret = s;
     return 0;
 }
@@ -137,6 +157,7 @@ void http_server_close(struct http_server *s)
     while (*p != s)
         p = &(*p)->next;
     *p = s->next;
+    metric_gauge_drop(s);
     MHD_stop_daemon(s->daemon); /* closes the listening socket */
     free(s->address);
     free(s);

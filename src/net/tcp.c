@@ -2,15 +2,19 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
+#include "net/accept.h"
 
 #include <string.h>
 
+#define EVICT_LOOKS 16 /* connections looked at for one that may go */
+
 struct tcp_server {
-    uv_tcp_t listener;
+    struct acceptor acceptor;
     uv_timer_t sweep;
     const struct tcp_handler handler;
     struct tcp_limits limits; /* none is 0, but for `messages` */
-    struct tcp_conn *conns;   /* all that are open */
+    struct tcp_conn *conns;   /* all that are open, the newest first */
+    struct tcp_conn *oldest;
     unsigned n_conns;
     unsigned refs; /* listener, timer, connections */
     bool closing;
@@ -72,8 +76,11 @@ static void conn_close(struct tcp_conn *c)
         c->server->conns = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    else
+        c->server->oldest = c->prev;
     c->server->n_conns--;
     uv_close((uv_handle_t *)&c->tcp, conn_closed);
+    seat_leave();
 }
 
 /* One read is given the rest of a message buffer, so at most one message is ever moved. */
@@ -82,8 +89,9 @@ static void conn_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret_buf)
     struct tcp_conn *c = h->data;
     (void)suggested;
     if (!c->buf)
-        c->buf = xmalloc(TCP_BUFFER);
-    *ret_buf = uv_buf_init((char *)c->buf + c->len, (unsigned)(TCP_BUFFER - c->len));
+        c->buf = mem_try(TCP_BUFFER);
+    *ret_buf = c->buf ? uv_buf_init((char *)c->buf + c->len, (unsigned)(TCP_BUFFER - c->len))
+                      : uv_buf_init(NULL, 0); /* conn_read() then hears of an error */
 }
 
 /* A peer that asks without reading the replies must not make us hold them without end. */
@@ -142,9 +150,10 @@ static void conn_process(struct tcp_conn *c)
         memmove(c->buf, c->buf + used, c->len);
     if (!c->closed) {
         bool pause = conn_is_full(c, 1) || conn_is_used_up(c);
-        if (pause && !c->paused)
+        if (pause && !c->paused) {
             uv_read_stop((uv_stream_t *)&c->tcp);
-        else if (!pause && c->paused)
+            seat_paused();
+        } else if (!pause && c->paused)
             uv_read_start((uv_stream_t *)&c->tcp, conn_alloc, conn_read);
         c->paused = pause;
     }
@@ -170,31 +179,74 @@ static void conn_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     c->server->handler.leave(c->server->handler.ctx);
 }
 
-static void conn_new(uv_stream_t *listener, int status)
+static void conn_join(struct tcp_conn *c, struct tcp_server *s)
 {
-    struct tcp_server *s = listener->data;
-    if (status < 0)
-        return;
-    struct tcp_conn *c = xcalloc(1, sizeof *c);
     c->server = s;
     c->tcp.data = c;
     s->refs++;
-    uv_tcp_init(listener->loop, &c->tcp);
     c->next = s->conns;
     if (s->conns)
         s->conns->prev = c;
+    else
+        s->oldest = c;
     s->conns = c;
     s->n_conns++;
+}
+
+static bool conn_begin(struct tcp_conn *c, int fd)
+{
     int peer_len = sizeof c->peer, local_len = sizeof c->local;
-    if (uv_accept(listener, (uv_stream_t *)&c->tcp) < 0 || s->n_conns > TCP_CONNS_MAX ||
-        uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&c->peer, &peer_len) < 0 ||
-        uv_tcp_getsockname(&c->tcp, (struct sockaddr *)&c->local, &local_len) < 0) {
-        conn_close(c);
+    if (uv_tcp_open(&c->tcp, fd) < 0) {
+        close(fd);
+        return false;
+    }
+    if (uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&c->peer, &peer_len) < 0 ||
+        uv_tcp_getsockname(&c->tcp, (struct sockaddr *)&c->local, &local_len) < 0)
+        return false;
+    uv_tcp_nodelay(&c->tcp, 1);
+    c->deadline = uv_now(c->tcp.loop) + c->server->limits.first_ms;
+    return uv_read_start((uv_stream_t *)&c->tcp, conn_alloc, conn_read) == 0;
+}
+
+/* The connection that has been here longest and waits for nothing goes, so that clients who only
+ * sit there never keep others out. */
+static bool conn_evict(void *ctx)
+{
+    struct tcp_server *s = ctx;
+    struct tcp_conn *c = s->oldest;
+    for (int i = 0; c && c->pending && i < EVICT_LOOKS; i++)
+        c = c->prev;
+    if (!c || c->pending)
+        return false;
+    conn_close(c);
+    seat_evicted();
+    return true;
+}
+
+static bool conn_seat(struct tcp_server *s)
+{
+    if (s->n_conns < TCP_CONNS_MAX && seat_take(s->n_conns))
+        return true;
+    return conn_evict(s) && seat_take(s->n_conns);
+}
+
+static void conn_new(void *ctx, int fd)
+{
+    struct tcp_server *s = ctx;
+    bool seated = conn_seat(s);
+    struct tcp_conn *c = seated ? mem_try(sizeof *c) : NULL;
+    if (!c) {
+        if (seated)
+            seat_leave();
+        seat_refused();
+        close(fd);
         return;
     }
-    uv_tcp_nodelay(&c->tcp, 1);
-    c->deadline = uv_now(listener->loop) + s->limits.first_ms;
-    uv_read_start((uv_stream_t *)&c->tcp, conn_alloc, conn_read);
+    memset(c, 0, sizeof *c);
+    uv_tcp_init(s->sweep.loop, &c->tcp);
+    conn_join(c, s);
+    if (!conn_begin(c, fd))
+        conn_close(c);
 }
 
 static void sweep_conns(uv_timer_t *t)
@@ -218,32 +270,38 @@ void tcp_server_set_limits(struct tcp_server *s, const struct tcp_limits *limits
     };
 }
 
+static void server_handle_closed(uv_handle_t *h)
+{
+    server_unref(h->data);
+}
+
+static void acceptor_closed(void *ctx)
+{
+    server_unref(ctx);
+}
+
 int tcp_server_open(uv_loop_t *loop, int fd, const struct tcp_handler *handler,
                     struct tcp_server **ret, struct err *e)
 {
     struct tcp_server *s = xcalloc(1, sizeof *s);
     memcpy((void *)(uintptr_t)&s->handler, handler, sizeof *handler);
     tcp_server_set_limits(s, &(struct tcp_limits){ 0 });
-    s->listener.data = s;
     s->sweep.data = s;
     s->refs = 2;
-    uv_tcp_init(loop, &s->listener);
+    s->acceptor = (struct acceptor){
+        .ctx = s, .take = conn_new, .make_room = conn_evict, .closed = acceptor_closed
+    };
     uv_timer_init(loop, &s->sweep);
-    int code = uv_tcp_open(&s->listener, fd);
-    if (code == 0)
-        code = uv_listen((uv_stream_t *)&s->listener, 1024, conn_new);
+    int code = acceptor_open(&s->acceptor, loop, fd);
     if (code < 0) {
-        tcp_server_close(s);
+        s->closing = true;
+        uv_close((uv_handle_t *)&s->sweep, server_handle_closed);
         return err_set(e, code, "accept connections: %s", uv_strerror(code));
     }
+    seats_open();
     uv_timer_start(&s->sweep, sweep_conns, 1000, 1000);
     *ret = s;
     return 0;
-}
-
-static void server_handle_closed(uv_handle_t *h)
-{
-    server_unref(h->data);
 }
 
 void tcp_server_close(struct tcp_server *s)
@@ -251,10 +309,11 @@ void tcp_server_close(struct tcp_server *s)
     if (s->closing)
         return;
     s->closing = true;
+    seats_close();
     while (s->conns)
         conn_close(s->conns);
     uv_close((uv_handle_t *)&s->sweep, server_handle_closed);
-    uv_close((uv_handle_t *)&s->listener, server_handle_closed);
+    acceptor_close(&s->acceptor);
 }
 
 const struct sockaddr *tcp_peer(const struct tcp_conn *c)
@@ -309,7 +368,11 @@ void tcp_send_part(struct tcp_conn *c, const uint8_t *data, size_t len)
 {
     if (c->closed)
         return;
-    struct tcp_write *w = xmalloc(sizeof *w + 2 + len);
+    struct tcp_write *w = malloc(sizeof *w + 2 + len);
+    if (!w) { /* a peer that misses a reply is better off asking anew */
+        conn_close(c);
+        return;
+    }
     put_u16(w->data, (uint16_t)len);
     memcpy(w->data + 2, data, len);
     uv_buf_t buf = uv_buf_init((char *)w->data, (unsigned)(2 + len));

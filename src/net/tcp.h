@@ -11,7 +11,7 @@
 
 #include <uv.h>
 
-#define TCP_CONNS_MAX   4096  /* a server (a worker and listener); more are closed at once */
+#define TCP_CONNS_MAX   4096  /* a server (a worker and listener); then the oldest idle one goes */
 #define TCP_PENDING_MAX 128   /* unanswered messages of a connection; reading pauses meanwhile */
 #define TCP_UNSENT_MAX  65536 /* bytes of replies that the peer does not take; the same */
 #define TCP_FIRST_MS    3000  /* until the first message is complete */

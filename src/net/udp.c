@@ -63,6 +63,15 @@ int udp_receive(int fd, struct udp_in *in, unsigned n)
     return got;
 }
 
+unsigned udp_discard(int fd)
+{
+    uint8_t byte;
+    unsigned n = 0;
+    while (n < UDP_BATCH && recv(fd, &byte, 1, MSG_DONTWAIT) >= 0)
+        n++;
+    return n;
+}
+
 void udp_out_add(struct udp_out *out, const void *data, size_t len,
                  const struct sockaddr_storage *peer, const struct udp_local *local)
 {

@@ -30,6 +30,9 @@ void udp_in_place(struct udp_in *in, unsigned i, void *buf, size_t cap,
 /* Returns how many datagrams came (0: none waiting) or a negated errno. Lengths: udp_in_len(). */
 int udp_receive(int fd, struct udp_in *in, unsigned n);
 
+/* Throws away at most UDP_BATCH datagrams that nobody has a place for; returns how many. */
+unsigned udp_discard(int fd);
+
 static inline size_t udp_in_len(const struct udp_in *in, unsigned i)
 {
     return in->hdr[i].msg_len;
