@@ -1,5 +1,6 @@
 #include "dns/query.h"
 
+#include "base/mem.h"
 #include "dns/chain.h"
 #include "dns/serve.h"
 
@@ -10,14 +11,9 @@
 
 /* ---- the pool ---- */
 
-struct query *query_get(struct query_pool *p)
+static struct query *query_new(struct query_pool *p)
 {
-    struct query *q = p->free;
-    if (q) {
-        p->free = q->next;
-        return q;
-    }
-    q = malloc(sizeof *q);
+    struct query *q = mem_try(sizeof *q);
     if (!q)
         return NULL;
     memset(q, 0, offsetof(struct query, inline_packet));
@@ -27,11 +23,41 @@ struct query *query_get(struct query_pool *p)
     return q;
 }
 
+static void query_free(struct query_pool *p, struct query *q)
+{
+    arena_done(&q->arena);
+    free(q);
+    p->made--;
+}
+
+struct query *query_get(struct query_pool *p)
+{
+    struct query *q = p->free;
+    if (!q)
+        return query_new(p);
+    p->free = q->next;
+    return q;
+}
+
+bool query_pool_has(struct query_pool *p)
+{
+    if (p->free)
+        return true;
+    struct query *q = query_new(p);
+    if (q)
+        query_put(p, q);
+    return p->free != NULL;
+}
+
 void query_put(struct query_pool *p, struct query *q)
 {
     if (q->packet != q->inline_packet) {
         free(q->packet);
         q->packet = q->inline_packet;
+    }
+    if (p->free && mem_is_short()) { /* others need it more */
+        query_free(p, q);
+        return;
     }
     arena_reset(&q->arena);
     q->next = p->free;
@@ -43,8 +69,7 @@ void query_pool_done(struct query_pool *p)
     while (p->free) {
         struct query *q = p->free;
         p->free = q->next;
-        arena_done(&q->arena);
-        free(q);
+        query_free(p, q);
     }
 }
 

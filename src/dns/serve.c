@@ -24,7 +24,13 @@ struct dns_socket {
     uint8_t *out_bytes; /* SERVE_OUT_BYTES and room for one more reply */
 };
 
-static metric m_malformed, m_unsent, m_waiting_refused;
+static metric m_malformed, m_unsent, m_waiting_refused, m_no_memory;
+
+static double memory_short(void *ctx)
+{
+    (void)ctx;
+    return mem_is_short();
+}
 
 void serve_metrics_init(void)
 {
@@ -34,6 +40,10 @@ void serve_metrics_init(void)
                               "Replies that the kernel would not send.", "");
     m_waiting_refused = metric_counter("signpost_dns_waiting_refused_total",
                                        "Queries refused because too many were waiting.", "");
+    m_no_memory = metric_counter("signpost_dns_no_memory_total",
+                                 "Queries dropped or refused because memory was short.", "");
+    metric_gauge("signpost_dns_memory_short", "1 while new work that needs memory is refused.", "",
+                 memory_short, NULL);
 }
 
 static struct dns_worker *worker_of(const struct query *q)
@@ -44,6 +54,10 @@ static struct dns_worker *worker_of(const struct query *q)
 bool serve_may_wait(struct query *q)
 {
     struct dns_worker *w = worker_of(q);
+    if (!query_pool_has(&w->pool)) { /* its place in the batch could not be filled again */
+        metric_add(m_no_memory, 1);
+        return false;
+    }
     if (w->waiting < SERVE_WAITING_MAX) {
         w->waiting++;
         atomic_fetch_add(&q->route->config->waiting, 1);
@@ -284,7 +298,7 @@ static void udp_batch(struct dns_socket *s, unsigned n)
         if (steps[i] == STEP_NEXT)
             steps[i] = chain_run(q->route->chain, q);
         if (steps[i] == STEP_WAIT) {
-            s->slots[i] = NULL; /* it has left its place */
+            (void)socket_place(s, i); /* it has left its place */
             continue;
         }
         q->dropped = steps[i] == STEP_DROP;
@@ -309,6 +323,8 @@ static void udp_readable(uv_poll_t *poll, int status, int events)
     for (int round = 0; round < SERVE_ROUNDS; round++) {
         unsigned places = socket_places(s);
         int n = places ? udp_receive(s->fd, &s->in, places) : 0;
+        if (!places)
+            metric_add(m_no_memory, udp_discard(s->fd));
         if (n > 0)
             udp_batch(s, (unsigned)n);
         if (n < UDP_BATCH)
@@ -376,6 +392,7 @@ static void tcp_message(void *ctx, struct tcp_conn *c, const uint8_t *data, size
 {
     struct query *q = tcp_query(ctx, c, data, len);
     if (!q) {
+        metric_add(m_no_memory, 1);
         tcp_no_reply(c);
         return;
     }

@@ -18,6 +18,8 @@ struct query_pool {
 };
 
 struct query *query_get(struct query_pool *p); /* NULL: out of memory */
+/* Will query_get() give one next? Memory is got for it if need be. */
+bool query_pool_has(struct query_pool *p);
 void query_put(struct query_pool *p, struct query *q);
 void query_pool_done(struct query_pool *p);
 
