@@ -6,7 +6,7 @@ import re
 import sys
 
 ROOMS = sorted(d for d in os.listdir(os.path.join(os.path.dirname(__file__), "../src")))
-FILE = re.compile(r"`((?:%s|src|tests|tools|docs|bench|examples|deploy)/[\w./-]*)`" % "|".join(ROOMS))
+FILE = re.compile(r"`((?:%s|src|tests|tools|docs|bench|examples|deploy|packaging)/[\w./-]*)`" % "|".join(ROOMS))
 PAGE = re.compile(r"\b[\w/-]+\.md\b")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 

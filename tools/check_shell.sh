@@ -6,5 +6,5 @@ if ! command -v shellcheck >/dev/null; then
     echo "shellcheck is not installed"
     exit 77
 fi
-find run .ci/run tools tests bench examples -type f \( -name run -o -name '*.sh' \) \
+find run .ci/run tools tests bench examples packaging -type f \( -name run -o -name '*.sh' \) \
     -exec shellcheck {} +

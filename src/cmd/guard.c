@@ -51,7 +51,7 @@ static int become(const struct guard *g, const char *pidfile, struct err *e)
 
 int guard_begin(struct guard *g, const char *pidfile, struct err *e)
 {
-    g->bounding = privilege_empty_bounding();
+    g->bounding = privilege_empty_bounding(g->capabilities);
     int ret = g->user ? become(g, pidfile, e) : 0;
     if (ret == 0)
         g->keep = privilege_keep_only(g->capabilities);
