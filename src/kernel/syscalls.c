@@ -204,63 +204,74 @@ static int add_names(scmp_filter_ctx f, uint32_t action, const char *const *list
     return ret;
 }
 
+static struct scmp_arg_cmp arg_is(unsigned arg, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){ .arg = arg, .op = SCMP_CMP_EQ, .datum_a = value };
+}
+
+static struct scmp_arg_cmp arg_bits(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+    return (struct scmp_arg_cmp){
+        .arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
+    };
+}
+
+static int rule_if(scmp_filter_ctx f, uint32_t action, const char *name, struct scmp_arg_cmp test)
+{
+    return seccomp_rule_add_array(f, action, seccomp_syscall_resolve_name(name), 1, &test);
+}
+
 static int allow_if(scmp_filter_ctx f, const char *name, struct scmp_arg_cmp test)
 {
-    return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), 1, &test);
+    return rule_if(f, SCMP_ACT_ALLOW, name, test);
 }
 
 static int add_sockets(scmp_filter_ctx f)
 {
-    int ret = 0;
+    /* the list of links and addresses */
+    const struct scmp_arg_cmp links[] = { arg_is(0, AF_NETLINK), arg_is(2, NETLINK_ROUTE) };
+    int ret = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, links);
     for (size_t i = 0; i < ARRAY_SIZE(families) && ret == 0; i++)
-        ret = allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
-    if (ret == 0) /* the list of links and addresses */
-        ret =
-            seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-                             SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE));
+        ret = allow_if(f, "socket", arg_is(0, (scmp_datum_t)families[i]));
     if (ret == 0)
-        ret = allow_if(f, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+        ret = allow_if(f, "socketpair", arg_is(0, AF_UNIX));
     for (size_t i = 0; i < ARRAY_SIZE(requests) && ret == 0; i++)
-        ret = allow_if(f, "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, requests[i]));
+        ret = allow_if(f, "ioctl", arg_bits(1, UINT32_MAX, requests[i]));
     return ret;
 }
 
 /* Memory never is, nor becomes, writable and executable. Programs' text is mapped from files. */
 static int add_memory(scmp_filter_ctx f)
 {
-    uint32_t no = SCMP_ACT_ERRNO(EPERM);
-    int ret = allow_if(f, "mmap", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    const scmp_datum_t both = PROT_EXEC | PROT_WRITE;
+    int ret = allow_if(f, "mmap", arg_bits(2, PROT_EXEC, 0));
     if (ret == 0)
-        ret = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC));
+        ret = allow_if(f, "mmap", arg_bits(2, both, PROT_EXEC));
     if (ret == 0)
-        ret = seccomp_rule_add(
-            f, no, SCMP_SYS(mmap), 1,
-            SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE));
+        ret = rule_if(f, SCMP_ACT_ERRNO(EPERM), "mmap", arg_bits(2, both, both));
     if (ret == 0)
-        ret = allow_if(f, "mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        ret = allow_if(f, "mprotect", arg_bits(2, PROT_EXEC, 0));
     return ret;
 }
 
 static int add_processes(scmp_filter_ctx f)
 {
     uint32_t no = SCMP_ACT_ERRNO(EPERM);
-    int ret = allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    int ret = allow_if(f, "clone", arg_bits(0, CLONE_THREAD, CLONE_THREAD));
     if (ret == 0)
-        ret = seccomp_rule_add(f, no, SCMP_SYS(clone), 1,
-                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+        ret = rule_if(f, no, "clone", arg_bits(0, CLONE_THREAD, 0));
     if (ret == 0)
         ret = add_names(f, no, no_processes, ARRAY_SIZE(no_processes));
     if (ret == 0)
         ret = add_names(f, SCMP_ACT_ERRNO(ENOSYS), not_there, ARRAY_SIZE(not_there));
     if (ret == 0) /* of itself: abort() */
-        ret = allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        ret = allow_if(f, "tgkill", arg_is(0, (scmp_datum_t)getpid()));
     if (ret == 0) /* reading limits, not setting them */
-        ret = allow_if(f, "prlimit64", SCMP_A2(SCMP_CMP_EQ, 0));
+        ret = allow_if(f, "prlimit64", arg_is(2, 0));
     if (ret == 0)
-        ret = allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+        ret = allow_if(f, "prctl", arg_is(0, PR_SET_NAME));
     if (ret == 0)
-        ret = allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_GET_NAME));
+        ret = allow_if(f, "prctl", arg_is(0, PR_GET_NAME));
     return ret;
 }
 
