@@ -119,6 +119,12 @@ static void on_look(uv_timer_t *t)
     look_later(r);
 }
 
+static void writes(void *ctx, const char *folder)
+{
+    (void)ctx;
+    guard_let_write(&guard, folder);
+}
+
 static void set_reload(void *ctx, long long interval, long long jitter)
 {
     struct run *r = ctx;
@@ -184,6 +190,7 @@ static int start(struct run *r, struct err *e)
                                    .open_source = clusters_open_source,
                                    .source_ctx = &r->clusters,
                                    .set_reload = set_reload,
+                                   .writes = writes,
                                    .ctx = r };
     struct corefile *c = NULL;
     char text[129];

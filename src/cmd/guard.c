@@ -1,6 +1,7 @@
 #include "cmd/guard.h"
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "kernel/landlock.h"
 #include "kernel/privilege.h"
@@ -58,6 +59,40 @@ int guard_begin(struct guard *g, const char *pidfile, struct err *e)
     return ret;
 }
 
+/* Is it that folder, or below it? Both as they are in the end, if they are there. */
+static bool lies_below(const char *path, const char *folder)
+{
+    cleanup_free char *top = realpath(folder, NULL);
+    size_t len = top ? strlen(top) : 0;
+    if (len == 1)
+        return true;
+    return top && strncmp(path, top, len) == 0 && (!path[len] || path[len] == '/');
+}
+
+static bool may_write(const struct guard *g, const char *folder)
+{
+    cleanup_free char *path = realpath(folder, NULL);
+    for (size_t i = 0; path && i < g->writable.n; i++)
+        if (lies_below(path, g->writable.items[i]))
+            return true;
+    return false;
+}
+
+void guard_let_write(struct guard *g, const char *folder)
+{
+    if (may_write(g, folder))
+        return;
+    if (g->read_only) {
+        log_warning("guard: files below %s cannot be written since the start: start anew, or with "
+                    "-writable %s",
+                    folder, folder);
+        return;
+    }
+    g->writable.items =
+        xrealloc(g->writable.items, (g->writable.n + 1) * sizeof *g->writable.items);
+    g->writable.items[g->writable.n++] = xstrdup(folder);
+}
+
 /* The folder that a file lies in, in out. */
 static const char *folder_of(const char *path, char *out, size_t cap)
 {
@@ -87,7 +122,7 @@ static int write_only_below(const struct guard *g, const char *pidfile)
     return landlock_write_only_below(folders, n);
 }
 
-void guard_finish(const struct guard *g, const char *pidfile)
+void guard_finish(struct guard *g, const char *pidfile)
 {
     tell("empty bounding set of capabilities", g->bounding, "");
     tell("few capabilities", g->keep, "");
@@ -98,7 +133,9 @@ void guard_finish(const struct guard *g, const char *pidfile)
         return;
     }
     tell("no core files", privilege_no_dump(), "");
-    tell("read-only file system", write_only_below(g, pidfile), " (Landlock, Linux 5.13)");
+    int ret = write_only_below(g, pidfile);
+    tell("read-only file system", ret, " (Landlock, Linux 5.13)");
+    g->read_only = ret == 0;
     if (g->no_seccomp)
         log_info("guard: list of system calls: left out, as -no-seccomp says");
     else

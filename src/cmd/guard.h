@@ -19,6 +19,7 @@ struct guard {
     struct flag_list writable; /* folders */
     uint64_t capabilities;     /* a set of bits, 1 << CAP_*, that is kept when it is there */
     int bounding, keep;        /* how guard_begin() fared, for guard_finish() to tell */
+    bool read_only;            /* guard_finish() could limit writing */
 };
 
 /* The rows of a command's table of flags. */
@@ -35,6 +36,9 @@ struct guard {
 /* Capabilities, then the user. Fails only where the user asked for cannot be had; pidfile (or NULL)
  * is made beforehand and given to that user. */
 int guard_begin(struct guard *g, const char *pidfile, struct err *e);
+/* Adds a folder to `writable`. After guard_finish() that is too late: a warning is logged when it
+ * does not lie below one of them. */
+void guard_let_write(struct guard *g, const char *folder);
 /* No new rights, no core files, the file system read-only but for g->writable and the folder of
  * pidfile (or NULL), the list of system calls. Tells what could not be had, of both steps. */
-void guard_finish(const struct guard *g, const char *pidfile);
+void guard_finish(struct guard *g, const char *pidfile);

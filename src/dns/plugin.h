@@ -77,6 +77,9 @@ size_t setup_binds(const struct setup *s, const struct ip **ret_ips);
 void setup_root(struct setup *s, const char *folder);
 /* path as it is to be opened; in the set-up's arena. */
 const char *setup_path(struct setup *s, const char *path);
+/* The plugin makes, writes and removes files there, from the start functions on: else the process
+ * may have given up the right to. */
+void setup_writes(struct setup *s, const char *folder);
 /* How often the process looks whether its Corefile has changed; the last call counts. */
 void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns);
 /* Classes other than IN reach this block's chain. */

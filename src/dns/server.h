@@ -16,6 +16,9 @@ struct dns_options {
     void *source_ctx;
     /* `reload` was set up; NULL: nobody listens. */
     void (*set_reload)(void *ctx, long long interval_ns, long long jitter_ns);
+    /* A plugin of a configuration that is being set up will write below that folder; NULL: nobody
+     * listens. */
+    void (*writes)(void *ctx, const char *folder);
     /* For `check`: set-up goes on after a plugin's error, which is told here. NULL: it ends there.
      */
     void (*problem)(void *ctx, const char *text);

@@ -193,6 +193,13 @@ const struct corefile *setup_corefile(const struct setup *s)
     return s->config->corefile;
 }
 
+void setup_writes(struct setup *s, const char *folder)
+{
+    const struct dns_options *o = s->config->options;
+    if (o->writes)
+        o->writes(o->ctx, folder);
+}
+
 void setup_reload(struct setup *s, long long interval_ns, long long jitter_ns)
 {
     const struct dns_options *o = s->config->options;

@@ -17,6 +17,7 @@ import time
 import pytest
 
 from dns_world import Server, free_port, http_get, query, run_until_end, write_whole
+from dnssec_world import Key
 from forward_world import Upstream, reply
 
 NOBODY = 65534
@@ -294,3 +295,43 @@ def test_the_service_manager_is_told(signpost, folder):
             s.process.send_signal(signal.SIGTERM)
             assert manager.recv(100) == b"STOPPING=1"
             assert s.process.wait(20) == 0
+
+
+SIGN = """a.test.:@PORT@ {
+    bind 127.0.0.1
+    sign @DIR@/zone {
+        key file %s
+        directory @DIR@/%s
+    }
+}
+"""
+
+
+def sign_in(server, key, name):
+    text = SIGN % (key.base, name)
+    write_whole(server.path, text.replace("@PORT@", str(server.port)).replace(
+        "@DIR@", str(server.folder)))
+    server.process.send_signal(signal.SIGHUP)
+
+
+def test_writing_is_for_named_folders(signpost, folder):
+    """Those of the Corefile at the start and of -writable; a reload that brings others is warned of."""
+    for name in ("first", "more", "more/below", "other"):
+        (folder / name).mkdir()
+    (folder / "zone").write_text(ZONE % (1, 1))
+    key = Key(folder, "a.test.")
+    with Server(signpost, folder, SIGN % (key.base, "first"), "-writable", folder / "more") as s:
+        if is_sanitized(s) or "read-only file system: not to be had" in s.log():
+            pytest.skip("no Landlock here, or a sanitizer's build")
+        s.wait_log("Successfully signed", 10)
+        assert (folder / "first/db.a.test.signed").exists()
+        sign_in(s, key, "more/below")
+        end = time.monotonic() + 10
+        while not (folder / "more/below/db.a.test.signed").exists():
+            assert time.monotonic() < end, s.log()
+            time.sleep(0.02)
+        assert "cannot be written" not in s.log()
+        sign_in(s, key, "other")
+        s.wait_log("guard: files below %s/other cannot be written since the start" % folder, 10)
+        s.wait_log("ermission denied", 10)
+        assert list((folder / "other").iterdir()) == []

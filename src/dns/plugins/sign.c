@@ -316,6 +316,8 @@ static int read_line(struct sign *s, struct setup *setup, struct dispenser *d, s
         code = read_option(setup, d, &l, e);
     if (code == 0 && !l.list->n)
         code = dispenser_err(&at, e, "there is no key to sign with; add 'key file KEY'");
+    if (code == 0)
+        setup_writes(setup, l.directory);
     if (!l.zones.n)
         l.zones = setup_zones(setup);
     for (size_t i = 0; code == 0 && i < l.zones.n; i++)
