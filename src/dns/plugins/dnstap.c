@@ -330,6 +330,20 @@ static struct tap *tap_new(struct taps *t, struct setup *s)
     return tap;
 }
 
+/* The folder of a socket that is listened at. */
+static void tell_writes(const struct tap *tap, struct setup *s)
+{
+    const char *path = tap->endpoint.host, *slash = strrchr(path, '/');
+    if (!tap->endpoint.listen || tap->endpoint.kind != TAP_UNIX)
+        return;
+    if (!slash)
+        setup_writes(s, ".");
+    else if (slash == path)
+        setup_writes(s, "/");
+    else
+        setup_writes(s, arena_strndup(setup_arena(s), path, (size_t)(slash - path)));
+}
+
 static int read_directive(struct taps *t, struct setup *s, struct dispenser *d, struct err *e)
 {
     const char **args;
@@ -346,8 +360,10 @@ static int read_directive(struct taps *t, struct setup *s, struct dispenser *d, 
         code = read_args(tap, args + i + 1, n - i - 1, d, e);
     while (code == 0 && dispenser_next_block(d))
         code = read_option(tap, s, d, e);
-    if (code == 0)
+    if (code == 0) {
+        tell_writes(tap, s);
         register_metrics(tap);
+    }
     return code;
 }
 
