@@ -17,6 +17,7 @@ struct cache *cache_new(const struct cache_limits *limits)
     if (!c)
         c = xmalloc(SIZE_MAX); /* ends the process with the usual words */
     memset(c, 0, sizeof *c);
+    c->users = 1;
     c->limits = *limits;
     uint32_t sum = 0;
     for (int k = 0; k < CACHE_KINDS; k++) {
@@ -51,9 +52,15 @@ static void free_shard(struct cache *c, struct cache_shard *s)
     pthread_mutex_destroy(&s->lock);
 }
 
+struct cache *cache_share(struct cache *c)
+{
+    c->users++;
+    return c;
+}
+
 void cache_free(struct cache *c)
 {
-    if (!c)
+    if (!c || --c->users)
         return;
     for (size_t i = 0; i < CACHE_SHARDS; i++)
         free_shard(c, &c->shards[i]);

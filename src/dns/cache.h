@@ -83,6 +83,7 @@ struct cache_shard {
 };
 
 struct cache {
+    unsigned users; /* configurations; control thread */
     struct cache_limits limits;
     uint32_t shard_max[CACHE_KINDS];
     uint32_t n_buckets; /* of a shard */
@@ -91,7 +92,9 @@ struct cache {
 };
 
 struct cache *cache_new(const struct cache_limits *limits);
-void cache_free(struct cache *c); /* no readers any more */
+/* For one more user, who calls cache_free() as well. Control thread, as are new and free. */
+struct cache *cache_share(struct cache *c);
+void cache_free(struct cache *c); /* no readers of this user's any more; NULL is fine */
 /* Entries of a kind; any thread, a moment's value. */
 uint32_t cache_count(struct cache *c, enum cache_kind kind);
 

@@ -82,10 +82,12 @@ static void build_chains(struct dns_config *s)
     }
 }
 
-int dns_config_new(struct corefile *c, const struct dns_options *options, struct dns_config **ret,
-                   struct err *e)
+int dns_config_new(struct corefile *c, const struct dns_options *options,
+                   const struct dns_config *before, struct dns_config **ret, struct err *e)
 {
     struct dns_config *s = xcalloc(1, sizeof *s);
+    s->before = before;
+    s->left.arena = &s->arena;
     s->options = options;
     s->corefile = c;
     arena_init(&s->arena, 16384);

@@ -103,6 +103,16 @@ struct offers *setup_offers(struct setup *s);
 void offers_add(struct offers *o, const char *name, void *what);
 void *offers_find(const struct offers *o, const char *name); /* NULL: nobody has that */
 
+/* What a plugin leaves to the configuration that follows: offers that are there until the next
+ * reload is through. NULL: nothing came before. What is found there belongs to the old
+ * configuration; whoever wants to keep it takes a share of it in its start function. */
+struct offers *setup_left(struct setup *s);
+const struct offers *setup_inherited(const struct setup *s);
+/* All that the block says about what this plugin and those further in answer: its keys and those
+ * plugins' lines, in the set-up's memory. Equal texts of two configurations: equal answers, as far
+ * as the Corefile goes. */
+const char *setup_inner_text(struct setup *s);
+
 /* The control thread's loop; the number of workers (for per-worker state, by q->worker->index). */
 uv_loop_t *setup_loop(struct setup *s);
 unsigned setup_workers(const struct setup *s);

@@ -29,7 +29,7 @@ int dns_server_new(struct corefile *c, const struct dns_options *options, struct
     if (!s->options.workers)
         s->options.workers = usable_cores();
     serve_metrics_init();
-    int code = dns_config_new(c, &s->options, &s->config, e);
+    int code = dns_config_new(c, &s->options, NULL, &s->config, e);
     if (code < 0) {
         free(s);
         return code;
@@ -186,7 +186,7 @@ static void retire(struct dns_server *s, struct dns_config *c)
 int dns_server_reload(struct dns_server *s, struct corefile *corefile, struct err *e)
 {
     struct dns_config *c = NULL;
-    int ret = dns_config_new(corefile, &s->options, &c, e);
+    int ret = dns_config_new(corefile, &s->options, s->config, &c, e);
     if (ret < 0)
         return ret;
     ret = dns_config_start(c, e);
@@ -196,6 +196,7 @@ int dns_server_reload(struct dns_server *s, struct corefile *corefile, struct er
         end_config(s, c);
         return ret;
     }
+    c->before = NULL;
     retire(s, s->config);
     s->config = c;
     return 0;

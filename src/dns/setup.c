@@ -142,6 +142,53 @@ void *offers_find(const struct offers *o, const char *name)
     return NULL;
 }
 
+struct offers *setup_left(struct setup *s)
+{
+    return &s->config->left;
+}
+
+const struct offers *setup_inherited(const struct setup *s)
+{
+    return s->config->before ? &s->config->before->left : NULL;
+}
+
+/* Outer plugins whose lines change what inner ones do. */
+static bool reaches_inwards(const char *name)
+{
+    static const char *const names[] = { "bind", "metadata", "root", "view" };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void add_directive(const struct block *b, const char *name, struct strbuf *out)
+{
+    for (size_t i = 0; i < b->n_directives; i++) {
+        const struct directive *d = &b->directives[i];
+        if (strcmp(d->name, name) != 0)
+            continue;
+        for (size_t k = 0; k < d->n_tokens; k++)
+            strbuf_printf(out, "%s%s", d->tokens[k].first ? "\n" : "\t", d->tokens[k].text);
+    }
+}
+
+const char *setup_inner_text(struct setup *s)
+{
+    const struct block *b = s->block->block;
+    cleanup(strbuf_done) struct strbuf text = { 0 };
+    bool inner = false;
+    strbuf_printf(&text, "%s:", s->plugin->name);
+    for (size_t i = 0; i < b->n_keys; i++)
+        strbuf_printf(&text, " %d %s %u", (int)b->keys[i].scheme, b->keys[i].zone, b->keys[i].port);
+    for (size_t i = 0; plugins[i]; i++) {
+        inner |= plugins[i] == s->plugin;
+        if (inner || reaches_inwards(plugins[i]->name))
+            add_directive(b, plugins[i]->name, &text);
+    }
+    return arena_strdup(setup_arena(s), text.p);
+}
+
 void setup_any_class(struct setup *s)
 {
     s->block->any_class = true;

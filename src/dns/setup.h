@@ -82,13 +82,16 @@ struct dns_config {
     VEC(struct lameduck_call) lameducks;
     VEC(struct worker_call_entry) worker_stops;
     VEC(struct ready_entry *) readies;
-    _Atomic size_t waiting;  /* queries of all workers that wait and hold a route of this */
-    struct dns_config *next; /* among the retired */
+    _Atomic size_t waiting;          /* queries of all workers that wait and hold a route of this */
+    struct dns_config *next;         /* among the retired */
+    struct offers left;              /* to the next configuration */
+    const struct dns_config *before; /* the one that serves, while this one is made; or NULL */
 };
 
-/* Sets all blocks up. Takes the corefile over, on failure too. */
-int dns_config_new(struct corefile *c, const struct dns_options *options, struct dns_config **ret,
-                   struct err *e);
+/* Sets all blocks up. before: the configuration that serves, or NULL. Takes the corefile over, on
+ * failure too. */
+int dns_config_new(struct corefile *c, const struct dns_options *options,
+                   const struct dns_config *before, struct dns_config **ret, struct err *e);
 /* Runs the start functions. */
 int dns_config_start(struct dns_config *c, struct err *e);
 /* Runs the stop functions and frees everything; no worker may refer to it. */

@@ -187,7 +187,7 @@ static int serve(struct corefile *corefile, struct err *e)
                                                 .loop = &control,
                                                 .open_source = open_source };
     struct dns_config *c = NULL;
-    int ret = dns_config_new(corefile, &options, &c, e);
+    int ret = dns_config_new(corefile, &options, NULL, &c, e);
     return ret < 0 ? ret : take_over(c, e);
 }
 

@@ -19,7 +19,9 @@ struct cache_gauge {
 };
 
 struct cache_plugin {
-    struct cache *cache;
+    struct cache
+        *cache; /* shared with the plugin of the configuration before, or after, this one */
+    const struct cache_plugin *before; /* whose table is taken over at the start; or NULL */
     struct cache_limits limits;
     const char *zones_text; /* label value */
     struct zone_set *zones;

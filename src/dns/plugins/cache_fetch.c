@@ -578,7 +578,7 @@ void cache_fetch_worker_stop(struct worker *worker, void *conf)
         for (struct cache_fetch *f = s->fetches; f; f = f->next) {
             for (struct cache_waiter *w = f->waiters, *next; w; w = next) {
                 next = w->next;
-                if (w->q->worker != worker)
+                if (w->q->worker != worker || w->p != p)
                     continue;
                 remove_waiter(w);
                 w->next = mine;

@@ -333,7 +333,9 @@ static int cache_start(void *conf, struct err *e)
 {
     struct cache_plugin *p = conf;
     (void)e;
-    p->cache = cache_new(&p->limits);
+    p->cache =
+        p->before && p->before->cache ? cache_share(p->before->cache) : cache_new(&p->limits);
+    p->before = NULL;
     const struct route *const *routes = dns_config_routes(p->config, &p->n_routes);
     p->metrics = xcalloc(p->n_routes, sizeof *p->metrics);
     for (unsigned i = 0; i < p->n_routes; i++) {
@@ -417,6 +419,18 @@ static struct cache_plugin *with_defaults(struct setup *s)
     return p;
 }
 
+/* Whoever is set up with the same words answers the same: the replies may be kept. Of two such
+ * blocks only the first has them. */
+static void pass_on(struct setup *s, struct cache_plugin *p)
+{
+    const char *text = setup_inner_text(s);
+    if (offers_find(setup_left(s), text))
+        return;
+    offers_add(setup_left(s), text, p);
+    if (setup_inherited(s))
+        p->before = offers_find(setup_inherited(s), text);
+}
+
 static int cache_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct cache_plugin *p = with_defaults(s);
@@ -428,6 +442,7 @@ static int cache_setup(struct setup *s, struct dispenser *d, struct err *e)
         return code;
     if (p->has_policy && !p->limits.stale_ns)
         return dispenser_err(d, e, "serve_stale_policy requires serve_stale");
+    pass_on(s, p);
     setup_in(s, cache_in, p);
     setup_out_always(s, cache_out, p);
     if (names_stay(p->block))

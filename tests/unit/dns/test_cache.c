@@ -475,6 +475,22 @@ static void test_counters_survive_a_renewal(void **state)
     done(c);
 }
 
+/* Two configurations in a row use one table; it goes with the last of them. */
+static void test_share(void **state)
+{
+    struct world w;
+    struct cache *c = cache_new(&defaults);
+    (void)state;
+    ask(&w, "shared.test.", RR_A);
+    add(&w, SECTION_ANSWER, RR_A, 60);
+    store(c, &w, T0);
+    assert_ptr_equal(cache_share(c), c);
+    cache_free(c);
+    assert_non_null(cache_find(c, &w.k, T0 + SECOND));
+    cache_free(c);
+    arena_done(&w.a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_capacity),
         cmocka_unit_test(test_kinds_have_their_own_room),
         cmocka_unit_test(test_counters_survive_a_renewal),
+        cmocka_unit_test(test_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ static int try_begin(struct world *w, const char *text, struct err *e)
     *w = (struct world){ 0 };
     struct corefile *c = NULL;
     assert_int_equal(corefile_parse(text, strlen(text), "Corefile", NULL, &c, e), 0);
-    return dns_config_new(c, &options, &w->config, e);
+    return dns_config_new(c, &options, NULL, &w->config, e);
 }
 
 static void begin(struct world *w, const char *text)
