@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "dns/server.h"
 #include "dns/setup.h"
 
 #include <string.h>
@@ -543,6 +544,39 @@ void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners,
         if (s->open && (s->listener < listeners || s->listener >= listeners + n))
             socket_close(s);
     }
+}
+
+bool serve_socket_at(const struct dns_worker *w, unsigned i, unsigned *ret_place,
+                     struct dns_handed *ret)
+{
+    const struct dns_socket *s = i < w->n_sockets ? w->sockets[i] : NULL;
+    if (!s || !s->open)
+        return false;
+    *ret_place = s->place;
+    *ret = (struct dns_handed){ s->ip, s->port, { s->fd, s->tcp ? tcp_server_fd(s->tcp) : -1 } };
+    return true;
+}
+
+void serve_drain(struct dns_worker *w, uint32_t idle_ms)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++) {
+        struct dns_socket *s = w->sockets[i];
+        if (!s->open)
+            continue;
+        struct tcp_limits limits = s->listener->tcp;
+        limits.first_ms = limits.idle_ms = idle_ms;
+        tcp_server_set_limits(s->tcp, &limits);
+        tcp_server_retire(s->tcp);
+        uv_poll_stop(&s->poll); /* the descriptor is still needed for replies */
+    }
+}
+
+size_t serve_under_way(const struct dns_worker *w)
+{
+    size_t n = w->waiting;
+    for (unsigned i = 0; i < w->n_sockets; i++)
+        n += w->sockets[i]->open ? tcp_server_connections(w->sockets[i]->tcp) : 0;
+    return n;
 }
 
 void serve_close(struct dns_worker *w)

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "dns/handed.h"
 #include "dns/setup.h"
 #include "net/listen.h"
 
@@ -83,7 +84,8 @@ static size_t count_places(const struct dns_config *c)
     return n;
 }
 
-static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)[2], struct err *e)
+static int open_fds(const struct dns_server *s, const struct dns_worker *w,
+                    const struct dns_config *c, int (*fds)[2], struct err *e)
 {
     int ret = 0;
     int(*fd)[2] = fds;
@@ -91,6 +93,8 @@ static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)
         for (unsigned place = 0; place < l->places; place++, fd++) {
             (*fd)[0] = (*fd)[1] = -1;
             if (ret < 0 || !serve_wants(w, l, place) || serve_has(w, l, place))
+                continue;
+            if (handed_take(s->handed, l, *fd))
                 continue;
             ret = (*fd)[0] = listen_udp(&l->ip, l->port, e);
             if (ret >= 0)
@@ -104,13 +108,14 @@ static int open_fds(struct dns_worker *w, const struct dns_config *c, int (*fds)
 
 /* All workers change over one after the other, each between two batches; nothing is changed unless
  * every socket could be opened. */
-static int serve_config(struct dns_server *s, const struct dns_config *c, struct err *e)
+static int serve_config(struct dns_server *s, struct dns_config *c, struct err *e)
 {
+    handed_make_room(s, c);
     size_t n = count_places(c), opened = 0;
     int(*fds)[2] = xcalloc(n * s->n_workers, sizeof *fds);
     int ret = 0;
     for (; opened < s->n_workers && ret == 0; opened++)
-        ret = open_fds(&s->workers[opened], c, fds + opened * n, e);
+        ret = open_fds(s, &s->workers[opened], c, fds + opened * n, e);
     if (ret < 0 && opened)
         close_fds(fds, (opened - 1) * n);
     for (unsigned i = 0; i < s->n_workers && ret == 0; i++) {
@@ -124,7 +129,7 @@ static int serve_config(struct dns_server *s, const struct dns_config *c, struct
 
 /* ---- start and reload ---- */
 
-int dns_server_start(struct dns_server *s, struct err *e)
+int dns_server_prepare(struct dns_server *s, struct err *e)
 {
     int ret = dns_config_start(s->config, e);
     s->workers = xcalloc(s->options.workers, sizeof *s->workers);
@@ -133,8 +138,23 @@ int dns_server_start(struct dns_server *s, struct err *e)
         if (ret == 0)
             s->n_workers = i + 1;
     }
+    return ret;
+}
+
+bool dns_server_is_ready(const struct dns_server *s, struct strbuf *ret_waiting)
+{
+    return dns_config_ready(s->config, true, ret_waiting);
+}
+
+int dns_server_start(struct dns_server *s, struct dns_handed_list *handed, struct err *e)
+{
+    int ret = s->workers ? 0 : dns_server_prepare(s, e);
+    s->handed = handed;
     if (ret == 0)
         ret = serve_config(s, s->config, e);
+    s->handed = NULL;
+    if (handed)
+        dns_handed_done(handed);
     return ret;
 }
 

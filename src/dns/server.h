@@ -7,6 +7,20 @@
 
 struct dns_server;
 
+/* The sockets of one place of an address, as another process hands them over. */
+struct dns_handed {
+    struct ip ip; /* family 0: wildcard */
+    uint16_t port;
+    int fd[2]; /* UDP, TCP; -1: none */
+};
+
+struct dns_handed_list {
+    struct dns_handed *items;
+    size_t n;
+};
+/* Closes the descriptors and frees the list. */
+void dns_handed_done(struct dns_handed_list *list);
+
 struct dns_options {
     unsigned workers; /* 0: one a core that this process may use */
     uv_loop_t *loop;  /* the control thread's */
@@ -29,8 +43,13 @@ struct dns_options {
  * over, on failure too. */
 int dns_server_new(struct corefile *c, const struct dns_options *options, struct dns_server **ret,
                    struct err *e);
-/* Binds, starts plugins and workers. */
-int dns_server_start(struct dns_server *s, struct err *e);
+/* Starts plugins and workers; nothing is served yet. */
+int dns_server_prepare(struct dns_server *s, struct err *e);
+/* Are all plugins ready that can tell (`ready`)? Adds the names of others. After the above. */
+bool dns_server_is_ready(const struct dns_server *s, struct strbuf *ret_waiting);
+/* Prepares if that has not been done, binds, and serves. handed (NULL: none): sockets of another
+ * process to be used where their addresses are served; taken over, on failure too. */
+int dns_server_start(struct dns_server *s, struct dns_handed_list *handed, struct err *e);
 /* Serves another Corefile, without a query lost: sockets stay, workers change over between two
  * batches, waiting queries end with the chains that they began with. On failure nothing has
  * changed. Takes the corefile over, on failure too. */
@@ -39,6 +58,16 @@ const struct corefile *dns_server_corefile(const struct dns_server *s);
 /* Tells the plugins that the end is near; returns for how many nanoseconds to go on serving before
  * dns_server_stop(). */
 long long dns_server_lameduck(struct dns_server *s);
+/* ---- to hand the sockets over ---- */
+
+/* All that are open, for as long as nothing of the server is changed. The descriptors stay the
+ * server's: only the items are to be freed. */
+struct dns_handed_list dns_server_sockets(struct dns_server *s);
+/* Receives and accepts nothing more; what is under way goes on. Then dns_server_under_way() says
+ * how much that is: queries that wait, TCP connections. */
+void dns_server_drain(struct dns_server *s);
+size_t dns_server_under_way(struct dns_server *s);
+
 /* Workers, then plugins end. NULL is fine. */
 void dns_server_stop(struct dns_server *s);
 /* Stops if need be. The control loop's handles must have been closed before, unless nothing was

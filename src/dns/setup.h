@@ -107,8 +107,9 @@ void listeners_done(struct dns_config *s);
 
 struct dns_server {
     struct dns_options options;
-    struct dns_config *config;  /* the one that serves */
-    struct dns_config *retired; /* still referred to by waiting queries */
+    struct dns_config *config;      /* the one that serves */
+    struct dns_config *retired;     /* still referred to by waiting queries */
+    struct dns_handed_list *handed; /* while it starts with another process's sockets */
     uv_timer_t retire_timer;
     bool timer_made;
     struct dns_worker *workers;

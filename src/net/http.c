@@ -8,9 +8,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 struct http_server {
     struct MHD_Daemon *daemon;
+    int fd; /* of the daemon */
     http_handler *handler;
     _Atomic(void *) ctx;
     char *address;
@@ -140,6 +142,7 @@ int http_server_open(const char *address, http_handler *handler, void *ctx,
         free(s);
         return err_set(e, ERR_REFUSED, "http server on %s: cannot be started", address);
     }
+    s->fd = fd;
     s->address = xstrdup(address);
     s->refs = 1;
     s->next = servers;
@@ -147,6 +150,13 @@ int http_server_open(const char *address, http_handler *handler, void *ctx,
     add_gauge(s);
     *ret = s;
     return 0;
+}
+
+/* The sockets are closed with their daemons, which look at them until then. */
+void http_servers_retire(void)
+{
+    for (struct http_server *s = servers; s; s = s->next)
+        (void)shutdown(s->fd, SHUT_RDWR);
 }
 
 void http_server_close(struct http_server *s)

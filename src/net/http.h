@@ -28,3 +28,6 @@ typedef void http_handler(void *ctx, const char *path, struct http_reply *reply)
 int http_server_open(const char *address, http_handler *handler, void *ctx,
                      struct http_server **ret, struct err *e);
 void http_server_close(struct http_server *s); /* NULL is fine */
+/* All servers stop listening, for another process has their addresses too and is to have all new
+ * connections. */
+void http_servers_retire(void);

@@ -17,7 +17,7 @@ struct tcp_server {
     struct tcp_conn *oldest;
     unsigned n_conns;
     unsigned refs; /* listener, timer, connections */
-    bool closing;
+    bool closing, retired;
 };
 
 struct tcp_conn {
@@ -313,7 +313,27 @@ void tcp_server_close(struct tcp_server *s)
     while (s->conns)
         conn_close(s->conns);
     uv_close((uv_handle_t *)&s->sweep, server_handle_closed);
+    tcp_server_retire(s);
+}
+
+void tcp_server_retire(struct tcp_server *s)
+{
+    if (s->retired)
+        return;
+    s->retired = true;
+    for (struct tcp_conn *c = s->conns; c; c = c->next)
+        c->deadline = MIN(c->deadline, uv_now(c->tcp.loop) + s->limits.idle_ms);
     acceptor_close(&s->acceptor);
+}
+
+int tcp_server_fd(const struct tcp_server *s)
+{
+    return s->retired ? -1 : s->acceptor.fd;
+}
+
+unsigned tcp_server_connections(const struct tcp_server *s)
+{
+    return s->n_conns;
 }
 
 const struct sockaddr *tcp_peer(const struct tcp_conn *c)

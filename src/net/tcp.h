@@ -45,6 +45,13 @@ void tcp_server_set_limits(struct tcp_server *s, const struct tcp_limits *limits
 /* Closes listener and connections; the server is freed when the last message has been answered. */
 void tcp_server_close(struct tcp_server *s);
 
+/* Accepts no more connections; those that are open go on, and end when they are idle. The listening
+ * socket lives on if another process has it, too. */
+void tcp_server_retire(struct tcp_server *s);
+/* The listening socket; -1: it is closed. */
+int tcp_server_fd(const struct tcp_server *s);
+unsigned tcp_server_connections(const struct tcp_server *s);
+
 const struct sockaddr *tcp_peer(const struct tcp_conn *c);
 const struct sockaddr *tcp_local(const struct tcp_conn *c);
 /* Sends one message (len <= 65535, copied). */

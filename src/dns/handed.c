@@ -1,0 +1,99 @@
+#include "dns/handed.h"
+
+#include <unistd.h>
+
+#define DRAIN_IDLE_MS 2000 /* of TCP connections, once another process has the address */
+
+static bool is_of(const struct dns_handed *h, const struct dns_listener *l)
+{
+    return h->port == l->port && ip_equal(&h->ip, &l->ip);
+}
+
+/* So many sockets over all workers. */
+static void want(struct dns_listener *l, unsigned sockets)
+{
+    if (sockets <= l->workers || sockets <= l->sockets)
+        return;
+    l->sockets = sockets;
+    l->places = (sockets + l->workers - 1) / l->workers;
+}
+
+void handed_make_room(const struct dns_server *s, struct dns_config *c)
+{
+    struct dns_handed h;
+    unsigned place;
+    vec_each (l, &c->listeners) {
+        unsigned n = 0;
+        for (size_t i = 0; s->handed && i < s->handed->n; i++)
+            n += is_of(&s->handed->items[i], l);
+        want(l, n);
+        for (unsigned w = 0; w < s->n_workers; w++)
+            for (unsigned i = 0; i < s->workers[w].n_sockets; i++)
+                if (serve_socket_at(&s->workers[w], i, &place, &h) && is_of(&h, l))
+                    want(l, place * l->workers + w + 1);
+    }
+}
+
+bool handed_take(struct dns_handed_list *list, const struct dns_listener *l, int ret_fd[2])
+{
+    for (size_t i = 0; list && i < list->n; i++) {
+        struct dns_handed *h = &list->items[i];
+        if (!is_of(h, l) || h->fd[0] < 0 || h->fd[1] < 0)
+            continue;
+        ret_fd[0] = h->fd[0];
+        ret_fd[1] = h->fd[1];
+        h->fd[0] = h->fd[1] = -1;
+        return true;
+    }
+    return false;
+}
+
+void dns_handed_done(struct dns_handed_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        for (int k = 0; k < 2; k++)
+            if (list->items[i].fd[k] >= 0)
+                close(list->items[i].fd[k]);
+    free(list->items);
+    *list = (struct dns_handed_list){ 0 };
+}
+
+/* ---- the side that gives ---- */
+
+struct dns_handed_list dns_server_sockets(struct dns_server *s)
+{
+    VEC(struct dns_handed) all = { 0 };
+    struct dns_handed h;
+    unsigned place;
+    for (unsigned w = 0; w < s->n_workers; w++)
+        for (unsigned i = 0; i < s->workers[w].n_sockets; i++)
+            if (serve_socket_at(&s->workers[w], i, &place, &h))
+                vec_push(&all, h);
+    return (struct dns_handed_list){ all.items, all.n };
+}
+
+static void drain_on_worker(struct worker *w, void *arg)
+{
+    (void)arg;
+    serve_drain(container_of(w, struct dns_worker, worker), DRAIN_IDLE_MS);
+}
+
+void dns_server_drain(struct dns_server *s)
+{
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_call_wait(&s->workers[i].worker, drain_on_worker, NULL);
+}
+
+static void count_on_worker(struct worker *w, void *arg)
+{
+    size_t *n = arg;
+    *n += serve_under_way(container_of(w, struct dns_worker, worker));
+}
+
+size_t dns_server_under_way(struct dns_server *s)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < s->n_workers; i++)
+        worker_call_wait(&s->workers[i].worker, count_on_worker, &n);
+    return n;
+}
