@@ -35,7 +35,8 @@ PLUGIN_ALSO = {
     "dnssec": ["dns/dnskey_list.h", "dns/rrsig.h", "dns/sig_cache.h"],
     "forward": ["dns/upstream.h"],
     "sign": ["dns/dnskey_list.h", "dns/zone_sign.h"],
-    "kubernetes": ["dns/snapshot.h", "kube/selector.h"],  # the picture it answers from; its options
+    "kubernetes": ["dns/snapshot.h", "dns/snap_facts.h", "dns/miss.h", "dns/nearest.h",
+                   "kube/selector.h"],  # the picture it answers from; its options
 }
 
 # (room, room): what the levels forbid and is wanted all the same.

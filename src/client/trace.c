@@ -1,5 +1,6 @@
 #include "client/trace.h"
 
+#include "base/json.h"
 #include "base/table.h"
 #include "wire/rr.h"
 
@@ -215,38 +216,13 @@ void trace_print(const struct trace *t, FILE *out)
     print_advice(t, out);
 }
 
-static void json_text(struct strbuf *out, const char *s)
-{
-    strbuf_putc(out, '"');
-    for (; *s; s++) {
-        uint8_t c = (uint8_t)*s;
-        if (c == '"' || c == '\\')
-            strbuf_printf(out, "\\%c", c);
-        else if (c < 0x20 || c >= 0x7f) /* bytes of names are not always UTF-8 */
-            strbuf_printf(out, "\\u%04x", c);
-        else
-            strbuf_putc(out, (char)c);
-    }
-    strbuf_putc(out, '"');
-}
-
-static void json_member(struct strbuf *out, const char *key, const char *text)
-{
-    json_text(out, key);
-    strbuf_putc(out, ':');
-    if (text)
-        json_text(out, text);
-    else
-        strbuf_puts(out, "null");
-}
-
 static void json_list(struct strbuf *out, const char *key, const struct strlist *l)
 {
-    json_text(out, key);
+    json_put_text(out, key);
     strbuf_puts(out, ":[");
     for (size_t i = 0; i < l->n; i++) {
         strbuf_puts(out, i ? "," : "");
-        json_text(out, l->items[i]);
+        json_put_text(out, l->items[i]);
     }
     strbuf_putc(out, ']');
 }
@@ -259,13 +235,14 @@ static void json_query(struct strbuf *out, const struct trace *t, const struct s
     };
     char type[16], rcode[16], server[IP_TEXT_MAX + 10];
     strbuf_puts(out, "{");
-    json_member(out, "candidate", t->result->candidates[q->candidate].name);
+    json_put_member(out, "candidate", t->result->candidates[q->candidate].name);
     strbuf_putc(out, ',');
-    json_member(out, "type", rr_type_text(q->type, type));
+    json_put_member(out, "type", rr_type_text(q->type, type));
     strbuf_putc(out, ',');
-    json_member(out, "server", server_text(&t->conf->servers[q->server], server, sizeof server));
+    json_put_member(out, "server",
+                    server_text(&t->conf->servers[q->server], server, sizeof server));
     strbuf_printf(out, ",\"over\":\"%s\",\"fate\":\"%s\",", q->tcp ? "tcp" : "udp", fates[q->fate]);
-    json_member(out, "rcode", q->fate == STUB_ANSWERED ? rcode_text(q->rcode, rcode) : NULL);
+    json_put_member(out, "rcode", q->fate == STUB_ANSWERED ? rcode_text(q->rcode, rcode) : NULL);
     strbuf_printf(out, ",\"answers\":%u,\"truncated\":%s,\"attempt\":%u,\"localPort\":%u",
                   q->answers, q->tc ? "true" : "false", q->attempt + 1u, q->local_port);
     strbuf_printf(out, ",\"sentUs\":%" PRId64 ",\"tookUs\":%" PRId64 "}", q->sent_us, q->time_us);
@@ -277,7 +254,7 @@ static void json_conf(struct strbuf *out, const struct stub_conf *c)
     strbuf_puts(out, "\"resolver\":{\"servers\":[");
     for (unsigned i = 0; i < c->n_servers; i++) {
         strbuf_puts(out, i ? "," : "");
-        json_text(out, server_text(&c->servers[i], server, sizeof server));
+        json_put_text(out, server_text(&c->servers[i], server, sizeof server));
     }
     strbuf_puts(out, "],");
     json_list(out, "search", &c->searches);
@@ -293,9 +270,9 @@ static void json_candidates(struct strbuf *out, const struct stub_result *r)
     for (size_t i = 0; i < r->n_candidates; i++) {
         const struct stub_candidate *c = &r->candidates[i];
         strbuf_puts(out, i ? ",{" : "{");
-        json_member(out, "name", c->name);
+        json_put_member(out, "name", c->name);
         strbuf_putc(out, ',');
-        json_member(out, "outcome", walk_outcome_text(c->outcome));
+        json_put_member(out, "outcome", walk_outcome_text(c->outcome));
         strbuf_printf(out, ",\"queries\":%zu,\"won\":%s}", c->n_queries,
                       (int)i == r->won ? "true" : "false");
     }
@@ -305,17 +282,17 @@ static void json_candidates(struct strbuf *out, const struct stub_result *r)
 static void json_result(struct strbuf *out, const struct stub_result *r)
 {
     strbuf_puts(out, "\"result\":{");
-    json_member(out, "source", source_text(r));
+    json_put_member(out, "source", source_text(r));
     strbuf_putc(out, ',');
-    json_member(out, "error", r->error ? stub_error_name(r->error) : NULL);
+    json_put_member(out, "error", r->error ? stub_error_name(r->error) : NULL);
     strbuf_printf(out, ",\"notAHostName\":%s", r->not_host ? "true" : "false");
     strbuf_putc(out, ',');
-    json_member(out, "canonical", r->canonical);
+    json_put_member(out, "canonical", r->canonical);
     strbuf_puts(out, ",\"addresses\":[");
     for (size_t i = 0; i < r->n_ips; i++) {
         char text[IP_TEXT_MAX];
         strbuf_puts(out, i ? "," : "");
-        json_text(out, ip_text(&r->ips[i], text));
+        json_put_text(out, ip_text(&r->ips[i], text));
     }
     strbuf_puts(out, "],");
     json_list(out, "records", &r->records);
@@ -328,11 +305,11 @@ void trace_json(const struct trace *t, struct strbuf *out)
     struct trace_advice a = trace_advise(t);
     char type[16];
     strbuf_putc(out, '{');
-    json_member(out, "name", t->name);
+    json_put_member(out, "name", t->name);
     strbuf_putc(out, ',');
-    json_member(out, "as", t->as);
+    json_put_member(out, "as", t->as);
     strbuf_putc(out, ',');
-    json_member(out, "type", t->type == STUB_ADDRESS ? "address" : rr_type_text(t->type, type));
+    json_put_member(out, "type", t->type == STUB_ADDRESS ? "address" : rr_type_text(t->type, type));
     strbuf_putc(out, ',');
     json_conf(out, t->conf);
     json_candidates(out, r);
@@ -345,8 +322,8 @@ void trace_json(const struct trace *t, struct strbuf *out)
     json_result(out, r);
     strbuf_printf(out, "\"advice\":{\"queries\":%zu,\"inVain\":%zu,\"again\":%zu,", a.queries,
                   a.before_winner, a.again);
-    json_member(out, "betterName", a.better[0] ? a.better : NULL);
+    json_put_member(out, "betterName", a.better[0] ? a.better : NULL);
     strbuf_putc(out, ',');
-    json_member(out, "leftListAt", a.left_list_at);
+    json_put_member(out, "leftListAt", a.left_list_at);
     strbuf_puts(out, "}}\n");
 }

@@ -364,6 +364,11 @@ int clusters_open_source(void *ctx, const struct object_source *source, struct s
     return 0;
 }
 
+struct cluster *clusters_next(const struct clusters *all, const struct cluster *c)
+{
+    return c ? c->next : all->first;
+}
+
 void clusters_close(struct clusters *all)
 {
     while (all->first) {

@@ -36,4 +36,6 @@ struct clusters {
 /* dns_options.open_source; ctx: a struct clusters. */
 int clusters_open_source(void *ctx, const struct object_source *source, struct store **ret,
                          struct err *e);
+/* Walks all of them: NULL starts and ends. */
+struct cluster *clusters_next(const struct clusters *all, const struct cluster *c);
 void clusters_close(struct clusters *all);

@@ -7,6 +7,7 @@
 #include "cmd/commands.h"
 #include "cmd/corefile.h"
 #include "cmd/dns_control.h"
+#include "cmd/dns_why.h"
 #include "cmd/guard.h"
 #include "dns/server.h"
 #include "loop/notify.h"
@@ -409,6 +410,8 @@ static int serve(struct err *e)
 static int run(int argc, char **argv)
 {
     struct err e = { 0 };
+    if (argc > 1 && strcmp(argv[1], "why") == 0)
+        return dns_why_command(argc - 1, argv + 1);
     int left = 0, ret = flags_parse(&cmd_dns, flags, ARRAY_SIZE(flags), argc, argv, &left, &e);
     if (ret > 0)
         return 0;
@@ -452,6 +455,7 @@ const struct command cmd_dns = {
         "(`manifests DIR` in the kubernetes block), which is watched.\n\n"
         "SIGTERM and SIGINT end it, after the lameduck time of `health`. SIGUSR1 and "
         "SIGHUP make it read its Corefile again. -takeover starts a process that follows the "
-        "one at the control socket without losing a query.",
+        "one at the control socket without losing a query. `signpost dns why NAME` asks the "
+        "running server why a name gets its answer.",
     .run = run,
 };

@@ -1,6 +1,7 @@
 #include "cmd/dns_control.h"
 
 #include "base/log.h"
+#include "cmd/dns_why.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,6 +13,14 @@
 const char *dns_control_path(const char *flag)
 {
     return flag ? flag : DNS_CONTROL_PATH;
+}
+
+static void send_error(struct control_client *client, const char *text)
+{
+    cleanup(strbuf_done) struct strbuf line = { 0 };
+    strbuf_printf(&line, "error %s\n", text);
+    control_send(client, line.p, line.len);
+    control_end(client);
 }
 
 /* ---- handing over ---- */
@@ -49,9 +58,7 @@ static void hand_over(struct dns_control *c, struct control_client *client)
 {
     char line[64];
     if (c->successor) {
-        static const char busy[] = "error another process is taking over at this moment\n";
-        control_send(client, busy, sizeof busy - 1);
-        control_end(client);
+        send_error(client, "another process is taking over at this moment");
         return;
     }
     c->successor = client;
@@ -77,6 +84,32 @@ static void taken(struct dns_control *c, struct control_client *client)
     control_end(client);
 }
 
+/* ---- why ---- */
+
+static void on_rows(void *ctx, const struct why_row *rows, size_t n)
+{
+    struct control_client *client = ctx;
+    cleanup(strbuf_done) struct strbuf text = { 0 };
+    dns_why_rows(rows, n, &text);
+    control_send(client, text.p, text.len);
+    control_end(client);
+    control_release(client);
+}
+
+/* The client may be gone when the rows are there, but the object is not. */
+static void explain(struct dns_control *c, struct control_client *client, char *words)
+{
+    struct why_request request;
+    struct err e = { 0 };
+    int ret = dns_why_parse(words, c->clusters, &request, &e);
+    if (ret == 0)
+        ret = dns_server_why(c->server, &request, on_rows, client, &e);
+    if (ret < 0)
+        send_error(client, e.text);
+    else
+        control_hold(client);
+}
+
 /* ---- requests ---- */
 
 static void on_line(void *ctx, struct control_client *client, char *line)
@@ -86,10 +119,10 @@ static void on_line(void *ctx, struct control_client *client, char *line)
         hand_over(c, client);
     } else if (strcmp(line, "taken") == 0) {
         taken(c, client);
+    } else if (str_starts(line, "why ")) {
+        explain(c, client, line + strlen("why "));
     } else {
-        static const char unknown[] = "error unknown request\n";
-        control_send(client, unknown, sizeof unknown - 1);
-        control_end(client);
+        send_error(client, "unknown request");
     }
 }
 

@@ -5,6 +5,8 @@
  *                                           "sockets N"; the Corefile is not read again meanwhile
  *     taken                              -> "ending": the sockets are served by the client now
  *
+ *     why NAME TYPE CLIENT AT            -> see cmd/dns_why.h
+ *
  * Control thread. */
 #pragma once
 

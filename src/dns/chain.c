@@ -1,5 +1,7 @@
 #include "dns/chain.h"
 
+#include "dns/why.h"
+
 #include <string.h>
 
 static size_t count_parts(const struct chain_part *parts, size_t n, char which)
@@ -53,17 +55,22 @@ struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_
 }
 
 /* The hooks from q->out on; of a bare or dropped reply only those that want to know. */
-static enum step run_out(const struct chain *c, struct query *q)
+static inline __attribute__((always_inline)) enum step run_out(const struct chain *c,
+                                                               struct query *q, bool traced)
 {
     while (q->out < q->out_end) {
         const struct chain_hook *hook = &c->out[q->out++];
         if ((q->bare || q->dropped) && !hook->always)
             continue;
-        if (hook->run) {
+        if (traced)
+            why_back_begin(q, hook->plugin);
+        enum step step = STEP_DONE;
+        if (hook->run)
             hook->run(q, hook->conf);
-            continue;
-        }
-        enum step step = hook->step(q, hook->conf);
+        else
+            step = hook->step(q, hook->conf);
+        if (traced)
+            why_back_end(q);
         if (step == STEP_WAIT)
             return step;
         q->dropped |= step == STEP_DROP;
@@ -90,11 +97,25 @@ static enum step chain_end(const struct chain *c, struct query *q)
     return query_fail(q, RCODE_SERVFAIL, "plugin/%s: no next plugin found", last->name);
 }
 
-enum step chain_continue(const struct chain *c, struct query *q, enum step step)
+static inline __attribute__((always_inline)) enum step run_step(const struct chain *c,
+                                                                struct query *q, bool traced)
+{
+    const struct chain_step *s = &c->in[q->step];
+    if (!traced)
+        return s->run(q, s->conf);
+    why_begin(q);
+    enum step step = s->run(q, s->conf);
+    why_end(q, step);
+    return step;
+}
+
+/* From the step at q->step on, which has returned `step`. */
+static inline __attribute__((always_inline)) enum step go_on(const struct chain *c, struct query *q,
+                                                             enum step step, bool traced)
 {
     while (step == STEP_NEXT && !q->on_way_back) {
         if (++q->step < c->n_in)
-            step = c->in[q->step].run(q, c->in[q->step].conf);
+            step = run_step(c, q, traced);
         else
             step = chain_end(c, q);
     }
@@ -107,7 +128,16 @@ enum step chain_continue(const struct chain *c, struct query *q, enum step step)
         q->out = answered ? c->in[q->step].out_from : 0;
         q->on_way_back = true;
     }
-    return run_out(c, q);
+    return run_out(c, q, traced);
+}
+
+enum step chain_continue(const struct chain *c, struct query *q, enum step step)
+{
+    if (__builtin_expect(q->why == NULL, 1))
+        return go_on(c, q, step, false);
+    if (!q->on_way_back)
+        why_end(q, step);
+    return go_on(c, q, step, true);
 }
 
 enum step chain_run(const struct chain *c, struct query *q)
@@ -115,7 +145,9 @@ enum step chain_run(const struct chain *c, struct query *q)
     q->step = 0;
     q->on_way_back = false;
     q->out_end = c->n_out;
-    return chain_continue(c, q, c->n_in ? c->in[0].run(q, c->in[0].conf) : chain_end(c, q));
+    if (__builtin_expect(q->why == NULL, 1))
+        return go_on(c, q, c->n_in ? run_step(c, q, false) : chain_end(c, q), false);
+    return go_on(c, q, c->n_in ? run_step(c, q, true) : chain_end(c, q), true);
 }
 
 enum step chain_run_below(const struct chain *c, struct query *q, uint16_t base)
@@ -125,7 +157,7 @@ enum step chain_run_below(const struct chain *c, struct query *q, uint16_t base)
     q->step = base;
     q->on_way_back = false;
     q->out_end = (uint16_t)(s->out_from - has_hook);
-    return chain_continue(c, q, STEP_NEXT);
+    return q->why ? go_on(c, q, STEP_NEXT, true) : go_on(c, q, STEP_NEXT, false);
 }
 
 bool route_has_plugin(const struct route *r, const char *name)

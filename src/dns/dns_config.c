@@ -112,6 +112,8 @@ int dns_config_new(struct corefile *c, const struct dns_options *options,
 int dns_config_start(struct dns_config *s, struct err *e)
 {
     vec_each (c, &s->starts) {
+        if (s->options->offline && c->plugin->outward)
+            continue;
         int ret = c->fn(c->conf, e);
         if (ret < 0)
             return err_wrap(e, "plugin/%s", c->plugin->name);

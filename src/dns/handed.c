@@ -1,5 +1,7 @@
 #include "dns/handed.h"
 
+#include "dns/socket.h"
+
 #include <unistd.h>
 
 #define DRAIN_IDLE_MS 2000 /* of TCP connections, once another process has the address */
@@ -18,6 +20,18 @@ static void want(struct dns_listener *l, unsigned sockets)
     l->places = (sockets + l->workers - 1) / l->workers;
 }
 
+/* The worker's open sockets by number. Control thread, while no call to the worker is under way. */
+static bool socket_at(const struct dns_worker *w, unsigned i, unsigned *ret_place,
+                      struct dns_handed *ret)
+{
+    const struct dns_socket *s = i < w->n_sockets ? w->sockets[i] : NULL;
+    if (!s || !s->open)
+        return false;
+    *ret_place = s->place;
+    *ret = (struct dns_handed){ s->ip, s->port, { s->fd, s->tcp ? tcp_server_fd(s->tcp) : -1 } };
+    return true;
+}
+
 void handed_make_room(const struct dns_server *s, struct dns_config *c)
 {
     struct dns_handed h;
@@ -29,7 +43,7 @@ void handed_make_room(const struct dns_server *s, struct dns_config *c)
         want(l, n);
         for (unsigned w = 0; w < s->n_workers; w++)
             for (unsigned i = 0; i < s->workers[w].n_sockets; i++)
-                if (serve_socket_at(&s->workers[w], i, &place, &h) && is_of(&h, l))
+                if (socket_at(&s->workers[w], i, &place, &h) && is_of(&h, l))
                     want(l, place * l->workers + w + 1);
     }
 }
@@ -67,15 +81,41 @@ struct dns_handed_list dns_server_sockets(struct dns_server *s)
     unsigned place;
     for (unsigned w = 0; w < s->n_workers; w++)
         for (unsigned i = 0; i < s->workers[w].n_sockets; i++)
-            if (serve_socket_at(&s->workers[w], i, &place, &h))
+            if (socket_at(&s->workers[w], i, &place, &h))
                 vec_push(&all, h);
     return (struct dns_handed_list){ all.items, all.n };
+}
+
+/* Receives and accepts nothing more; queries that wait are answered, and open connections served
+ * until they are idle. */
+static void drain(struct dns_worker *w)
+{
+    for (unsigned i = 0; i < w->n_sockets; i++) {
+        struct dns_socket *s = w->sockets[i];
+        if (!s->open || !s->tcp)
+            continue;
+        struct tcp_limits limits = s->listener->tcp;
+        limits.first_ms = limits.idle_ms = DRAIN_IDLE_MS;
+        tcp_server_set_limits(s->tcp, &limits);
+        tcp_server_retire(s->tcp);
+        uv_poll_stop(&s->poll); /* the descriptor is still needed for replies */
+    }
+}
+
+/* Waiting queries and open connections. */
+static size_t under_way(const struct dns_worker *w)
+{
+    size_t n = w->waiting;
+    for (unsigned i = 0; i < w->n_sockets; i++)
+        n += w->sockets[i]->open && w->sockets[i]->tcp ? tcp_server_connections(w->sockets[i]->tcp)
+                                                       : 0;
+    return n;
 }
 
 static void drain_on_worker(struct worker *w, void *arg)
 {
     (void)arg;
-    serve_drain(container_of(w, struct dns_worker, worker), DRAIN_IDLE_MS);
+    drain(container_of(w, struct dns_worker, worker));
 }
 
 void dns_server_drain(struct dns_server *s)
@@ -87,7 +127,7 @@ void dns_server_drain(struct dns_server *s)
 static void count_on_worker(struct worker *w, void *arg)
 {
     size_t *n = arg;
-    *n += serve_under_way(container_of(w, struct dns_worker, worker));
+    *n += under_way(container_of(w, struct dns_worker, worker));
 }
 
 size_t dns_server_under_way(struct dns_server *s)

@@ -17,6 +17,7 @@
 
 struct setup;
 struct store;
+struct plugin_why;
 
 struct plugin {
     const char *name;
@@ -24,6 +25,8 @@ struct plugin {
      * (dispenser_err() and friends). */
     int (*setup)(struct setup *s, struct dispenser *d, struct err *e);
     bool repeatable; /* else a second use in a block is an error before setup() is called */
+    bool outward;    /* its start opens or asks what others notice: not for a look from inside */
+    const struct plugin_why *why; /* or NULL */
 };
 
 /* ---- what setup() may call ---- */
@@ -172,6 +175,38 @@ bool dns_config_ready(const struct dns_config *c, bool until_ready, struct strbu
 bool route_has_plugin(const struct route *r, const char *name);
 /* Is there nobody behind the plugin whose step is running? */
 bool query_is_last(const struct query *q);
+
+/* ---- why ---- */
+
+/* Where a plugin's words about one traced query go: rows of a word and what there is to say. */
+struct why_words;
+void why_say(struct why_words *w, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What a plugin tells beyond what its step returned; each may be NULL. */
+struct plugin_why {
+    /* The worker's thread, for a traced query: before its step runs, and when the step has ended
+     * (after a wait with the final outcome). */
+    void (*before)(struct query *q, void *conf, struct why_words *w);
+    void (*after)(struct query *q, void *conf, enum step step, struct why_words *w);
+    /* The control thread, when the query has ended. q stands in for it: question, client, route and
+     * arena only. elsewhere: the query was another block's, and had no answer there. */
+    void (*explain)(struct query *q, const void *conf, struct why_words *w);
+    void (*elsewhere)(struct query *q, const void *conf, struct why_words *w);
+    /* The worker's thread, for any query that passed the plugin's step, after its reply was
+     * encoded: one phrase for `log`. False: nothing to say. */
+    bool (*reason)(struct query *q, const void *conf, struct strbuf *out);
+};
+/* "ZONE: REASON" of a query that has ended, from those phrases or else from who answered. */
+void query_reason(struct query *q, struct strbuf *out);
+/* Who ended the chain, once the query has ended: that plugin; one further in than it, or nobody. */
+bool query_answered_by(const struct query *q, const char *plugin);
+bool query_passed(const struct query *q, const char *plugin);
+/* The question as the inner plugins saw it, also when the reply has been encoded. */
+static inline const struct question *query_served(const struct query *q)
+{
+    return q->served ? q->served : &q->msg.q;
+}
 
 /* ---- zones ---- */
 

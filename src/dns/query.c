@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "dns/chain.h"
 #include "dns/serve.h"
+#include "dns/why.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -60,6 +61,8 @@ void query_put(struct query_pool *p, struct query *q)
         return;
     }
     arena_reset(&q->arena);
+    q->why = NULL;
+    q->done = NULL;
     q->next = p->free;
     p->free = q;
 }
@@ -110,6 +113,7 @@ void query_restore(struct query *q)
         return;
     for (int s = 0; s < SECTION_COUNT; s++)
         keep_owners(q, &q->reply.section[s]);
+    q->served = arena_memdup(&q->arena, &q->msg.q, sizeof q->msg.q);
     q->msg = *q->asked;
     q->asked = NULL;
 }
@@ -244,6 +248,7 @@ static struct query *sub_query(struct query *q, const uint8_t *name, uint16_t ty
     sub->msg.authority_off = 0;
     sub->parent = NULL;
     sub->done = NULL;
+    sub->why = q->why;
     set_question(sub, name, type);
     return sub;
 }
@@ -257,9 +262,12 @@ static enum step look_up(struct query *q, const uint8_t *name, uint16_t type, bo
         return query_fail(q, RCODE_SERVFAIL,
                           q->depth < QUERY_DEPTH ? "too many waiting queries"
                                                  : "look-ups nest too deep");
+    if (q->why)
+        why_lookup(q, sub);
     if ((below ? serve_below(sub, q) : serve_dispatch(sub)) == STEP_WAIT) {
         enum step step = query_wait(q, resume, conf);
         sub->parent = step == STEP_WAIT ? q : NULL; /* over the limit: the sub ends unheard */
+        sub->why = step == STEP_WAIT ? sub->why : NULL;
         return step;
     }
     enum step step = resume(q, conf, sub);
@@ -292,6 +300,7 @@ bool query_detached(struct query *q, hook_fn *done, void *conf)
     sub->deadline_ns = 0;
     sub->done = done;
     sub->done_conf = conf;
+    sub->why = NULL; /* it may outlive the record */
     if (serve_below(sub, q) == STEP_WAIT)
         return true;
     done(sub, conf);

@@ -29,6 +29,7 @@ enum step {
 struct route;
 struct tcp_conn;
 struct dns_socket;
+struct why;
 struct query;
 
 typedef enum step step_fn(struct query *q, void *conf);
@@ -63,11 +64,14 @@ struct query {
 
     /* What the client asked, when a plugin has changed msg (query_change()); in the arena. */
     const struct query_msg *asked;
-    struct back *rewrites; /* what `rewrite` owes the reply; the latest first */
+    const struct question *served; /* what had become of it, when it is the client's again */
+    struct back *rewrites;         /* what `rewrite` owes the reply; the latest first */
 
     sign_fn *sign; /* query_sign(); or NULL */
     void *sign_conf;
     size_t sign_room;
+
+    struct why *why; /* takes down what happens; NULL but for a traced query */
 
     /* --- the server's own --- */
     uint16_t step;         /* index into the chain's way in */

@@ -2,28 +2,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "dns/server.h"
 #include "dns/setup.h"
+#include "dns/socket.h"
+#include "dns/why.h"
 
 #include <string.h>
-
-struct dns_socket {
-    uv_poll_t poll;
-    int fd;
-    bool wildcard, open;
-    struct ip ip; /* as the listener's */
-    uint16_t port;
-    unsigned place; /* of this listener's sockets of the worker */
-    struct dns_worker *w;
-    const struct dns_listener *listener; /* of the configuration that serves */
-    struct tcp_server *tcp;
-    struct tcp_handler tcp_handler;
-    struct query *slots[UDP_BATCH];
-    struct udp_in in;
-    struct udp_out out;
-    size_t out_pos;
-    uint8_t *out_bytes; /* SERVE_OUT_BYTES and room for one more reply */
-};
 
 static metric m_malformed, m_unsent, m_waiting_refused, m_no_memory;
 
@@ -134,6 +117,7 @@ static void reply_begin(struct query *q)
     q->ahead_key = NULL;
     q->sign = NULL;
     q->asked = NULL;
+    q->served = NULL;
     q->rewrites = NULL;
     q->fetch = NULL;
     if (q->depth == 0)
@@ -169,6 +153,8 @@ static enum step route_query(struct query *q)
 enum step serve_dispatch(struct query *q)
 {
     enum step step = route_query(q);
+    if (q->why)
+        why_routed(q);
     return step == STEP_NEXT ? chain_run(q->route->chain, q) : step;
 }
 
@@ -433,7 +419,7 @@ static void finish_sub_query(struct query *sub)
 
 void serve_finish_waiting(struct query *q, enum step step)
 {
-    if (q->depth > 0) {
+    if (q->depth > 0 || q->done) {
         finish_sub_query(q);
         return;
     }
@@ -465,7 +451,7 @@ static void socket_close(struct dns_socket *s)
     if (s->tcp)
         tcp_server_close(s->tcp);
     s->tcp = NULL;
-    if (!uv_is_closing((uv_handle_t *)&s->poll))
+    if (s->fd >= 0 && !uv_is_closing((uv_handle_t *)&s->poll))
         uv_close((uv_handle_t *)&s->poll, socket_closed);
     s->open = false;
 }
@@ -479,6 +465,11 @@ static struct dns_socket *find_socket(const struct dns_worker *w, const struct d
             return s;
     }
     return NULL;
+}
+
+struct dns_socket *serve_socket(const struct dns_worker *w, const struct dns_listener *l)
+{
+    return find_socket(w, l, 0);
 }
 
 bool serve_has(const struct dns_worker *w, const struct dns_listener *l, unsigned place)
@@ -526,6 +517,8 @@ int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned 
     s->place = place;
     if (!w->tcp_out)
         w->tcp_out = xmalloc(MSG_MAX);
+    if (udp_fd < 0)
+        return 0; /* for queries of the server's own only */
     int ret = uv_poll_init(&w->worker.loop, &s->poll, udp_fd);
     if (ret == 0)
         ret = uv_poll_start(&s->poll, UV_READABLE, udp_readable);
@@ -544,39 +537,6 @@ void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners,
         if (s->open && (s->listener < listeners || s->listener >= listeners + n))
             socket_close(s);
     }
-}
-
-bool serve_socket_at(const struct dns_worker *w, unsigned i, unsigned *ret_place,
-                     struct dns_handed *ret)
-{
-    const struct dns_socket *s = i < w->n_sockets ? w->sockets[i] : NULL;
-    if (!s || !s->open)
-        return false;
-    *ret_place = s->place;
-    *ret = (struct dns_handed){ s->ip, s->port, { s->fd, s->tcp ? tcp_server_fd(s->tcp) : -1 } };
-    return true;
-}
-
-void serve_drain(struct dns_worker *w, uint32_t idle_ms)
-{
-    for (unsigned i = 0; i < w->n_sockets; i++) {
-        struct dns_socket *s = w->sockets[i];
-        if (!s->open)
-            continue;
-        struct tcp_limits limits = s->listener->tcp;
-        limits.first_ms = limits.idle_ms = idle_ms;
-        tcp_server_set_limits(s->tcp, &limits);
-        tcp_server_retire(s->tcp);
-        uv_poll_stop(&s->poll); /* the descriptor is still needed for replies */
-    }
-}
-
-size_t serve_under_way(const struct dns_worker *w)
-{
-    size_t n = w->waiting;
-    for (unsigned i = 0; i < w->n_sockets; i++)
-        n += w->sockets[i]->open ? tcp_server_connections(w->sockets[i]->tcp) : 0;
-    return n;
 }
 
 void serve_close(struct dns_worker *w)

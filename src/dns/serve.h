@@ -64,19 +64,11 @@ int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned 
                    int tcp_fd, struct err *e);
 /* On the worker's thread: closes the sockets of other listeners than these. */
 void serve_keep_only(struct dns_worker *w, const struct dns_listener *listeners, size_t n);
-/* The worker's open sockets by number: one that is there, with its descriptors (-1: none), or
- * false. As serve_has(). */
-struct dns_handed;
-bool serve_socket_at(const struct dns_worker *w, unsigned i, unsigned *ret_place,
-                     struct dns_handed *ret);
-/* On the worker's thread: receives and accepts nothing more. Queries that wait are answered, and
- * open connections served until they are idle for idle_ms. */
-void serve_drain(struct dns_worker *w, uint32_t idle_ms);
-/* On the worker's thread: waiting queries and open connections. */
-size_t serve_under_way(const struct dns_worker *w);
 void serve_close(struct dns_worker *w); /* on the worker's thread */
 void serve_free(struct dns_worker *w);  /* after the thread has ended */
 
+/* The worker's first socket for a listener. On the worker's thread. */
+struct dns_socket *serve_socket(const struct dns_worker *w, const struct dns_listener *l);
 /* Starts the reply, routes the query and runs its chain. */
 enum step serve_dispatch(struct query *q);
 /* The same for a question that only goes to the plugins further in than the step where `of` stands.

@@ -92,6 +92,8 @@ static int open_fds(const struct dns_server *s, const struct dns_worker *w,
     vec_each (l, &c->listeners) {
         for (unsigned place = 0; place < l->places; place++, fd++) {
             (*fd)[0] = (*fd)[1] = -1;
+            if (s->options.offline)
+                continue;
             if (ret < 0 || !serve_wants(w, l, place) || serve_has(w, l, place))
                 continue;
             if (handed_take(s->handed, l, *fd))

@@ -21,6 +21,25 @@ struct dns_handed_list {
 /* Closes the descriptors and frees the list. */
 void dns_handed_done(struct dns_handed_list *list);
 
+/* One row of what is told about a traced query: who, a word, and what there is to say. */
+struct why_row {
+    uint8_t depth;    /* of look-ups inside it; 0: the query itself */
+    const char *step; /* "listener", "zone", a plugin ..., "reply"; "": more about the same */
+    const char *what; /* "passed on", "answered", "cause", "near" ... */
+    const char *detail;
+};
+
+struct why_request {
+    struct name name;
+    uint16_t type;
+    struct ip client; /* family 0: loopback */
+    struct ip at; /* the listener asked, with its port; port 0: where the name's zone is longest */
+    uint16_t port;
+};
+
+/* rows: valid during the call only. */
+typedef void why_fn(void *ctx, const struct why_row *rows, size_t n);
+
 struct dns_options {
     unsigned workers; /* 0: one a core that this process may use */
     uv_loop_t *loop;  /* the control thread's */
@@ -37,6 +56,9 @@ struct dns_options {
      */
     void (*problem)(void *ctx, const char *text);
     void *ctx;
+    /* For a look from inside (dns_server_why()): no socket is opened, and no plugin does what
+     * others would notice. */
+    bool offline;
 };
 
 /* Sets every block up (nothing is opened but what plugins open themselves). Takes the corefile
@@ -73,6 +95,12 @@ void dns_server_stop(struct dns_server *s);
 /* Stops if need be. The control loop's handles must have been closed before, unless nothing was
  * ever started. */
 void dns_server_free(struct dns_server *s);
+
+/* Sends a query of the server's own through the chains, and tells what happened: on the control
+ * thread, once and later (offline: too), unless an error is returned. The `after` hooks, which log
+ * and count queries, are not called; all else is as for a client's query. */
+int dns_server_why(struct dns_server *s, const struct why_request *r, why_fn *fn, void *ctx,
+                   struct err *e);
 
 /* One line a zone and listener: ".:53", "cluster.local.:53 on 10.0.0.1". */
 void dns_server_print(const struct dns_server *s, struct strbuf *out);

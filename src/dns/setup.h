@@ -114,4 +114,5 @@ struct dns_server {
     bool timer_made;
     struct dns_worker *workers;
     unsigned n_workers; /* that have been started */
+    unsigned traced;    /* queries under way */
 };

@@ -340,4 +340,34 @@ static int acl_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_acl = { .name = "acl", .setup = acl_setup, .repeatable = true };
+/* ---- why ---- */
+
+static void acl_why_after(struct query *q, void *conf, enum step step, struct why_words *w)
+{
+    static const char *const names[] = { "block", "filter", "drop", "allow" };
+    const struct acl *a = conf;
+    struct ip client = query_client(q);
+    char text[IP_TEXT_MAX];
+    (void)step;
+    (void)ip_text(&client, text);
+    for (size_t i = 0; i < a->n_rules; i++) {
+        const struct rule *r = &a->rules[i];
+        if (zone_set_find(r->zones, &q->msg.q) < 0)
+            continue;
+        for (size_t k = 0; k < r->n_policies; k++) {
+            const struct policy *p = &r->policies[k];
+            if (!type_fits(p, q->msg.q.type) || !net_fits(p, &client))
+                continue;
+            why_say(w, "rule", "%s: line %zu of acl %zu, for the client %s", names[p->action],
+                    k + 1, i + 1, text);
+            return;
+        }
+    }
+    why_say(w, "rule", "none fits the client %s", text);
+}
+
+static const struct plugin_why acl_why = { .after = acl_why_after };
+
+const struct plugin plugin_acl = {
+    .name = "acl", .setup = acl_setup, .repeatable = true, .why = &acl_why
+};

@@ -112,6 +112,35 @@ enum step cache_in(struct query *q, void *conf)
     return cache_is_fresh(e, now) ? cache_hit(p, q, &k, e) : answer_stale(p, q, &k, e, now);
 }
 
+/* ---- why ---- */
+
+static void cache_why_before(struct query *q, void *conf, struct why_words *w)
+{
+    static const char *const kinds[CACHE_KINDS] = { "success", "denial" };
+    const struct cache_plugin *p = conf;
+    struct cache_key k;
+    if (!is_for_us(p, q)) {
+        why_say(w, "scope", "not for such a name or query");
+        return;
+    }
+    make_key(q, &k);
+    int64_t now = cache_now(q);
+    const struct cache_entry *e = cache_find(p->cache, &k, now);
+    if (!e) {
+        why_say(w, "miss", "the reply is kept if it may be");
+        return;
+    }
+    long long age = (now - e->stored_ns) / 1000000000;
+    if (cache_is_fresh(e, now))
+        why_say(w, "hit", "%s, %lld s old, TTL %u, %u s left", kinds[e->kind], age, e->ttl,
+                cache_ttl_left(e, now));
+    else
+        why_say(w, "stale", "%s, %lld s old, ended %lld s ago", kinds[e->kind], age,
+                (long long)(now - e->end_ns) / 1000000000);
+}
+
+const struct plugin_why cache_why = { .before = cache_why_before };
+
 void cache_out(struct query *q, void *conf)
 {
     if (q->fetch)

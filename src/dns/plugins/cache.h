@@ -45,6 +45,7 @@ struct cache_plugin {
 /* ---- cache.c ---- */
 
 enum step cache_in(struct query *q, void *conf);
+extern const struct plugin_why cache_why;
 void cache_out(struct query *q, void *conf);
 void cache_ahead(struct query *q, const void *conf, bool second);
 int64_t cache_now(const struct query *q);

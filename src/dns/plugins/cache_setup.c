@@ -453,4 +453,4 @@ static int cache_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_cache = { .name = "cache", .setup = cache_setup };
+const struct plugin plugin_cache = { .name = "cache", .setup = cache_setup, .why = &cache_why };

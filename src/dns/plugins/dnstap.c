@@ -99,7 +99,7 @@ static struct tap_message about_client(struct taps *t, const struct query *q, en
 static enum step dnstap_in(struct query *q, void *conf)
 {
     struct taps *t = conf;
-    if (q->depth) /* the server's own question */
+    if (q->depth || q->why) /* the server's own question */
         return STEP_NEXT;
     for (struct tap *tap = t->first; tap; tap = tap->next) {
         struct tap_message m = about_client(t, q, TAP_CLIENT_QUERY);
@@ -385,4 +385,6 @@ static int dnstap_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_dnstap = { .name = "dnstap", .setup = dnstap_setup, .repeatable = true };
+const struct plugin plugin_dnstap = {
+    .name = "dnstap", .setup = dnstap_setup, .repeatable = true, .outward = true
+};

@@ -365,3 +365,20 @@ enum step forward_in(struct query *q, void *conf)
 {
     return forward_from(q, conf, 0);
 }
+
+/* ---- why ---- */
+
+static void forward_why_after(struct query *q, void *conf, enum step step, struct why_words *w)
+{
+    (void)conf;
+    if (step == STEP_NEXT)
+        why_say(w, "scope", "no line here is for the name");
+    const struct attempt *t = q->resume == on_reply ? q->resume_conf : NULL;
+    if (step != STEP_DONE || !t || t->q != q || !t->current)
+        return;
+    why_say(w, "upstream", "%s over %s, %u %s%s", t->current->name, t->tcp ? "tcp" : "udp",
+            t->tries, t->tries == 1 ? "try" : "tries",
+            upstream_down(t->current) ? "; it counts as down" : "");
+}
+
+const struct plugin_why forward_why = { .after = forward_why_after };

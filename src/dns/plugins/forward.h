@@ -63,6 +63,7 @@ struct forward_block {
 };
 
 enum step forward_in(struct query *q, void *conf);
+extern const struct plugin_why forward_why;
 void forward_metrics_init(void);
 
 /* ---- forward_to.c ---- */

@@ -407,6 +407,6 @@ static int forward_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_forward = { .name = "forward",
-                                       .setup = forward_setup,
-                                       .repeatable = true };
+const struct plugin plugin_forward = {
+    .name = "forward", .setup = forward_setup, .repeatable = true, .why = &forward_why
+};

@@ -85,4 +85,4 @@ static int health_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_health = { .name = "health", .setup = health_setup };
+const struct plugin plugin_health = { .name = "health", .setup = health_setup, .outward = true };

@@ -389,4 +389,26 @@ static int hosts_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_hosts = { .name = "hosts", .setup = hosts_setup };
+/* ---- why ---- */
+
+static void hosts_why_after(struct query *q, void *conf, enum step step, struct why_words *w)
+{
+    const struct hosts *h = conf;
+    const struct hosts_table *t = rcu_load(&((struct hosts *)conf)->table);
+    const char *lines = h->inline_lines.len ? " and the lines of the Corefile" : "";
+    if (q->msg.q.type == RR_PTR) {
+        why_say(w, step == STEP_DONE ? "entry" : "no entry", "of that address in %s%s", h->path,
+                lines);
+        return;
+    }
+    const struct hosts_name *n =
+        zone_set_covers(h->zones, &q->msg.q) ? find_name(t, &q->msg.q) : NULL;
+    if (n)
+        why_say(w, "entry", "in %s%s: %u IPv4 and %u IPv6 addresses", h->path, lines, n->n4, n->n6);
+    else
+        why_say(w, "no entry", "of that name in %s%s", h->path, lines);
+}
+
+static const struct plugin_why hosts_why = { .after = hosts_why_after };
+
+const struct plugin plugin_hosts = { .name = "hosts", .setup = hosts_setup, .why = &hosts_why };

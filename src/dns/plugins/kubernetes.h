@@ -106,5 +106,8 @@ int kubernetes_transfer(struct query *q, void *conf,
 /* kubernetes_meta.c: values for `metadata`. */
 const char *kubernetes_label(struct query *q, const void *conf, const char *name);
 
+/* kubernetes_why.c */
+extern const struct plugin_why kubernetes_why;
+
 /* kubernetes.c */
 enum step kubernetes_in(struct query *q, void *conf);

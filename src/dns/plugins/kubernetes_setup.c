@@ -395,4 +395,6 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_kubernetes = { .name = "kubernetes", .setup = kubernetes_setup };
+const struct plugin plugin_kubernetes = { .name = "kubernetes",
+                                          .setup = kubernetes_setup,
+                                          .why = &kubernetes_why };

@@ -120,6 +120,12 @@ static void print_rflags(const struct query *q, struct strbuf *out)
     }
 }
 
+/* The reason is looked for in what the query left; nothing of it changes. */
+static void print_why(const struct query *q, struct strbuf *out)
+{
+    query_reason((struct query *)(uintptr_t)q, out);
+}
+
 static const struct {
     const char *name;
     void (*print)(const struct query *q, struct strbuf *out);
@@ -132,7 +138,7 @@ static const struct {
     { "{duration}", print_duration, true }, { "{rcode}", print_rcode, true },
     { "{>id}", print_id, false },           { "{>opcode}", print_opcode, false },
     { "{>do}", print_do, false },           { "{>bufsize}", print_bufsize, false },
-    { "{>rflags}", print_rflags, true },
+    { "{>rflags}", print_rflags, true },    { "{why}", print_why, true },
 };
 
 /* ---- compiling ---- */

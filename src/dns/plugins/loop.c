@@ -191,4 +191,4 @@ static int loop_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_loop = { .name = "loop", .setup = loop_setup };
+const struct plugin plugin_loop = { .name = "loop", .setup = loop_setup, .outward = true };

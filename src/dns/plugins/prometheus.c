@@ -271,4 +271,6 @@ static int prometheus_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_prometheus = { .name = "prometheus", .setup = prometheus_setup };
+const struct plugin plugin_prometheus = { .name = "prometheus",
+                                          .setup = prometheus_setup,
+                                          .outward = true };

@@ -89,4 +89,4 @@ static int ready_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_ready = { .name = "ready", .setup = ready_setup };
+const struct plugin plugin_ready = { .name = "ready", .setup = ready_setup, .outward = true };

@@ -337,4 +337,6 @@ static int sign_setup(struct setup *setup, struct dispenser *d, struct err *e)
     return code;
 }
 
-const struct plugin plugin_sign = { .name = "sign", .setup = sign_setup, .repeatable = true };
+const struct plugin plugin_sign = {
+    .name = "sign", .setup = sign_setup, .repeatable = true, .outward = true
+};

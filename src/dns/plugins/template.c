@@ -422,6 +422,29 @@ static int template_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_template = { .name = "template",
-                                        .setup = template_setup,
-                                        .repeatable = true };
+/* ---- why ---- */
+
+static void template_why_before(struct query *q, void *conf, struct why_words *w)
+{
+    const struct templates *all = conf;
+    char name[NAME_TEXT_MAX], class[16], type[16];
+    (void)name_to_text(q->msg.q.lower, name);
+    for (size_t i = 0; i < all->n; i++) {
+        const struct template *t = &all->items[i];
+        struct template_data d = { .q = q, .name = name };
+        if (!concerns(t, &q->msg.q) || zone_set_find(t->zones, &q->msg.q) < 0)
+            continue;
+        bool fits = find_match(t, name, &d);
+        why_say(w, "template", "number %zu (%s %s): the name %s", i + 1,
+                rr_class_text(t->class, class), rr_type_text(t->type, type),
+                fits ? "fits" : "fits no pattern");
+        if (fits || !zone_set_covers(t->fallthrough, &q->msg.q))
+            return;
+    }
+}
+
+static const struct plugin_why template_why = { .before = template_why_before };
+
+const struct plugin plugin_template = {
+    .name = "template", .setup = template_setup, .repeatable = true, .why = &template_why
+};

@@ -241,6 +241,6 @@ static int transfer_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_transfer = { .name = "transfer",
-                                        .setup = transfer_setup,
-                                        .repeatable = true };
+const struct plugin plugin_transfer = {
+    .name = "transfer", .setup = transfer_setup, .repeatable = true, .outward = true
+};
