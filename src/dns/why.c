@@ -14,6 +14,12 @@
 
 /* ---- the query, on a worker ---- */
 
+static void end(struct why *y)
+{
+    atomic_store(&y->over, true);
+    uv_async_send(&y->ended);
+}
+
 static void keep_reply(struct why *y, struct query *q)
 {
     uint8_t *out = xmalloc(MSG_MAX);
@@ -23,7 +29,7 @@ static void keep_reply(struct why *y, struct query *q)
     y->reply_len = q->dropped ? 0 : msg_encode(&q->reply, out, MSG_MAX);
     y->reply = arena_memdup(&y->arena, out, y->reply_len);
     free(out);
-    uv_async_send(&y->ended);
+    end(y);
 }
 
 static void on_query_end(struct query *q, void *conf)
@@ -39,7 +45,7 @@ static void run_on_worker(struct worker *worker, void *arg)
     if (!q) {
         y->dropped = true;
         y->error = "out of memory";
-        uv_async_send(&y->ended);
+        end(y);
         return;
     }
     q->worker = worker;
@@ -334,7 +340,7 @@ static void on_ended(uv_async_t *a)
 {
     struct why *y = a->data;
     struct rows r = { .y = y };
-    if (!y->fn)
+    if (!atomic_load(&y->over) || !y->fn)
         return;
     r.items = xcalloc(WHY_ROWS_MAX, sizeof *r.items);
     listener_rows(&r);

@@ -54,6 +54,7 @@ struct why {
     bool dropped;
     const char *error;
     int64_t start_ns, end_ns;
+    _Atomic bool over; /* the worker is done with the record */
     uv_async_t ended;
     why_fn *fn;
     void *ctx;
