@@ -11,6 +11,8 @@
 
 #define ANSWER_MS 15000 /* upstreams and all */
 #define ROWS_MAX  8192
+#define READY_MS  10000 /* for sources that are read over the network */
+#define LOOK_MS   10
 
 static const char *server_path, *client, *pod, *at, *output = "text", *conf;
 static long port = 53;
@@ -159,6 +161,25 @@ static void on_rows(void *ctx, const struct why_row *rows, size_t n)
     uv_stop(&in->loop);
 }
 
+static void on_tick(uv_timer_t *t)
+{
+    (void)t;
+}
+
+/* What is not there by the end is told with the answer. */
+static void wait_ready(struct inside *in, const struct dns_server *server)
+{
+    cleanup(strbuf_done) struct strbuf waiting = { 0 };
+    uv_timer_t tick;
+    uv_timer_init(&in->loop, &tick);
+    uv_timer_start(&tick, on_tick, LOOK_MS, LOOK_MS);
+    uint64_t end = uv_now(&in->loop) + READY_MS;
+    while (!dns_server_is_ready(server, &waiting) && uv_now(&in->loop) < end)
+        uv_run(&in->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&tick, NULL);
+    uv_run(&in->loop, UV_RUN_NOWAIT);
+}
+
 static int look(struct inside *in, char *words, struct clusters *clusters,
                 struct dns_server **ret_server, struct err *e)
 {
@@ -174,6 +195,8 @@ static int look(struct inside *in, char *words, struct clusters *clusters,
         ret = dns_server_new(c, &options, ret_server, e);
     if (ret == 0)
         ret = dns_server_start(*ret_server, NULL, e);
+    if (ret == 0)
+        wait_ready(in, *ret_server);
     if (ret == 0)
         ret = dns_why_parse(words, clusters, &request, e);
     if (ret == 0)

@@ -20,32 +20,26 @@ static void want(struct dns_listener *l, unsigned sockets)
     l->places = (sockets + l->workers - 1) / l->workers;
 }
 
-/* The worker's open sockets by number. Control thread, while no call to the worker is under way. */
-static bool socket_at(const struct dns_worker *w, unsigned i, unsigned *ret_place,
-                      struct dns_handed *ret)
-{
-    const struct dns_socket *s = i < w->n_sockets ? w->sockets[i] : NULL;
-    if (!s || !s->open)
-        return false;
-    *ret_place = s->place;
-    *ret = (struct dns_handed){ s->ip, s->port, { s->fd, s->tcp ? tcp_server_fd(s->tcp) : -1 } };
-    return true;
-}
-
 void handed_make_room(const struct dns_server *s, struct dns_config *c)
 {
-    struct dns_handed h;
-    unsigned place;
     vec_each (l, &c->listeners) {
         unsigned n = 0;
-        for (size_t i = 0; s->handed && i < s->handed->n; i++)
-            n += is_of(&s->handed->items[i], l);
+        for (size_t i = 0; i < s->adopted.n; i++)
+            n += is_of(&s->adopted.items[i], l);
         want(l, n);
-        for (unsigned w = 0; w < s->n_workers; w++)
-            for (unsigned i = 0; i < s->workers[w].n_sockets; i++)
-                if (socket_at(&s->workers[w], i, &place, &h) && is_of(&h, l))
-                    want(l, place * l->workers + w + 1);
     }
+}
+
+void handed_adopt(struct dns_server *s, struct dns_handed_list *list)
+{
+    s->handed = list;
+    if (!list || !list->n)
+        return;
+    s->adopted.items = xcalloc(list->n, sizeof *list->items);
+    s->adopted.n = list->n;
+    for (size_t i = 0; i < list->n; i++)
+        s->adopted.items[i] =
+            (struct dns_handed){ list->items[i].ip, list->items[i].port, { -1, -1 } };
 }
 
 bool handed_take(struct dns_handed_list *list, const struct dns_listener *l, int ret_fd[2])
@@ -74,14 +68,23 @@ void dns_handed_done(struct dns_handed_list *list)
 
 /* ---- the side that gives ---- */
 
+/* The worker's open sockets by number. Control thread, while no call to the worker is under way. */
+static bool socket_at(const struct dns_worker *w, unsigned i, struct dns_handed *ret)
+{
+    const struct dns_socket *s = i < w->n_sockets ? w->sockets[i] : NULL;
+    if (!s || !s->open)
+        return false;
+    *ret = (struct dns_handed){ s->ip, s->port, { s->fd, s->tcp ? tcp_server_fd(s->tcp) : -1 } };
+    return true;
+}
+
 struct dns_handed_list dns_server_sockets(struct dns_server *s)
 {
     VEC(struct dns_handed) all = { 0 };
     struct dns_handed h;
-    unsigned place;
     for (unsigned w = 0; w < s->n_workers; w++)
         for (unsigned i = 0; i < s->workers[w].n_sockets; i++)
-            if (socket_at(&s->workers[w], i, &place, &h))
+            if (socket_at(&s->workers[w], i, &h))
                 vec_push(&all, h);
     return (struct dns_handed_list){ all.items, all.n };
 }

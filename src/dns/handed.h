@@ -6,8 +6,9 @@
 
 #include "dns/setup.h"
 
-/* Raises the places of the configuration's listeners to what is handed over and what workers have
- * open already. */
+/* Begins a start with these sockets (NULL: none), which s->handed points to. */
+void handed_adopt(struct dns_server *s, struct dns_handed_list *list);
+/* Raises the places of the configuration's listeners to what was adopted. */
 void handed_make_room(const struct dns_server *s, struct dns_config *c);
 /* Takes the next pair for the listener's address; false: there is none. list may be NULL. */
 bool handed_take(struct dns_handed_list *list, const struct dns_listener *l, int ret_fd[2]);

@@ -151,7 +151,7 @@ bool dns_server_is_ready(const struct dns_server *s, struct strbuf *ret_waiting)
 int dns_server_start(struct dns_server *s, struct dns_handed_list *handed, struct err *e)
 {
     int ret = s->workers ? 0 : dns_server_prepare(s, e);
-    s->handed = handed;
+    handed_adopt(s, handed);
     if (ret == 0)
         ret = serve_config(s, s->config, e);
     s->handed = NULL;
@@ -269,6 +269,7 @@ void dns_server_stop(struct dns_server *s)
         uv_timer_stop(&s->retire_timer);
     dns_config_free(s->config);
     s->config = NULL;
+    dns_handed_done(&s->adopted);
     free(s->workers);
     s->workers = NULL;
 }

@@ -110,6 +110,7 @@ struct dns_server {
     struct dns_config *config;      /* the one that serves */
     struct dns_config *retired;     /* still referred to by waiting queries */
     struct dns_handed_list *handed; /* while it starts with another process's sockets */
+    struct dns_handed_list adopted; /* their addresses, for good; no descriptors */
     uv_timer_t retire_timer;
     bool timer_made;
     struct dns_worker *workers;
