@@ -65,6 +65,15 @@ REFUSED = {
                       "plugin/kubernetes: open none: No such file or directory"),
     "no such folder": (KUBERNETES.replace("manifests .", "manifests nosuch") % "ttl 5",
                        "plugin/kubernetes: nosuch: cannot be read: No such file or directory"),
+    "multicluster elsewhere": (KUBERNETES % "multicluster a",
+                               "plugin/kubernetes: Corefile:5" + PARSING +
+                               "is not authoritative for the multicluster zone a. "
+                               "(authoritative zones: [cluster.local.])"),
+    "multicluster": (KUBERNETES % "multicluster cluster.local",
+                     "plugin/kubernetes: Corefile:5" + PARSING +
+                     "'multicluster' is not supported: ServiceImports are not read"),
+    "auto without a group": (". {\n    auto {\n        directory . db.* {1}\n    }\n}\n",
+                             "plugin/auto: Corefile:3" + PARSING + "Need at least one sub expression"),
     "two sources": (KUBERNETES % "kubeconfig x",
                     "plugin/kubernetes: Corefile:5" + PARSING +
                     "manifests and an API server cannot both be the source"),
@@ -92,7 +101,6 @@ OPTIONS = {
     "tls a b": COUNT % "b",
     "apiserver_qps x": "apiserver_qps must be a number of at least 0: x",
     "apiserver_burst -1": "apiserver_burst must be a number of at least 0: -1",
-    "multicluster a": "'multicluster' is not supported: ServiceImports are not read",
 }
 
 

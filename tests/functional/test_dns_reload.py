@@ -131,6 +131,11 @@ def test_by_itself(signpost, tmp_path):
             time.sleep(0.05)
 
 
+def test_the_first_of_a_block_counts(signpost, tmp_path):
+    with Server(signpost, tmp_path, ".:@PORT@ {\n    bind 127.0.0.1\n    whoami\n    reload 3s\n    reload x y z\n}\n") as s:
+        s.wait_log("Corefile:5: only the first 'reload' of a server block counts")
+
+
 def ask_without_loss(world, end, errors, counts):
     """Every query gets its answer, whichever configuration it meets."""
     count = 0

@@ -43,12 +43,6 @@ def test_no_set_is_forgotten():
     assert there == set(SETS)
 
 
-# What the reference refuses for a reason that this program does not get to see.
-ELSEWHERE = {
-    "k8s-multicluster",  # so is the option, whatever its zones
-}
-
-
 def test_refusals(signpost):
     """Corefiles that the reference refuses, with their line and words; and odd ones that it takes."""
     ran = subprocess.run(
@@ -57,5 +51,5 @@ def test_refusals(signpost):
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=300, check=False)
     failed = set(re.findall(r"^FAIL (\S+)", ran.stdout, re.MULTILINE))
-    assert failed == ELSEWHERE, ran.stdout
+    assert not failed, ran.stdout
     assert re.search(r"^\d{3} passed, \d+ failed$", ran.stdout, re.MULTILINE), ran.stdout

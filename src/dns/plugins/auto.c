@@ -319,6 +319,8 @@ static int opt_directory(struct auto_dir *a, struct setup *s, struct dispenser *
     a->regex = NULL;
     if (regex_compile(pattern, &a->regex, e) < 0)
         return dispenser_err(d, e, "%s", e->text);
+    if (regex_groups(a->regex) == 0)
+        return dispenser_err(d, e, "Need at least one sub expression");
     int code = check_template(a, d, e);
     return code < 0 ? code : dispenser_end(d, e);
 }

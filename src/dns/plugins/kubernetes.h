@@ -12,6 +12,7 @@
 #define KUBERNETES_CHASE    11 /* ExternalNames in a row inside the zone, as in the reference */
 
 struct kubernetes {
+    struct zone_list multicluster; /* asked for; none can be served */
     struct object_source source;
     struct zone_set *zones;
     int primary; /* first zone that is not a reverse zone: where PTR names live */

@@ -219,8 +219,14 @@ static int opt_api_limit(struct kubernetes *k, struct dispenser *d, struct err *
 
 static int opt_multicluster(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    (void)k;
-    return dispenser_err(d, e, "'multicluster' is not supported: ServiceImports are not read");
+    struct zone_list zones = { 0 };
+    while (dispenser_next_arg(d)) {
+        int code = zone_expand(dispenser_val(d), setup_arena(k->setup), &zones, e);
+        if (code < 0)
+            return dispenser_err(d, e, "%s", e->text);
+    }
+    k->multicluster = zones;
+    return 0;
 }
 
 static const struct {
@@ -288,8 +294,43 @@ static int read_zones(struct kubernetes *k, struct dispenser *d, struct err *e)
     return k->primary < 0 ? dispenser_err(d, e, "non-reverse zone name must be used") : 0;
 }
 
+/* "[a. b.]" */
+static const char *zones_text(const struct kubernetes *k)
+{
+    struct arena *a = setup_arena(k->setup);
+    const char *text = "[";
+    for (unsigned i = 0; i < zone_set_count(k->zones); i++) {
+        char name[NAME_TEXT_MAX];
+        text = arena_printf(a, "%s%s%s", text, i ? " " : "",
+                            name_to_text(zone_set_wire(k->zones, (int)i), name));
+    }
+    return arena_printf(a, "%s]", text);
+}
+
+/* The reference's complaint comes first, as it does there. */
+static int check_multicluster(const struct kubernetes *k, const struct dispenser *d, struct err *e)
+{
+    for (size_t i = 0; i < k->multicluster.n; i++) {
+        struct name zone;
+        bool ours = false;
+        for (unsigned n = 0; n < zone_set_count(k->zones); n++)
+            ours |= name_from_text(k->multicluster.items[i], &zone) == 0 &&
+                    name_equal(zone.wire, zone_set_wire(k->zones, (int)n));
+        if (!ours)
+            return dispenser_err(
+                d, e, "is not authoritative for the multicluster zone %s (authoritative zones: %s)",
+                k->multicluster.items[i], zones_text(k));
+    }
+    return k->multicluster.n
+               ? dispenser_err(d, e, "'multicluster' is not supported: ServiceImports are not read")
+               : 0;
+}
+
 static int check(const struct kubernetes *k, const struct dispenser *d, struct err *e)
 {
+    int code = check_multicluster(k, d, e);
+    if (code < 0)
+        return code;
     if (k->options.n_namespaces && k->options.namespace_labels)
         return dispenser_err(d, e, "namespaces and namespace_labels cannot both be set");
     if (k->source.n_dirs && (k->source.kubeconfig || k->source.endpoint || k->source.cert))

@@ -60,6 +60,9 @@ static int reload_setup(struct setup *s, struct dispenser *d, struct err *e)
         ret = dispenser_end(d, e);
     if (ret < 0)
         return ret;
+    if (dispenser_next_directive(d)) /* the reference does not look at it either */
+        log_warning("plugin/reload: %s:%d: only the first 'reload' of a server block counts",
+                    dispenser_token(d)->file, dispenser_token(d)->line);
     setup_reload(s, interval, MIN(jitter, interval / 2));
     void *corefile = (void *)(uintptr_t)setup_corefile(s);
     setup_start(s, show_version, corefile);
@@ -67,4 +70,4 @@ static int reload_setup(struct setup *s, struct dispenser *d, struct err *e)
     return 0;
 }
 
-const struct plugin plugin_reload = { .name = "reload", .setup = reload_setup };
+const struct plugin plugin_reload = { .name = "reload", .setup = reload_setup, .repeatable = true };
