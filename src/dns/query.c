@@ -250,6 +250,7 @@ static struct query *sub_query(struct query *q, const uint8_t *name, uint16_t ty
     sub->done = NULL;
     sub->why = q->why;
     set_question(sub, name, type);
+    sub->msg.size = q->msg.size - q->msg.q.name.len + sub->msg.q.name.len;
     return sub;
 }
 

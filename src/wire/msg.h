@@ -69,6 +69,7 @@ struct query_msg {
     struct edns edns;   /* options point into the message */
     const uint8_t *raw; /* the message */
     size_t raw_len;
+    size_t size;            /* of the message; of a look-up, what it would have if it were sent */
     uint16_t authority_off; /* where an authority record starts (IXFR's SOA), or 0 */
 };
 

@@ -94,7 +94,7 @@ enum query_form msg_parse_query(const uint8_t *p, size_t len, struct query_msg *
     if (len == MSG_HEADER)
         return QUERY_EMPTY;
     ret_q->raw = p;
-    ret_q->raw_len = len;
+    ret_q->raw_len = ret_q->size = len;
     ret_q->authority_off = 0;
     ret_q->edns = (struct edns){ 0 };
     struct cursor c = { .base = p, .pos = MSG_HEADER, .len = len };

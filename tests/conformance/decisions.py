@@ -333,9 +333,13 @@ def the_reference_crashes(query, difference, world):
 GROUPS = [("opt",), ("question",), ("flags",), ("order",), ("answer", "authority", "additional")]
 
 
+OF_SILENCE = ("circle",)  # the others look at both replies
+
+
 def covering(query, difference, world):
+    silent = difference.ours is None or difference.theirs is None
     for name, _, function in DECISIONS:
-        if function(query, difference, world):
+        if (not silent or name in OF_SILENCE) and function(query, difference, world):
             return name
     return None
 

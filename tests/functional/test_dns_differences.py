@@ -209,3 +209,12 @@ def test_pods_takes_one_word(signpost, tmp_path):
     corefile = ".:0 {\n    kubernetes c {\n        manifests .\n        pods verified fallthrough\n    }\n}\n"
     status, log = run_until_end(signpost, tmp_path, corefile)
     assert status == 1 and "Corefile:4" in log
+
+
+def test_a_look_up_has_a_size_of_its_own(start):  # noqa: F811
+    """The look-up of the A record is as long as the question that led to it, and of another type."""
+    short = '.:@PORT@ {\nbind 127.0.0.1\nview short {\nexpr size() < 30\n}\n%s\n}\n'
+    server = start(short % 'template IN A {\nanswer "{{ .Name }} 60 IN A 192.0.2.1"\n}' +
+                   block('template IN TXT {\nanswer "{{ .Name }} 60 IN CNAME b.test."\n}\n'
+                         'template IN A quite.long.name.test {\nanswer "{{ .Name }} 60 IN CNAME b.test."\n}'))
+    assert server.addresses("quite.long.name.test.") == ["192.0.2.1", "b.test."]

@@ -96,7 +96,7 @@ static struct view_value call_opcode(struct query *q, const struct view_node *n)
 static struct view_value call_size(struct query *q, const struct view_node *n)
 {
     (void)n;
-    return number((int64_t)q->msg.raw_len);
+    return number((int64_t)q->msg.size);
 }
 
 /* What the reply may have, as the reference has it: 65535 over TCP, at least 512 over UDP. */
