@@ -52,6 +52,7 @@ LIBRARIES = [
     (r"jansson\.h", ["config", "lab"]),
     (r"maxminddb\.h", ["dns"]),
     (r"libmnl/|linux/(netfilter/nf(netlink|_tables)|rtnetlink|veth|if_link)", ["kernel"]),
+    (r"openssl/(ssl|x509)", ["net"]),
     (r"seccomp\.h|linux/landlock", ["kernel"]),
     (r"microhttpd\.h", ["net", "proxy", "lab"]),
     (r"curl/", ["net"]),

@@ -82,5 +82,6 @@ void http_call_cancel(struct http_call *call);
 /* 0 or ERR_INVALID. */
 int http_url_check(const char *url, struct err *e) must_check;
 /* Do the files exist, can they be read as PEM, and does the key fit the certificate? Sentences are
- * those of the tools around cluster DNS: "could not load TLS cert: ...", "error reading ...". */
+ * those of the tools around cluster DNS: "could not load TLS cert: ...", "error reading ...",
+ * "could not read root certs: ...". */
 int http_tls_check(const struct http_tls *t, struct err *e) must_check;

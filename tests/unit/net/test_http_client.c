@@ -384,8 +384,8 @@ static void test_tls_files(void **state)
     assert_int_equal(http_tls_check(&(struct http_tls){ 0 }, &e), 0);
     assert_true(http_tls_check(&(struct http_tls){ .ca = "/no/such" }, &e) < 0);
     assert_string_equal(e.text, "error reading /no/such: open /no/such: No such file or directory");
-    assert_int_equal(http_tls_check(&(struct http_tls){ .ca = path }, &e), ERR_PARSE);
-    assert_non_null(strstr(e.text, "holds no PEM certificate"));
+    assert_int_equal(http_tls_check(&(struct http_tls){ .ca = path }, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "there is no certificate in PEM form"));
     assert_int_equal(http_tls_check(&(struct http_tls){ .cert = path }, &e), ERR_INVALID);
     assert_true(http_tls_check(&(struct http_tls){ .cert = path, .key = path }, &e) < 0);
     assert_true(str_starts(e.text, "could not load TLS cert: "));
