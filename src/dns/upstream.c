@@ -18,9 +18,10 @@ static const uint64_t durations[] = { 250000,     500000,     1000000,    200000
 
 static void register_metrics(struct upstream *u, const char *proxy)
 {
-    static const char *const protos[] = { "udp", "tcp" };
+    static const char *const protos[] = { "udp", "tcp", "tcp-tls" };
     char labels[UPSTREAM_NAME + 64];
-    for (int i = 0; i < 2; i++) {
+    for (int i = u->tls_name ? CHANNEL_TLS : 0; i < (u->tls_name ? CHANNEL_KINDS : CHANNEL_TLS);
+         i++) {
         (void)snprintf(labels, sizeof labels, "proxy_name=\"%s\",to=\"%s\",proto=\"%s\"", proxy,
                        u->name, protos[i]);
         u->hits[i] =
@@ -54,9 +55,11 @@ static void name_upstream(struct upstream *u)
 }
 
 void upstream_init(struct upstream *u, unsigned id, const struct sockaddr_storage *addr,
-                   const struct upstream_options *options, const char *proxy)
+                   const char *tls_name, const struct upstream_options *options, const char *proxy)
 {
-    *u = (struct upstream){ .addr = *addr, .id = id, .options = options, .proxy = proxy };
+    *u = (struct upstream){
+        .addr = *addr, .id = id, .tls_name = tls_name, .options = options, .proxy = proxy
+    };
     name_upstream(u);
     register_metrics(u, proxy);
 }
@@ -89,7 +92,7 @@ struct upstream_worker *upstream_worker_new(struct worker *w)
 
 static void close_link(struct upstream_link *l)
 {
-    for (int kind = 0; kind < 2; kind++)
+    for (int kind = 0; kind < CHANNEL_KINDS; kind++)
         for (unsigned i = 0; i < UPSTREAM_CHANNELS; i++) {
             struct channel *c = l->channels[kind][i];
             if (!c)
@@ -115,8 +118,11 @@ void upstream_worker_free(struct upstream_worker *uw)
 {
     if (!uw)
         return;
-    for (unsigned i = 0; i < uw->n_links; i++)
+    for (unsigned i = 0; i < uw->n_links; i++) {
+        if (uw->links[i])
+            tls_ticket_done(&uw->links[i]->ticket);
         free(uw->links[i]);
+    }
     free(uw->links);
     for (struct slab *s = uw->slabs, *next; s; s = next) {
         next = s->next;
@@ -266,7 +272,7 @@ void channel_fail(struct channel *c, int error)
     struct upstream_reply r = { .error = error };
     struct exchange *all = NULL;
     bool broken =
-        c->kind == CHANNEL_TCP && (error == UV_EOF || error == -ECONNRESET || error == -EPIPE);
+        c->kind != CHANNEL_UDP && (error == UV_EOF || error == -ECONNRESET || error == -EPIPE);
     channel_error(c, error, r.text, sizeof r.text);
     for (unsigned i = 0; i < CHANNEL_BUCKETS; i++)
         while (c->by_id[i]) { /* first all of them: done() may put new ones into the buckets */
@@ -282,7 +288,7 @@ void channel_fail(struct channel *c, int error)
     }
 }
 
-static const char *error_text(int error, char buf[128])
+static const char *error_text(int error, char buf[TLS_ERROR_MAX])
 {
     if (error == -ETIMEDOUT)
         return "i/o timeout";
@@ -290,7 +296,7 @@ static const char *error_text(int error, char buf[128])
         return "EOF";
     if (error == -ECANCELED)
         return "the server ends";
-    (void)snprintf(buf, 128, "%s", strerror(-error));
+    (void)snprintf(buf, TLS_ERROR_MAX, "%s", strerror(-error));
     if (buf[0] >= 'A' && buf[0] <= 'Z')
         buf[0] = (char)(buf[0] | 0x20);
     return buf;
@@ -298,12 +304,16 @@ static const char *error_text(int error, char buf[128])
 
 void channel_error(const struct channel *c, int error, char *text, size_t cap)
 {
-    const char *proto = c->kind == CHANNEL_TCP ? "tcp" : "udp";
+    const char *proto = c->kind == CHANNEL_UDP ? "udp" : "tcp";
     const char *to = c->link->upstream->name;
     struct upstream local = { .addr = c->local };
-    char buf[128];
+    char buf[TLS_ERROR_MAX];
     const char *why = error_text(error, buf);
     const char *call = why == buf ? c->connecting ? "connect: " : "read: " : "";
+    if (c->tls && *tls_error(c->tls)) {
+        why = tls_error(c->tls);
+        call = "tls: ";
+    }
     name_upstream(&local);
     if (c->connecting)
         (void)snprintf(text, cap, "dial %s %s: %s%s", proto, to, call, why);
@@ -315,7 +325,7 @@ void channel_error(const struct channel *c, int error, char *text, size_t cap)
 
 static struct exchange *refuse(struct upstream_link *l, int error, struct upstream_reply *ret_error)
 {
-    char buf[128];
+    char buf[TLS_ERROR_MAX];
     *ret_error = (struct upstream_reply){ .error = error };
     if (error == -ENOBUFS)
         metric_add(l->upstream->full, 1);
@@ -335,8 +345,8 @@ static uint16_t free_id(struct channel *c)
 
 static int send_on(struct channel *c, uint16_t id, const struct upstream_request *r)
 {
-    return c->kind == CHANNEL_TCP ? tcp_channel_send(c, id, r->msg, r->len)
-                                  : udp_channel_send(c, id, r->msg, r->len);
+    return c->kind == CHANNEL_UDP ? udp_channel_send(c, id, r->msg, r->len)
+                                  : tcp_channel_send(c, id, r->msg, r->len);
 }
 
 static void register_exchange(struct channel *c, struct exchange *x)
@@ -362,7 +372,8 @@ struct exchange *upstream_ask(struct upstream_worker *uw, struct upstream *u,
         return refuse(l, -ECANCELED, ret_error);
     if (l->n >= UPSTREAM_OUTSTANDING)
         return refuse(l, error, ret_error);
-    struct channel *c = channel_pick(l, r->tcp ? CHANNEL_TCP : CHANNEL_UDP, r->len, &error);
+    int kind = u->tls_name ? CHANNEL_TLS : r->tcp ? CHANNEL_TCP : CHANNEL_UDP;
+    struct channel *c = channel_pick(l, kind, r->len, &error);
     if (!c)
         return refuse(l, error, ret_error);
     struct exchange *x = exchange_get(uw);

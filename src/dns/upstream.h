@@ -1,4 +1,4 @@
-/* Asking other DNS servers over UDP and TCP, for plugins that forward.
+/* Asking other DNS servers over UDP, TCP and TLS, for plugins that forward.
  *
  * `struct upstream` is one server's address with its health and metrics, shared by all workers.
  * Sockets, connections and the questions under way belong to one worker each (`struct
@@ -6,7 +6,8 @@
  *
  * UDP: a few connected sockets an upstream and worker, each on a port that the kernel chose at
  * random, ids from the kernel's generator; a socket serves many questions at once and is given up
- * after UPSTREAM_USES of them. TCP (RFC 7766): pipelined connections with replies in any order. A
+ * after UPSTREAM_USES of them. TCP (RFC 7766): pipelined connections with replies in any order. TLS
+ * (RFC 7858): the same on connections that begin with a handshake, which counts as connecting. A
  * reply counts only when it comes from the upstream's address with the id and the question of what
  * was sent; all else is passed over while waiting on (RFC 5452). Nothing is allocated per question.
  */
@@ -15,12 +16,13 @@
 #include "base/ip.h"
 #include "base/metric.h"
 #include "dns/wheel.h"
+#include "net/tls.h"
 #include "wire/msg.h"
 
 #define UPSTREAM_OUTSTANDING 4096 /* questions under way, an upstream and worker */
 #define UPSTREAM_CHANNELS    8    /* sockets, and connections, an upstream and worker */
 #define UPSTREAM_PER_SOCKET  1024 /* questions under way on one UDP socket */
-#define UPSTREAM_PER_CONN    256  /* on one TCP connection */
+#define UPSTREAM_PER_CONN    256  /* on one TCP or TLS connection */
 #define UPSTREAM_USES        4096 /* questions after which a UDP socket makes room for a new port */
 #define UPSTREAM_OUT_BYTES   (128 << 10) /* not yet sent on a TCP connection */
 #define UPSTREAM_DIAL_MIN_NS 1000000000LL
@@ -39,24 +41,30 @@ struct upstream_options {
     bool check_tcp, check_no_rec;
     struct name check_name;
     struct sockaddr_storage source; /* family 0: any */
+    struct tls_config *tls;         /* of upstreams that are asked over TLS */
 };
+
+/* Ways to ask; the first two are chosen question by question, the last one for all of an upstream.
+ */
+enum { CHANNEL_UDP, CHANNEL_TCP, CHANNEL_TLS, CHANNEL_KINDS };
 
 struct upstream {
     struct sockaddr_storage addr;
     char name[UPSTREAM_NAME]; /* "10.0.0.1:53", "[fd00::1]:53" */
     const struct upstream_options *options;
-    const char *proxy;        /* proxy_name of the metrics; static */
-    unsigned id;              /* 0, 1, ... among those of one struct upstream_worker */
-    _Atomic uint32_t fails;   /* health checks in a row */
-    _Atomic uint32_t idle[2]; /* channels, when max_idle counts them; UDP, TCP */
-    _Atomic bool checking;    /* some worker is at it */
-    _Atomic bool gone;        /* not in use any more: no checks */
-    metric hits[2], misses[2], check_failures, full;
+    const char *proxy;      /* proxy_name of the metrics; static */
+    unsigned id;            /* 0, 1, ... among those of one struct upstream_worker */
+    _Atomic uint32_t fails; /* health checks in a row */
+    const char *tls_name;   /* asked over TLS, and the certificate is to be for this; NULL: not */
+    _Atomic uint32_t idle[CHANNEL_KINDS]; /* channels, when max_idle counts them */
+    _Atomic bool checking;                /* some worker is at it */
+    _Atomic bool gone;                    /* not in use any more: no checks */
+    metric hits[CHANNEL_KINDS], misses[CHANNEL_KINDS], check_failures, full;
 };
 
-/* Fills *ret. proxy is the metrics' proxy_name. */
+/* Fills *ret. tls_name: see there; not copied. proxy is the metrics' proxy_name. */
 void upstream_init(struct upstream *ret, unsigned id, const struct sockaddr_storage *addr,
-                   const struct upstream_options *options, const char *proxy);
+                   const char *tls_name, const struct upstream_options *options, const char *proxy);
 bool upstream_down(const struct upstream *u);
 
 /* What one worker has opened. The memory of upstreams must outlive it. */
@@ -72,9 +80,9 @@ struct upstream_request {
     const uint8_t *msg; /* its id is not looked at; only read during the call */
     size_t len;
     const struct question *q; /* must stay until done */
-    bool tcp;
-    int64_t read_ns;  /* for the reply */
-    int64_t limit_ns; /* monotonic: the latest end, whatever read_ns says */
+    bool tcp;                 /* rather than UDP; nothing to those that are asked over TLS */
+    int64_t read_ns;          /* for the reply */
+    int64_t limit_ns;         /* monotonic: the latest end, whatever read_ns says */
 };
 
 struct upstream_reply {
@@ -84,7 +92,7 @@ struct upstream_reply {
     size_t len;
     int64_t elapsed_ns;
     const struct sockaddr *local; /* of the socket; NULL: there was none; valid during the call */
-    char text[2 * UPSTREAM_NAME + 64]; /* "read udp A->B: i/o timeout" */
+    char text[2 * UPSTREAM_NAME + 64 + TLS_ERROR_MAX]; /* "read udp A->B: i/o timeout" */
 };
 
 struct exchange;

@@ -25,6 +25,7 @@ static void uncount_idle(struct channel *c)
 static void channel_gone(uv_handle_t *h)
 {
     struct channel *c = h->data;
+    tls_free(c->tls);
     free(c->in);
     free(c);
 }
@@ -91,12 +92,12 @@ static void channel_event(uv_poll_t *poll, int status, int events)
     worker_enter(w);
     if (status < 0)
         events = UV_READABLE; /* reading tells what is wrong */
-    if (c->kind == CHANNEL_TCP)
-        tcp_channel_events(c, events);
-    else
+    if (c->kind == CHANNEL_UDP)
         udp_channel_readable(c);
+    else
+        tcp_channel_events(c, events);
     if (c->fd >= 0)
-        uv_poll_start(poll, UV_READABLE | (c->connecting || c->out_len ? UV_WRITABLE : 0),
+        uv_poll_start(poll, UV_READABLE | (tcp_channel_wants_write(c) ? UV_WRITABLE : 0),
                       channel_event);
     worker_leave(w);
 }
@@ -115,18 +116,18 @@ static socklen_t address_len(const struct sockaddr_storage *a)
 static int connect_to(const struct upstream *u, int kind, bool *ret_connecting)
 {
     const struct sockaddr_storage *source = &u->options->source;
-    int type = kind == CHANNEL_TCP ? SOCK_STREAM : SOCK_DGRAM, one = 1;
+    int type = kind == CHANNEL_UDP ? SOCK_DGRAM : SOCK_STREAM, one = 1;
     cleanup_close int fd = socket(u->addr.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (kind == CHANNEL_TCP)
+    if (kind != CHANNEL_UDP)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (source->ss_family == u->addr.ss_family &&
         bind(fd, (const struct sockaddr *)source, address_len(source)) < 0)
         return -errno;
-    *ret_connecting = false;
+    *ret_connecting = kind == CHANNEL_TLS;
     if (connect(fd, (const struct sockaddr *)&u->addr, address_len(&u->addr)) < 0) {
-        if (kind != CHANNEL_TCP || errno != EINPROGRESS)
+        if (kind == CHANNEL_UDP || errno != EINPROGRESS)
             return -errno;
         *ret_connecting = true;
     }
@@ -138,9 +139,9 @@ static int connect_to(const struct upstream *u, int kind, bool *ret_connecting)
 static struct channel *channel_new(struct upstream_link *l, int kind, int fd)
 {
     struct channel *c = calloc(1, sizeof *c);
-    uint8_t *bytes = kind == CHANNEL_TCP ? malloc(CHANNEL_IN_BYTES + UPSTREAM_OUT_BYTES) : NULL;
+    uint8_t *bytes = kind != CHANNEL_UDP ? malloc(CHANNEL_IN_BYTES + UPSTREAM_OUT_BYTES) : NULL;
     socklen_t len = sizeof c->local;
-    if (!c || (kind == CHANNEL_TCP && !bytes) ||
+    if (!c || (kind != CHANNEL_UDP && !bytes) ||
         uv_poll_init(&l->worker->worker->loop, &c->poll, fd) < 0) {
         free(c);
         free(bytes);

@@ -25,14 +25,12 @@ struct exchange {
     bool reused; /* the channel had brought replies before */
 };
 
-enum { CHANNEL_UDP, CHANNEL_TCP };
-
-/* A connected UDP socket or a TCP connection. */
+/* A connected UDP socket, or a TCP connection, plain or with TLS. */
 struct channel {
     uv_poll_t poll;
     int fd; /* -1: closed; the memory goes when the loop has let go of it */
     uint8_t kind;
-    bool connecting, retired, counted_idle;
+    bool connecting, retired, counted_idle; /* connecting: the handshake of TLS included */
     int error; /* that a send was told, and that belongs to what had been sent before */
     struct upstream_link *link;
     unsigned n; /* questions under way */
@@ -41,18 +39,20 @@ struct channel {
     struct deadline expire; /* while connecting: that must have ended by then */
     struct sockaddr_storage local;
     struct exchange *by_id[CHANNEL_BUCKETS];
-    /* TCP only */
+    /* TCP and TLS only; the bytes before they are sealed and after */
     uint8_t *in, *out;
     size_t in_len, out_pos, out_len;
+    struct tls *tls; /* from when the connection stands */
 };
 
 /* One upstream as one worker sees it. */
 struct upstream_link {
     struct upstream_worker *worker;
     struct upstream *upstream;
-    struct channel *channels[2][UPSTREAM_CHANNELS];
+    struct channel *channels[CHANNEL_KINDS][UPSTREAM_CHANNELS];
     unsigned n;      /* questions under way */
     int64_t dial_ns; /* average time to connect; 0: unknown */
+    struct tls_ticket ticket;
     struct deadline check;
     struct question check_q;
     bool has_duration[UPSTREAM_RCODES + 1];
@@ -106,4 +106,6 @@ int udp_channel_send(struct channel *c, uint16_t id, const uint8_t *msg, size_t 
 void tcp_channel_events(struct channel *c, int events);
 int tcp_channel_send(struct channel *c, uint16_t id, const uint8_t *msg, size_t len);
 bool tcp_channel_has_room(const struct channel *c, size_t len);
+/* Waits for the socket to take bytes. */
+bool tcp_channel_wants_write(const struct channel *c);
 void tcp_channel_dial_timeout(struct channel *c);

@@ -529,8 +529,7 @@ def start_fails(signpost, folder, line):
 
 
 @pytest.mark.parametrize("option, words", [
-    ("tls", "'tls' is not supported yet"), ("tls a b c", "'tls' is not supported yet"),
-    ("tls_servername x", "'tls_servername' is not"), ("doh_method GET", "'doh_method' is not"),
+    ("doh_method GET", "'doh_method' is not"),
     ("resolver 127.0.0.1", "'resolver' is not"), ("upstream x", "unknown property 'upstream'"),
     ("policy best", "unknown policy 'best'"), ("max_fails -1", "-1"), ("max_concurrent x", "x"),
     ("expire 5", "expire is not a duration: 5"), ("expire -5s", "expire is too short"),
@@ -547,8 +546,8 @@ def test_options_that_are_refused(signpost, tmp_path, option, words):
 
 @pytest.mark.parametrize("line, words", [
     ("forward", "after 'forward'"), ("forward .", "after '.'"),
-    ("forward . tls://192.0.2.1", "not supported yet"),
-    ("forward . https://192.0.2.1", "not supported yet"),
+    ("forward . https://192.0.2.1", "over HTTPS are not supported; use tls://"),
+    ("forward . grpc://192.0.2.1", "'grpc' is not supported as a destination protocol in forward"),
     ("forward . ./nofile", 'not an IP address or file: "./nofile"'),
     ("forward . " + " ".join("192.0.2.%d" % i for i in range(16)), "more than 15"),
     ("forward . nowhere.invalid", 'failed to resolve "nowhere.invalid"'),

@@ -265,7 +265,7 @@ static bool goes_on(const struct attempt *t, const struct msg *m)
 
 static enum step judge(struct attempt *t, struct msg *m)
 {
-    if (m->flags & FLAG_TC && t->f->prefer_udp && !t->tcp) {
+    if (m->flags & FLAG_TC && t->f->prefer_udp && !t->tcp && !t->current->tls_name) {
         t->tcp = true;
         return try_again(t);
     }

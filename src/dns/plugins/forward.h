@@ -23,6 +23,9 @@ struct forward_list {
 /* One TO: fixed addresses, or a file with nameserver lines. */
 struct forward_to {
     const char *file; /* NULL: the addresses stay */
+    bool tls;
+    uint16_t port;    /* where the text has none */
+    const char *name; /* TLS: of "IP%name", or NULL */
     struct sockaddr_storage addrs[FORWARD_TO_MAX];
     unsigned n;
 };
@@ -36,6 +39,7 @@ struct forward {
     struct forward_to *tos;
     unsigned n_tos;
     struct upstream_options upstream;
+    const char *tls_name; /* tls_servername, or NULL */
     enum forward_policy policy;
     bool force_tcp, prefer_udp, next_on_nodata, failfast;
     uint32_t next, failover; /* bit r: rcode r */

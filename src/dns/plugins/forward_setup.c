@@ -9,6 +9,8 @@
 #define MAX_FAILS  2
 #define RCODES_MAX 32
 
+static const char *const tls_alpn_dot[] = { "dot", NULL };
+
 static int no_args(struct dispenser *d, struct err *e)
 {
     return dispenser_next_arg(d) ? dispenser_arg_err(d, e) : 0;
@@ -241,6 +243,37 @@ static int opt_source_address(struct setup *s, struct forward *f, struct dispens
     return no_args(d, e);
 }
 
+/* "tls", "tls CA", "tls CERT KEY", "tls CERT KEY CA" */
+static int opt_tls(struct setup *s, struct forward *f, struct dispenser *d, struct err *e)
+{
+    const char *args[3];
+    unsigned n = 0;
+    while (dispenser_next_arg(d)) {
+        if (n == ARRAY_SIZE(args))
+            return dispenser_arg_err(d, e);
+        args[n++] = setup_path(s, dispenser_val(d));
+    }
+    struct tls_options o = { .ca = n % 2 ? args[n - 1] : NULL, .alpn = tls_alpn_dot };
+    if (n >= 2) {
+        o.cert = args[0];
+        o.key = args[1];
+    }
+    tls_config_free(f->upstream.tls); /* of an earlier line */
+    f->upstream.tls = NULL;
+    return tls_config_new(&o, &f->upstream.tls, e) < 0 ? dispenser_err(d, e, "%s", e->text) : 0;
+}
+
+static int opt_tls_servername(struct setup *s, struct forward *f, struct dispenser *d,
+                              struct err *e)
+{
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    if (!*dispenser_val(d) || strlen(dispenser_val(d)) >= TLS_NAME_MAX)
+        return dispenser_err(d, e, "tls_servername is not a name: '%s'", dispenser_val(d));
+    f->tls_name = arena_strdup(setup_arena(s), dispenser_val(d));
+    return no_args(d, e);
+}
+
 static int opt_later(struct setup *s, struct forward *f, struct dispenser *d, struct err *e)
 {
     (void)s, (void)f;
@@ -268,8 +301,8 @@ static const struct {
     { "failover", opt_failover },
     { "failfast_all_unhealthy_upstreams", opt_failfast },
     { "source_address", opt_source_address },
-    { "tls", opt_later },
-    { "tls_servername", opt_later },
+    { "tls", opt_tls },
+    { "tls_servername", opt_tls_servername },
     { "doh_method", opt_later },
     { "resolver", opt_later },
 };
@@ -318,6 +351,24 @@ static int read_tos(struct setup *s, struct forward *f, struct dispenser *d, str
     return 0;
 }
 
+/* Upstreams over TLS have a name at most once, and authorities even without a `tls` option. */
+static int check_tls(struct forward *f, const struct dispenser *d, struct err *e)
+{
+    struct tls_options o = { .alpn = tls_alpn_dot };
+    bool any = false;
+    for (unsigned i = 0; i < f->n_tos; i++) {
+        any |= f->tos[i].tls;
+        if (f->tos[i].name && f->tls_name)
+            return dispenser_err(d, e,
+                                 "both forward ('%s') and proxy level ('%s') TLS servernames are "
+                                 "set for an upstream",
+                                 f->tls_name, f->tos[i].name);
+    }
+    if (any && !f->upstream.tls && tls_config_new(&o, &f->upstream.tls, e) < 0)
+        return dispenser_err(d, e, "%s", e->text);
+    return 0;
+}
+
 static int read_line(struct setup *s, struct forward *f, struct dispenser *d, struct err *e)
 {
     f->read_ns = READ_NS;
@@ -331,6 +382,8 @@ static int read_line(struct setup *s, struct forward *f, struct dispenser *d, st
         ret = read_tos(s, f, d, e);
     while (ret == 0 && dispenser_next_block(d))
         ret = read_option(s, f, d, e);
+    if (ret == 0)
+        ret = check_tls(f, d, e);
     if (ret == 0 && forward_list_update(f, e) < 0)
         ret = dispenser_err(d, e, "%s", e->text);
     return ret;
@@ -372,6 +425,7 @@ static void forward_stop(void *conf)
     for (unsigned i = 0; i < b->n; i++) {
         forward_watch_stop(&b->items[i]);
         forward_lists_free(&b->items[i]);
+        tls_config_free(b->items[i].upstream.tls);
     }
 }
 

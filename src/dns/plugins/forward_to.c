@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #define DNS_PORT    53
+#define TLS_PORT    853 /* RFC 7858 3.1 */
 #define SETTLE_MS   100 /* after a change, so that a file that is written in pieces is read once */
 #define TO_TEXT_MAX 512 /* bytes of one TO */
 
@@ -35,7 +36,7 @@ static int take_zone(char *text)
 }
 
 /* False: not an address. */
-static bool read_address(const char *text, struct sockaddr_storage *ret)
+static bool read_address(const char *text, uint16_t default_port, struct sockaddr_storage *ret)
 {
     char copy[TO_TEXT_MAX];
     struct ip ip;
@@ -44,7 +45,7 @@ static bool read_address(const char *text, struct sockaddr_storage *ret)
         return false;
     strcpy(copy, text);
     int zone = take_zone(copy);
-    if (zone < 0 || ip_port_parse(copy, DNS_PORT, &ip, &port) < 0)
+    if (zone < 0 || ip_port_parse(copy, default_port, &ip, &port) < 0)
         return false;
     ip_to_sockaddr(&ip, port, ret);
     if (ip.family == 6)
@@ -58,7 +59,9 @@ static int resolve(const char *text, struct forward_to *ret, struct err *e)
     struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV }, *all;
     (void)snprintf(host, sizeof host, "%s", text);
     char *colon = strchr(host, ':');
-    const char *port = "53";
+    char default_port[8];
+    const char *port = default_port;
+    (void)snprintf(default_port, sizeof default_port, "%u", ret->port);
     if (colon) {
         long number;
         *colon = 0;
@@ -75,25 +78,54 @@ static int resolve(const char *text, struct forward_to *ret, struct err *e)
     return 0;
 }
 
-static int check_scheme(const char **text, struct err *e)
+/* Cuts the scheme off, which says how to ask. */
+static int take_scheme(const char **text, struct forward_to *ret, struct err *e)
 {
-    static const char *const later[] = { "tls://", "https://", "grpc://", "quic://", "https3://" };
-    if (str_starts(*text, "dns://"))
+    static const char *const never[] = { "grpc", "quic", "https3", "unix" };
+    ret->port = DNS_PORT;
+    if (str_starts(*text, "dns://")) {
         *text += strlen("dns://");
-    for (size_t i = 0; i < ARRAY_SIZE(later); i++)
-        if (str_starts(*text, later[i]))
-            return err_set(e, ERR_UNSUPPORTED, "'%s': upstreams with %s are not supported yet",
-                           *text, later[i]);
+    } else if (str_starts(*text, "tls://")) {
+        *text += strlen("tls://");
+        ret->tls = true;
+        ret->port = TLS_PORT;
+    }
+    if (str_starts(*text, "https://"))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "'%s': upstreams over HTTPS are not supported; use tls://", *text);
+    for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+        size_t len = strlen(never[i]);
+        if (str_starts(*text, never[i]) && str_starts(*text + len, "://"))
+            return err_set(e, ERR_UNSUPPORTED,
+                           "'%s' is not supported as a destination protocol in forward: %s",
+                           never[i], *text);
+    }
     return 0;
+}
+
+/* "192.0.2.1%dns.example:853", "[2001:db8::1%dns.example]:853": cuts the server's name out. */
+static const char *take_name(const char *text, struct arena *a, struct forward_to *ret)
+{
+    const char *percent = strchr(text, '%');
+    if (!ret->tls || !percent)
+        return text;
+    size_t len = strcspn(percent + 1, ":]");
+    if (len)
+        ret->name = arena_strndup(a, percent + 1, len);
+    return arena_printf(a, "%.*s%s", (int)(percent - text), text, percent + 1 + len);
 }
 
 int forward_to_read(const char *text, struct arena *a, struct forward_to *ret, struct err *e)
 {
     struct stat st;
-    int code = check_scheme(&text, e);
+    int code = take_scheme(&text, ret, e);
     if (code < 0)
         return code;
-    if (read_address(text, &ret->addrs[0])) {
+    text = take_name(text, a, ret);
+    if (ret->name && strlen(ret->name) >= TLS_NAME_MAX)
+        return err_set(e, ERR_LIMIT, "the server name behind '%%' is longer than %d characters",
+                       TLS_NAME_MAX - 1);
+    if (read_address(text, ret->port, &ret->addrs[0])) {
         ret->n = 1;
         return 0;
     }
@@ -126,7 +158,7 @@ static int read_nameservers(const char *path, struct forward_to *to, struct err 
         if (to->n == FORWARD_TO_MAX)
             return err_set(e, ERR_LIMIT, "%s:%d: more than %d nameservers", path, number,
                            FORWARD_TO_MAX);
-        if (read_address(address, &to->addrs[to->n]))
+        if (read_address(address, to->port, &to->addrs[to->n]))
             to->n++;
         else
             log_warning("plugin/forward: %s:%d: nameserver %s is not an IP address", path, number,
@@ -143,25 +175,40 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
     return a->ss_family == b->ss_family && memcmp(a, b, len) == 0;
 }
 
-/* The upstream of that address, made on first sight: one that comes back finds its sockets again.
- */
-static struct upstream *upstream_of(struct forward *f, const struct sockaddr_storage *addr)
+/* What the certificate is to be for: the name of the TO, that of the line, or the address. */
+static const char *tls_name_of(const struct forward *f, const struct forward_to *to,
+                               const struct sockaddr_storage *addr, char buf[IP_TEXT_MAX])
 {
+    struct ip ip = ip_of_sockaddr((const struct sockaddr *)addr);
+    if (!to->tls)
+        return NULL;
+    return to->name ? to->name : f->tls_name ? f->tls_name : ip_text(&ip, buf);
+}
+
+/* The upstream of that address and name, made on first sight: one that comes back finds its sockets
+ * again. */
+static struct upstream *upstream_of(struct forward *f, const struct forward_to *to,
+                                    const struct sockaddr_storage *addr)
+{
+    char buf[IP_TEXT_MAX];
+    const char *name = tls_name_of(f, to, addr, buf);
     for (unsigned i = 0; i < f->n_seen; i++)
-        if (same_address(&f->seen[i]->addr, addr))
+        if (same_address(&f->seen[i]->addr, addr) && str_eq(f->seen[i]->tls_name, name))
             return f->seen[i];
     if (f->n_seen == FORWARD_SEEN_MAX)
         return NULL;
     struct upstream *u = xcalloc(1, sizeof *u);
-    upstream_init(u, f->block->n_upstreams++, addr, &f->upstream, "forward");
+    if (name)
+        name = arena_strdup(f->block->arena, name);
+    upstream_init(u, f->block->n_upstreams++, addr, name, &f->upstream, "forward");
     f->seen[f->n_seen++] = u;
     return u;
 }
 
-static int add_upstream(struct forward *f, const struct sockaddr_storage *addr,
-                        struct forward_list *l, struct err *e)
+static int add_upstream(struct forward *f, const struct forward_to *to,
+                        const struct sockaddr_storage *addr, struct forward_list *l, struct err *e)
 {
-    struct upstream *u = upstream_of(f, addr);
+    struct upstream *u = upstream_of(f, to, addr);
     if (!u)
         return err_set(e, ERR_LIMIT, "more than %d different upstreams since the start",
                        FORWARD_SEEN_MAX);
@@ -182,7 +229,7 @@ static int build_list(struct forward *f, struct forward_list *l, struct err *e)
         if (to.file)
             ret = read_nameservers(to.file, &to, e);
         for (unsigned k = 0; ret == 0 && k < to.n; k++)
-            ret = add_upstream(f, &to.addrs[k], l, e);
+            ret = add_upstream(f, &to, &to.addrs[k], l, e);
     }
     return ret;
 }

@@ -182,7 +182,7 @@ static void begin(struct ask_test *t, bool tcp)
     name_lower(t->q.lower, t->q.name.wire, t->q.name.len);
     t->q.type = RR_A;
     t->q.class = CLASS_IN;
-    upstream_init(&t->upstream, 3, &addr, &t->options, "test");
+    upstream_init(&t->upstream, 3, &addr, NULL, &t->options, "test");
     assert_int_equal(worker_start(&t->worker, 0, &e), 0);
 }
 
