@@ -30,6 +30,7 @@ PLUGIN_ALSO = {
     "timeouts": ["net/tcp.h"],  # sets them
     "secondary": ["dns/axfr.h", "dns/zone_data.h"],  # reads what comes in
     "dnstap": ["net/frames.h"],  # how its messages travel
+    "tls": ["net/tls.h"],  # makes it
     "cache": ["dns/cache.h"],
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
     "dnssec": ["dns/dnskey_list.h", "dns/rrsig.h", "dns/sig_cache.h"],
@@ -53,6 +54,7 @@ LIBRARIES = [
     (r"maxminddb\.h", ["dns"]),
     (r"libmnl/|linux/(netfilter/nf(netlink|_tables)|rtnetlink|veth|if_link)", ["kernel"]),
     (r"openssl/(ssl|x509)", ["net"]),
+    (r"nghttp2/", ["net"]),
     (r"seccomp\.h|linux/landlock", ["kernel"]),
     (r"microhttpd\.h", ["net", "proxy", "lab"]),
     (r"curl/", ["net"]),

@@ -24,8 +24,6 @@ static const struct {
     { "pprof", "there is no Go runtime to profile; use 'perf' on the process" },
     { "trace", "no spans are sent; 'log', 'dnstap' and 'prometheus' show queries" },
     { "on", "no commands are run; let the service manager run them" },
-    { "https", "it is not there yet; take the line out" },
-    { "tls", "it is not there yet; take the line out" },
 };
 
 static const char *why_unsupported(const char *directive)

@@ -34,7 +34,8 @@ static void successor_gone(void *ctx)
 static void add_socket(const struct dns_handed *h, struct strbuf *out)
 {
     char text[IP_TEXT_MAX];
-    strbuf_printf(out, "socket %s %u\n", h->ip.family ? ip_text(&h->ip, text) : "*", h->port);
+    strbuf_printf(out, "socket %s %u %s\n", h->ip.family ? ip_text(&h->ip, text) : "*", h->port,
+                  scheme_text(h->scheme));
 }
 
 static bool send_sockets(struct control_client *client, const struct dns_handed_list *list)
@@ -43,10 +44,11 @@ static bool send_sockets(struct control_client *client, const struct dns_handed_
         cleanup(strbuf_done) struct strbuf lines = { 0 };
         int fds[CONTROL_FDS_MAX];
         unsigned n = 0;
-        for (; i < list->n && n < CONTROL_FDS_MAX; i++) {
+        for (; i < list->n && n + 1 < CONTROL_FDS_MAX; i++) {
             add_socket(&list->items[i], &lines);
-            fds[n++] = list->items[i].fd[0];
-            fds[n++] = list->items[i].fd[1];
+            for (int k = 0; k < 2; k++)
+                if (list->items[i].fd[k] >= 0)
+                    fds[n++] = list->items[i].fd[k];
         }
         if (!control_send_fds(client, lines.p, fds, n))
             return false;

@@ -17,16 +17,24 @@ bool dns_successor_is_there(const char *path)
     return there;
 }
 
-/* "IP PORT" */
+/* SCHEME_COUNT: none that has a listener. */
+static enum scheme read_scheme(const char *text)
+{
+    enum scheme s = SCHEME_DNS;
+    while (s < SCHEME_COUNT && !str_eq(text, scheme_text(s)))
+        s++;
+    return s;
+}
+
+/* "IP PORT SCHEME" */
 static int read_socket(char *text, struct dns_handed *ret, struct err *e)
 {
     long port;
-    char *space = strchr(text, ' ');
-    *ret = (struct dns_handed){ .fd = { -1, -1 } };
-    if (space)
-        *space = '\0';
-    if (!space || str_to_long(space + 1, 1, 65535, &port) < 0 ||
-        (strcmp(text, "*") != 0 && ip_parse(text, &ret->ip) < 0))
+    char *ip = strsep(&text, " "), *number = strsep(&text, " ");
+    *ret =
+        (struct dns_handed){ .scheme = text ? read_scheme(text) : SCHEME_COUNT, .fd = { -1, -1 } };
+    if (ret->scheme == SCHEME_COUNT || str_to_long(number, 1, 65535, &port) < 0 ||
+        (strcmp(ip, "*") != 0 && ip_parse(ip, &ret->ip) < 0))
         return err_set(e, ERR_PARSE,
                        "take-over: the old process tells of a socket that cannot be "
                        "understood");
@@ -47,7 +55,8 @@ static int read_sockets(struct dns_successor *s, struct dns_handed_list *ret, st
         code = read_socket(line + strlen("socket "), &h, e);
         if (code < 0 || all.n == SOCKETS_MAX)
             break;
-        h.fd[0] = control_take_fd(&s->link);
+        if (h.scheme == SCHEME_DNS)
+            h.fd[0] = control_take_fd(&s->link);
         h.fd[1] = control_take_fd(&s->link);
         vec_push(&all, h);
     }
@@ -60,6 +69,11 @@ static int read_sockets(struct dns_successor *s, struct dns_handed_list *ret, st
         return err_set(e, ERR_REFUSED, "take-over: the old process does not give its sockets%s%s",
                        code == 1 ? ": " : "", code == 1 ? line : "");
     return 0;
+}
+
+static bool is_whole(const struct dns_handed *h)
+{
+    return h->fd[1] >= 0 && (h->fd[0] >= 0 || h->scheme != SCHEME_DNS);
 }
 
 int dns_successor_ask(struct dns_successor *s, const char *path, struct dns_handed_list *ret,
@@ -76,7 +90,7 @@ int dns_successor_ask(struct dns_successor *s, const char *path, struct dns_hand
     if (code == 0)
         code = read_sockets(s, ret, e);
     for (size_t i = 0; code == 0 && i < ret->n; i++)
-        if (ret->items[i].fd[0] < 0 || ret->items[i].fd[1] < 0)
+        if (!is_whole(&ret->items[i]))
             code = err_set(e, ERR_LIMIT,
                            "take-over: not all sockets came; is the limit of open files too low?");
     return code;

@@ -40,6 +40,8 @@ enum scheme {
     SCHEME_COUNT
 };
 
+const char *scheme_text(enum scheme s); /* "dns", "tls" */
+
 /* One server block key after expansion: "dns://example.org:53", "10.0.0.0/8". */
 struct key {
     enum scheme scheme;

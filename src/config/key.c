@@ -21,6 +21,12 @@ static const struct {
     { "unix://", SCHEME_COUNT, 0 },
 };
 
+const char *scheme_text(enum scheme s)
+{
+    static const char *const names[] = { "dns", "tls", "quic", "grpc", "https", "https3" };
+    return names[s];
+}
+
 /* Cuts the scheme off; SCHEME_COUNT for unix://, which serves nothing. *ret_port is 0 for dns. */
 static enum scheme take_scheme(const char **text, uint16_t *ret_port)
 {

@@ -94,6 +94,7 @@ int dns_config_new(struct corefile *c, const struct dns_options *options,
     s->blocks = arena_zalloc(&s->arena, c->n_blocks * sizeof *s->blocks);
     for (size_t i = 0; i < c->n_blocks; i++) {
         s->blocks[i].block = &c->blocks[i];
+        s->blocks[i].https_conns = -1;
         s->blocks[i].parts = arena_zalloc(&s->arena, count_plugins() * sizeof *s->blocks[i].parts);
     }
     int code = set_up_plugins(s, e);
@@ -129,8 +130,11 @@ void dns_config_free(struct dns_config *s)
         s->stops.items[i].fn(s->stops.items[i].conf);
     rcu_barrier_all();
     listeners_done(s);
-    for (size_t i = 0; i < s->corefile->n_blocks; i++)
+    for (size_t i = 0; i < s->corefile->n_blocks; i++) {
         vec_done(&s->blocks[i].binds);
+        for (int k = 0; k < SCHEME_COUNT; k++)
+            tls_config_free(s->blocks[i].tls[k]);
+    }
     vec_done(&s->starts);
     vec_done(&s->stops);
     vec_done(&s->lameducks);
@@ -157,6 +161,8 @@ static void print_listener(const struct dns_listener *l, struct strbuf *out)
         sorted[i] = &l->routes[i];
     qsort(sorted, l->n_routes, sizeof(struct route *), by_zone);
     for (unsigned i = 0; i < l->n_routes; i++) {
+        if (l->scheme != SCHEME_DNS)
+            strbuf_printf(out, "%s://", scheme_text(l->scheme));
         strbuf_printf(out, "%s:%u", sorted[i]->zone, l->port);
         if (l->ip.family)
             strbuf_printf(out, " on %s", ip_text(&l->ip, text));

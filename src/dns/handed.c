@@ -8,7 +8,7 @@
 
 static bool is_of(const struct dns_handed *h, const struct dns_listener *l)
 {
-    return h->port == l->port && ip_equal(&h->ip, &l->ip);
+    return h->scheme == l->scheme && h->port == l->port && ip_equal(&h->ip, &l->ip);
 }
 
 /* So many sockets over all workers. */
@@ -38,15 +38,16 @@ void handed_adopt(struct dns_server *s, struct dns_handed_list *list)
     s->adopted.items = xcalloc(list->n, sizeof *list->items);
     s->adopted.n = list->n;
     for (size_t i = 0; i < list->n; i++)
-        s->adopted.items[i] =
-            (struct dns_handed){ list->items[i].ip, list->items[i].port, { -1, -1 } };
+        s->adopted.items[i] = (struct dns_handed){
+            list->items[i].ip, list->items[i].port, list->items[i].scheme, { -1, -1 }
+        };
 }
 
 bool handed_take(struct dns_handed_list *list, const struct dns_listener *l, int ret_fd[2])
 {
     for (size_t i = 0; list && i < list->n; i++) {
         struct dns_handed *h = &list->items[i];
-        if (!is_of(h, l) || h->fd[0] < 0 || h->fd[1] < 0)
+        if (!is_of(h, l) || (h->fd[0] < 0 && l->scheme == SCHEME_DNS) || h->fd[1] < 0)
             continue;
         ret_fd[0] = h->fd[0];
         ret_fd[1] = h->fd[1];
@@ -74,7 +75,9 @@ static bool socket_at(const struct dns_worker *w, unsigned i, struct dns_handed 
     const struct dns_socket *s = i < w->n_sockets ? w->sockets[i] : NULL;
     if (!s || !s->open)
         return false;
-    *ret = (struct dns_handed){ s->ip, s->port, { s->fd, s->tcp ? tcp_server_fd(s->tcp) : -1 } };
+    struct stream_server *stream = socket_stream(s);
+    int tcp_fd = stream ? stream_server_fd(stream) : -1;
+    *ret = (struct dns_handed){ s->ip, s->port, s->scheme, { s->fd, tcp_fd } };
     return true;
 }
 
@@ -95,13 +98,15 @@ static void drain(struct dns_worker *w)
 {
     for (unsigned i = 0; i < w->n_sockets; i++) {
         struct dns_socket *s = w->sockets[i];
-        if (!s->open || !s->tcp)
+        struct stream_server *stream = socket_stream(s);
+        if (!s->open || !stream)
             continue;
-        struct tcp_limits limits = s->listener->tcp;
+        struct stream_limits limits = s->listener->tcp.times;
         limits.first_ms = limits.idle_ms = DRAIN_IDLE_MS;
-        tcp_server_set_limits(s->tcp, &limits);
-        tcp_server_retire(s->tcp);
-        uv_poll_stop(&s->poll); /* the descriptor is still needed for replies */
+        stream_server_set_limits(stream, &limits);
+        stream_server_retire(stream);
+        if (s->fd >= 0)
+            uv_poll_stop(&s->poll); /* the descriptor is still needed for replies */
     }
 }
 
@@ -109,9 +114,10 @@ static void drain(struct dns_worker *w)
 static size_t under_way(const struct dns_worker *w)
 {
     size_t n = w->waiting;
-    for (unsigned i = 0; i < w->n_sockets; i++)
-        n += w->sockets[i]->open && w->sockets[i]->tcp ? tcp_server_connections(w->sockets[i]->tcp)
-                                                       : 0;
+    for (unsigned i = 0; i < w->n_sockets; i++) {
+        const struct stream_server *stream = socket_stream(w->sockets[i]);
+        n += w->sockets[i]->open && stream ? stream_server_connections(stream) : 0;
+    }
     return n;
 }
 

@@ -91,6 +91,12 @@ void setup_any_class(struct setup *s);
  * says something counts. Copied. */
 struct tcp_limits;
 void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits);
+/* What the block's listeners of that scheme show; the last call counts. Taken over. */
+struct tls_config;
+void setup_tls(struct setup *s, enum scheme scheme, struct tls_config *tls);
+/* How many connections the block's https:// listeners have at a time; 0: any number. Of several
+ * blocks at one listener, the last that says something counts. */
+void setup_https_conns(struct setup *s, unsigned max);
 /* How many sockets of each kind share an address, over all workers; each worker has at least one.
  * Of several blocks at one listener the largest number counts. */
 void setup_sockets(struct setup *s, unsigned n);

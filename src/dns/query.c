@@ -4,6 +4,7 @@
 #include "dns/chain.h"
 #include "dns/serve.h"
 #include "dns/why.h"
+#include "net/doh.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -125,6 +126,8 @@ struct ip query_server(const struct query *q)
     struct ip ip = q->route->listener->ip;
     if (q->conn)
         return ip_of_sockaddr(tcp_local(q->conn));
+    if (q->transport != TRANSPORT_UDP && q->request)
+        return ip_of_sockaddr(doh_local(q->request));
     if (q->transport != TRANSPORT_UDP || !q->local.len)
         return ip;
     const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
@@ -234,6 +237,7 @@ static struct query *sub_query(struct query *q, const uint8_t *name, uint16_t ty
     sub->worker = q->worker;
     sub->socket = q->socket;
     sub->conn = NULL;
+    sub->request = NULL;
     sub->transport = q->transport;
     sub->peer = q->peer;
     sub->local = q->local;

@@ -28,6 +28,7 @@ enum step {
 
 struct route;
 struct tcp_conn;
+struct doh_request;
 struct dns_socket;
 struct why;
 struct query;
@@ -84,8 +85,9 @@ struct query {
     struct query *parent; /* an internal look-up of that query */
     hook_fn *done;        /* of a query that nobody waits for: query_detached() */
     void *done_conf;
-    struct query *next; /* in the pool */
-    struct tcp_conn *conn;
+    struct query *next;          /* in the pool */
+    struct tcp_conn *conn;       /* NULL: none */
+    struct doh_request *request; /* TCP without conn: came over HTTPS; nothing for UDP */
     struct dns_socket *socket;
     struct sockaddr_storage peer;
     struct udp_local local;

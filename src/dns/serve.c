@@ -1,9 +1,8 @@
-#include "dns/serve.h"
+#include "dns/serve_impl.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "dns/setup.h"
-#include "dns/socket.h"
 #include "dns/why.h"
 
 #include <string.h>
@@ -14,6 +13,11 @@ static double memory_short(void *ctx)
 {
     (void)ctx;
     return mem_is_short();
+}
+
+void serve_no_memory(void)
+{
+    metric_add(m_no_memory, 1);
 }
 
 void serve_metrics_init(void)
@@ -32,7 +36,7 @@ void serve_metrics_init(void)
 
 static struct dns_worker *worker_of(const struct query *q)
 {
-    return container_of(q->worker, struct dns_worker, worker);
+    return serve_worker(q);
 }
 
 bool serve_may_wait(struct query *q)
@@ -166,7 +170,7 @@ enum step serve_below(struct query *q, const struct query *of)
 }
 
 /* Replies to what cannot be a query: the header alone. Returns false when silence is right. */
-static bool reply_malformed(struct query *q, enum query_form form)
+bool serve_malformed(struct query *q, enum query_form form)
 {
     static const enum rcode rcodes[] = { [QUERY_NOTIMP] = RCODE_NOTIMP,
                                          [QUERY_FORMERR] = RCODE_FORMERR,
@@ -184,7 +188,7 @@ static bool reply_malformed(struct query *q, enum query_form form)
     return true;
 }
 
-static void run_after(struct query *q)
+void serve_after(struct query *q)
 {
     if (!q->route)
         return;
@@ -193,7 +197,7 @@ static void run_after(struct query *q)
         c->after[i].run(q, c->after[i].conf);
 }
 
-static size_t encode(struct query *q, uint8_t *out, size_t limit)
+size_t serve_encode(struct query *q, uint8_t *out, size_t limit)
 {
     if (__builtin_expect(q->sign == NULL, 1))
         return msg_encode(&q->reply, out, limit);
@@ -218,7 +222,7 @@ static void udp_reply(struct dns_socket *s, struct query *q)
     if (s->out_pos > SERVE_OUT_BYTES || s->out.n == UDP_BATCH)
         socket_flush(s);
     uint8_t *out = s->out_bytes + s->out_pos;
-    q->reply_len = encode(q, out, reply_limit(q));
+    q->reply_len = serve_encode(q, out, reply_limit(q));
     udp_out_add(&s->out, out, q->reply_len, &q->peer, s->wildcard ? &q->local : NULL);
     s->out_pos += (q->reply_len + 15) & ~(size_t)15;
 }
@@ -238,7 +242,7 @@ static enum step udp_query(struct dns_socket *s, unsigned i, int64_t now)
     q->start_ns = now;
     enum query_form form = msg_parse_query(q->packet, udp_in_len(&s->in, i), &q->msg);
     if (form != QUERY_OK)
-        return reply_malformed(q, form) ? STEP_DONE : STEP_DROP;
+        return serve_malformed(q, form) ? STEP_DONE : STEP_DROP;
     enum step step = route_query(q);
     if (step == STEP_NEXT)
         look_ahead(q, false);
@@ -297,7 +301,7 @@ static void udp_batch(struct dns_socket *s, unsigned n)
         if (steps[i] == STEP_WAIT)
             continue;
         s->slots[i]->end_ns = now;
-        run_after(s->slots[i]);
+        serve_after(s->slots[i]);
     }
     socket_flush(s);
 }
@@ -321,90 +325,6 @@ static void udp_readable(uv_poll_t *poll, int status, int events)
     worker_leave(&s->w->worker);
 }
 
-/* ---- TCP ---- */
-
-static void tcp_finish(struct query *q, bool reply)
-{
-    q->dropped = !reply;
-    uint8_t *out = worker_of(q)->tcp_out;
-    if (reply)
-        q->reply_len = encode(q, out, MSG_MAX);
-    q->end_ns = clock_ns();
-    run_after(q);
-    if (reply)
-        tcp_reply(q->conn, out, q->reply_len);
-    else
-        tcp_no_reply(q->conn);
-    serve_query_put(q);
-}
-
-void query_send_part(struct query *q)
-{
-    uint8_t *out = worker_of(q)->tcp_out;
-    tcp_send_part(q->conn, out, encode(q, out, MSG_MAX));
-    for (int s = 0; s < SECTION_COUNT; s++)
-        q->reply.section[s].n = 0;
-}
-
-static struct query *tcp_query(struct dns_socket *s, struct tcp_conn *c, const uint8_t *data,
-                               size_t len)
-{
-    struct query *q = query_get(&s->w->pool);
-    if (!q)
-        return NULL;
-    if (len > QUERY_PACKET) {
-        uint8_t *packet = malloc(len);
-        if (!packet) {
-            query_put(&s->w->pool, q);
-            return NULL;
-        }
-        q->packet = packet;
-    }
-    memcpy(q->packet, data, len);
-    arena_reset(&q->arena);
-    q->worker = &s->w->worker;
-    q->socket = s;
-    q->conn = c;
-    q->parent = NULL;
-    q->depth = 0;
-    q->transport = TRANSPORT_TCP;
-    const struct sockaddr *peer = tcp_peer(c);
-    memcpy(&q->peer, peer,
-           peer->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
-    q->start_ns = clock_ns();
-    return q;
-}
-
-static void tcp_message(void *ctx, struct tcp_conn *c, const uint8_t *data, size_t len)
-{
-    struct query *q = tcp_query(ctx, c, data, len);
-    if (!q) {
-        metric_add(m_no_memory, 1);
-        tcp_no_reply(c);
-        return;
-    }
-    enum query_form form = msg_parse_query(q->packet, len, &q->msg);
-    if (form != QUERY_OK) {
-        tcp_finish(q, reply_malformed(q, form));
-        return;
-    }
-    enum step step = serve_dispatch(q);
-    if (step != STEP_WAIT)
-        tcp_finish(q, step == STEP_DONE);
-}
-
-static void tcp_enter(void *ctx)
-{
-    struct dns_socket *s = ctx;
-    worker_enter(&s->w->worker);
-}
-
-static void tcp_leave(void *ctx)
-{
-    struct dns_socket *s = ctx;
-    worker_leave(&s->w->worker);
-}
-
 /* ---- queries that waited ---- */
 
 static void finish_sub_query(struct query *sub)
@@ -423,15 +343,15 @@ void serve_finish_waiting(struct query *q, enum step step)
         finish_sub_query(q);
         return;
     }
-    if (q->conn) {
-        tcp_finish(q, step == STEP_DONE);
+    if (q->transport != TRANSPORT_UDP) {
+        serve_stream_finish(q, step == STEP_DONE);
         return;
     }
     q->dropped = step == STEP_DROP;
     if (!q->dropped)
         udp_reply(q->socket, q);
     q->end_ns = clock_ns();
-    run_after(q);
+    serve_after(q);
     socket_flush(q->socket);
     serve_query_put(q);
 }
@@ -448,9 +368,7 @@ static void socket_closed(uv_handle_t *h)
 /* The object stays until the worker ends: waiting queries may refer to it. */
 static void socket_close(struct dns_socket *s)
 {
-    if (s->tcp)
-        tcp_server_close(s->tcp);
-    s->tcp = NULL;
+    serve_stream_close(s);
     if (s->fd >= 0 && !uv_is_closing((uv_handle_t *)&s->poll))
         uv_close((uv_handle_t *)&s->poll, socket_closed);
     s->open = false;
@@ -461,7 +379,8 @@ static struct dns_socket *find_socket(const struct dns_worker *w, const struct d
 {
     for (unsigned i = 0; i < w->n_sockets; i++) {
         struct dns_socket *s = w->sockets[i];
-        if (s->open && s->port == l->port && s->place == place && ip_equal(&s->ip, &l->ip))
+        if (s->open && s->scheme == l->scheme && s->port == l->port && s->place == place &&
+            ip_equal(&s->ip, &l->ip))
             return s;
     }
     return NULL;
@@ -482,6 +401,13 @@ bool serve_wants(const struct dns_worker *w, const struct dns_listener *l, unsig
     return place == 0 || place * l->workers + w->worker.index < l->sockets;
 }
 
+static void begin_udp(struct dns_socket *s)
+{
+    s->out_bytes = xmalloc(SERVE_OUT_BYTES + MSG_MAX + 16);
+    udp_in_init(&s->in);
+    s->poll.data = s;
+}
+
 static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_listener *l, int fd)
 {
     static const uint8_t zero[16];
@@ -491,17 +417,22 @@ static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_list
     s->listener = l;
     s->ip = l->ip;
     s->port = l->port;
+    s->scheme = l->scheme;
     s->open = true;
     s->wildcard = memcmp(l->ip.bytes, zero, sizeof zero) == 0;
-    s->tcp_handler = (struct tcp_handler){
-        .ctx = s, .message = tcp_message, .enter = tcp_enter, .leave = tcp_leave
-    };
-    s->out_bytes = xmalloc(SERVE_OUT_BYTES + MSG_MAX + 16);
-    udp_in_init(&s->in);
-    s->poll.data = s;
+    if (fd >= 0)
+        begin_udp(s);
     w->sockets = xrealloc(w->sockets, (w->n_sockets + 1) * sizeof(struct dns_socket *));
     w->sockets[w->n_sockets++] = s;
     return s;
+}
+
+static int poll_udp(struct dns_socket *s, struct err *e)
+{
+    int ret = uv_poll_init(&s->w->worker.loop, &s->poll, s->fd);
+    if (ret == 0)
+        ret = uv_poll_start(&s->poll, UV_READABLE, udp_readable);
+    return ret < 0 ? err_set(e, ret, "serve: %s", uv_strerror(ret)) : 0;
 }
 
 int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned place, int udp_fd,
@@ -510,23 +441,18 @@ int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned 
     struct dns_socket *s = find_socket(w, l, place);
     if (s) {
         s->listener = l;
-        tcp_server_set_limits(s->tcp, &l->tcp);
+        serve_stream_update(s);
         return 0;
     }
     s = socket_new(w, l, udp_fd);
     s->place = place;
     if (!w->tcp_out)
         w->tcp_out = xmalloc(MSG_MAX);
-    if (udp_fd < 0)
+    if (tcp_fd < 0)
         return 0; /* for queries of the server's own only */
-    int ret = uv_poll_init(&w->worker.loop, &s->poll, udp_fd);
+    int ret = udp_fd >= 0 ? poll_udp(s, e) : 0;
     if (ret == 0)
-        ret = uv_poll_start(&s->poll, UV_READABLE, udp_readable);
-    if (ret < 0)
-        return err_set(e, ret, "serve: %s", uv_strerror(ret));
-    ret = tcp_server_open(&w->worker.loop, tcp_fd, &s->tcp_handler, &s->tcp, e);
-    if (ret == 0)
-        tcp_server_set_limits(s->tcp, &l->tcp);
+        ret = serve_stream_open(s, tcp_fd, e);
     return ret;
 }
 

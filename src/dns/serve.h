@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/ht.h"
+#include "config/corefile.h"
 #include "dns/chain.h"
 #include "loop/worker.h"
 #include "net/tcp.h"
@@ -27,7 +28,11 @@ void query_pool_done(struct query_pool *p);
 struct dns_listener {
     struct ip ip; /* family 0: wildcard */
     uint16_t port;
-    struct route *routes; /* by descending number of labels; those of one zone in a row */
+    enum scheme scheme;
+    struct tls_config *tls; /* of connections; the block's; NULL: plain */
+    unsigned https_conns;
+    struct stream_quota *quota; /* of HTTPS connections, all workers; NULL: none */
+    struct route *routes;       /* by descending number of labels; those of one zone in a row */
     unsigned n_routes;
     struct ht index; /* zone wire -> route, when there are more than ROUTES_SCANNED */
     bool any_class;  /* some chain takes classes other than IN */
@@ -59,7 +64,7 @@ bool serve_has(const struct dns_worker *w, const struct dns_listener *l, unsigne
 /* Is the worker to have a socket of that number? */
 bool serve_wants(const struct dns_worker *w, const struct dns_listener *l, unsigned place);
 /* On the worker's thread: serves a listener on the socket that the worker has for it, or on udp_fd
- * and tcp_fd (both taken over). */
+ * (-1: the scheme has none) and tcp_fd, both taken over. */
 int serve_listener(struct dns_worker *w, const struct dns_listener *l, unsigned place, int udp_fd,
                    int tcp_fd, struct err *e);
 /* On the worker's thread: closes the sockets of other listeners than these. */

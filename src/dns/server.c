@@ -98,7 +98,8 @@ static int open_fds(const struct dns_server *s, const struct dns_worker *w,
                 continue;
             if (handed_take(s->handed, l, *fd))
                 continue;
-            ret = (*fd)[0] = listen_udp(&l->ip, l->port, e);
+            if (l->scheme == SCHEME_DNS)
+                ret = (*fd)[0] = listen_udp(&l->ip, l->port, e);
             if (ret >= 0)
                 ret = (*fd)[1] = listen_tcp(&l->ip, l->port, e);
         }

@@ -11,7 +11,8 @@ struct dns_server;
 struct dns_handed {
     struct ip ip; /* family 0: wildcard */
     uint16_t port;
-    int fd[2]; /* UDP, TCP; -1: none */
+    enum scheme scheme;
+    int fd[2]; /* UDP (dns:// only), TCP; -1: none */
 };
 
 struct dns_handed_list {

@@ -199,6 +199,17 @@ void setup_tcp_limits(struct setup *s, const struct tcp_limits *limits)
     s->block->tcp = *limits;
 }
 
+void setup_tls(struct setup *s, enum scheme scheme, struct tls_config *tls)
+{
+    tls_config_free(s->block->tls[scheme]);
+    s->block->tls[scheme] = tls;
+}
+
+void setup_https_conns(struct setup *s, unsigned max)
+{
+    s->block->https_conns = (long)max;
+}
+
 void setup_sockets(struct setup *s, unsigned n)
 {
     s->block->sockets = n;

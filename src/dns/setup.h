@@ -50,7 +50,9 @@ struct block_setup {
     bool any_class;
     const char *root; /* or NULL */
     struct tcp_limits tcp;
+    struct tls_config *tls[SCHEME_COUNT]; /* `tls`; owned; or NULL */
     unsigned sockets;
+    long https_conns; /* -1: nothing was said */
     const char *view; /* or NULL */
     filter_fn *filter;
     const void *filter_conf;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #define SEEN_MAX   3
+#define DNS_SCHEME "dns://"     /* the only one that a probe over UDP can reach */
 #define LOOK_MS    100          /* how often the probe's socket is looked at */
 #define TRY_NS     1000000000LL /* from one probe to the next, while none is answered */
 #define WATCH_NS   2000000000LL /* how long a loop is looked out for once one was */
@@ -46,7 +47,7 @@ static void found_loop(const struct query *q, const struct loop *l)
                                 : "plugin/loop: Loop (%s:%u -> %s) detected for zone \"%s\", see "
                                   "docs/plugins/loop.md. Query: \"HINFO %s\"",
              ip_text(&client, text), port_of_sockaddr((const struct sockaddr *)&q->peer),
-             q->route->server + strlen("dns://"), l->zone, name_to_text(l->name.wire, name));
+             strstr(q->route->server, "://") + 3, l->zone, name_to_text(l->name.wire, name));
     _exit(1); /* other threads are at work: nothing is to be taken down under them */
 }
 
@@ -109,7 +110,8 @@ static const struct route *own_route(const struct loop *l)
     unsigned n;
     const struct route *const *routes = dns_config_routes(l->config, &n);
     for (unsigned i = 0; i < n; i++)
-        if (routes[i]->chain_block == l->block && strcmp(routes[i]->zone, l->zone) == 0)
+        if (routes[i]->chain_block == l->block && strcmp(routes[i]->zone, l->zone) == 0 &&
+            str_starts(routes[i]->server, DNS_SCHEME))
             return routes[i];
     return NULL;
 }
@@ -117,7 +119,7 @@ static const struct route *own_route(const struct loop *l)
 /* "dns://ADDRESS:PORT"; without an address it listens on all of them. */
 static bool own_address(const struct route *r, struct loop *l)
 {
-    const char *at = r->server + strlen("dns://");
+    const char *at = r->server + strlen(DNS_SCHEME);
     struct ip ip = { .family = 4, .bytes = { 127, 0, 0, 1 } };
     uint16_t port;
     long value;

@@ -40,11 +40,11 @@ static int read_option(struct dispenser *d, struct tcp_limits *l, struct err *e)
 {
     const char *name = dispenser_val(d);
     if (strcmp(name, "read") == 0)
-        return read_time(d, &l->first_ms, e);
+        return read_time(d, &l->times.first_ms, e);
     if (strcmp(name, "write") == 0)
-        return read_time(d, &l->write_ms, e);
+        return read_time(d, &l->times.write_ms, e);
     if (strcmp(name, "idle") == 0)
-        return read_time(d, &l->idle_ms, e);
+        return read_time(d, &l->times.idle_ms, e);
     if (strcmp(name, "maxtcpqueries") == 0)
         return read_number(d, &l->messages, e);
     return dispenser_unknown(d, e);

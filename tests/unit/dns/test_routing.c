@@ -165,8 +165,13 @@ static void test_refusals(void **state)
     expect_error("a.org {\n bind 127.0.0.1\n}\na.org {\n whoami\n}\n",
                  "cannot serve dns://a.org.:53 - zone overlap listener capacity with "
                  "dns://127.0.0.1:53");
-    expect_error("tls://a.org {\n whoami\n}\n",
-                 "Corefile:1 - tls:// listeners are not supported; use dns://");
+    expect_error("quic://a.org {\n whoami\n}\n",
+                 "Corefile:1 - quic:// listeners are not supported; use tls://");
+    expect_error("tls://a.org {\n}\ntls://a.org {\n}\n",
+                 "Corefile:3 - cannot serve tls://a.org.:853 - it is already defined");
+    expect_error("dns://a.org:853 {\n bind 127.0.0.1\n}\ntls://b.org {\n}\n",
+                 "cannot serve dns://127.0.0.1:853 and tls://:853: one port cannot have two "
+                 "schemes");
     expect_error("a.org {\n health\n health\n}\n",
                  "plugin/health: Corefile:3 - Error during parsing: this plugin can only be used "
                  "once per Server Block");

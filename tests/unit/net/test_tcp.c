@@ -113,7 +113,7 @@ static void run(struct world *w, int (*client)(struct world *w, int fd))
     const struct ip loopback = { 4, { 127, 0, 0, 1 } };
     struct err e;
     socklen_t len = sizeof w->address;
-    const struct tcp_handler handler = { w, message, enter, leave };
+    const struct tcp_handler handler = { { w, enter, leave }, message };
     int fd = listen_tcp(&loopback, 0, &e);
     assert_true(fd >= 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&w->address, &len), 0);
@@ -339,7 +339,7 @@ static int never_read(struct world *w, int fd)
 
 static void test_write_limit(void **state)
 {
-    struct world w = { .reply_len = 20000, .limits = { .write_ms = 100 } };
+    struct world w = { .reply_len = 20000, .limits = { .times.write_ms = 100 } };
     (void)state;
     run(&w, never_read);
 }
