@@ -29,7 +29,7 @@ PLUGIN_ALSO = {
     "prometheus": ["net/http.h"],
     "timeouts": ["net/tcp.h"],  # sets them
     "secondary": ["dns/axfr.h", "dns/zone_data.h"],  # reads what comes in
-    "dnstap": ["net/frames.h"],  # how its messages travel
+    "dnstap": ["net/frames.h", "net/tls.h"],  # how its messages travel
     "tls": ["net/tls.h"],  # makes it
     "cache": ["dns/cache.h"],
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON

@@ -42,6 +42,7 @@ struct tls_options {
     const char *cert, *key; /* PEM files; NULL: none (clients only) */
     const char *ca;         /* PEM file of those that are believed; NULL: the system's */
     enum tls_client_auth client_auth;
+    bool insecure;           /* clients: any certificate is believed */
     const char *keylog;      /* secrets are appended to this file, in NSS's format; NULL: nowhere */
     const char *const *alpn; /* protocols, the most wanted first, ends with NULL; or NULL */
     bool alpn_strict;        /* servers: a client that offers only others is refused */

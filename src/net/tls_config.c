@@ -162,7 +162,8 @@ static void set_verify(struct tls_config *c, const struct tls_options *o)
         [TLS_VERIFY_IF_GIVEN] = SSL_VERIFY_PEER,
         [TLS_REQUIRE_AND_VERIFY] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
     };
-    SSL_CTX_set_verify(c->ctx, o->server ? modes[o->client_auth] : SSL_VERIFY_PEER, NULL);
+    int client = o->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
+    SSL_CTX_set_verify(c->ctx, o->server ? modes[o->client_auth] : client, NULL);
     if (o->server && (o->client_auth == TLS_REQUEST || o->client_auth == TLS_REQUIRE))
         SSL_CTX_set_cert_verify_callback(c->ctx, believe_all, NULL);
 }

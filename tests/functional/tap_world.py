@@ -70,9 +70,9 @@ def parse(frame):
 class Receiver:
     """Takes connections while inside `with`; `manner` says how."""
 
-    def __init__(self, address, manner="good"):
-        """address: a path, or a port of 127.0.0.1 (0: any)."""
-        self.address, self.manner = address, manner
+    def __init__(self, address, manner="good", tls=None):
+        """address: a path, or a port of 127.0.0.1 (0: any). tls: an ssl.SSLContext."""
+        self.address, self.manner, self.tls = address, manner, tls
         self.frames, self.starts, self.stops, self.connections = [], 0, 0, 0
         self.ended = threading.Event()
         self.open = []
@@ -130,6 +130,8 @@ class Receiver:
 
     def serve(self, conn):
         with conn, contextlib.suppress(OSError, EOFError):
+            if self.tls:
+                conn = self.tls.wrap_socket(conn, server_side=True)
             assert self.frame(conn)[0] == READY
             if self.manner != "good":
                 getattr(self, "go_" + self.manner)(conn)

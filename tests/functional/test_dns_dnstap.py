@@ -1,8 +1,10 @@
 """`dnstap`: messages field by field, receivers that come, go and misbehave."""
 import contextlib
 import ipaddress
+import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 
@@ -13,6 +15,7 @@ import pytest
 from dns_world import Connection, Server, free_port, http_get, query, run_until_end
 from forward_world import Upstream
 from test_dns_small_pages import example
+from tls_world import Authority
 from tap_world import ACCEPT, READY, START, STOP, Receiver, control, parse
 
 BLOCK = """.:@PORT@ {
@@ -262,11 +265,13 @@ def test_receivers_that_break_the_protocol(start, sock, manner, why):
 class Client:
     """A receiver that connects."""
 
-    def __init__(self, address):
+    def __init__(self, address, tls=None):
         family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
         self.sock = socket.socket(family)
         self.sock.settimeout(10)
         self.sock.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="127.0.0.1")
         assert Receiver.frame(self, self.sock)[0] == READY
         self.sock.sendall(control(ACCEPT))
         assert Receiver.frame(self, self.sock)[0] == START
@@ -308,6 +313,67 @@ def test_listen_where_somebody_is(start):
         assert server.ask("example.org.").rcode() == 0
 
 
+# ---- TLS ----
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+def server_context(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_tls(start, authority, believed):
+    """The receiver's certificate is checked, by the system's authorities, unless told otherwise."""
+    env = {**os.environ, "SSL_CERT_FILE": authority.pem} if believed else None
+    with Receiver(0, tls=server_context(authority.issue("localhost"))) as receiver:
+        server = start("dnstap tls://localhost:%d full %s" % (
+            receiver.port, "" if believed else "{\n skipverify\n }"), env=env)
+        connected(server)
+        for _ in range(50):
+            server.ask("example.org.")
+        assert "query_message" in receiver.wait(100)[0]
+        server.stop()
+        end = time.monotonic() + 10
+        while not receiver.stops:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("name, known", [("elsewhere", True), ("localhost", False)])
+def test_tls_with_a_wrong_certificate(start, authority, name, known):
+    env = {**os.environ, "SSL_CERT_FILE": authority.pem} if known else None
+    with Receiver(0, tls=server_context(authority.issue(name))) as receiver:
+        server = start("dnstap tls://localhost:%d" % receiver.port, env=env)
+        server.wait_log("No connection to dnstap endpoint", 10)
+        assert "verify failed" in server.log()
+        assert server.ask("example.org.").rcode() == 0
+        assert receiver.starts == 0
+
+
+@pytest.mark.parametrize("clients", [False, True])
+def test_listen_with_tls(start, authority, clients):
+    port = free_port()
+    server = start("dnstap listen tls://127.0.0.1:%d full {\n tls %s %s %s\n }" % (
+        port, *authority.issue("127.0.0.1"), authority.pem if clients else ""))
+    context = ssl.create_default_context(cafile=authority.pem)
+    if clients:
+        with pytest.raises((OSError, EOFError)):
+            Client(port, context)
+        context.load_cert_chain(*authority.issue("client"))
+    client = Client(port, context)
+    connected(server)
+    server.ask("example.org.")
+    assert parse(client.next()[1])["type"] == "CLIENT_QUERY"
+    assert parse(client.next()[1])["type"] == "CLIENT_RESPONSE"
+    server.stop()
+    assert client.next()[0] == STOP
+
+
 @pytest.mark.skipif(not shutil.which("fstrm_capture"), reason="fstrm-bin is not there")
 def test_fstrm_capture_understands(start, sock):
     out = sock.parent / "captured"
@@ -339,8 +405,10 @@ def test_fstrm_capture_understands(start, sock):
     ("dnstap tap.sock {\n identity\n }", "Wrong argument count"),
     ("dnstap tap.sock {\n identity a b\n }", "Wrong argument count"),
     ("dnstap tap.sock {\n tls a b\n }", "tls directive only valid for listeners"),
-    ("dnstap tls://127.0.0.1:6000", "TLS is not supported"),
-    ("dnstap listen tcp://127.0.0.1:6000 {\n tls a b\n }", "TLS is not supported"),
+    ("dnstap listen tls://127.0.0.1:6000", "a TLS listener requires 'tls CERT KEY'"),
+    ("dnstap listen tls://127.0.0.1:6000 {\n tls a\n }", "tls requires cert and key file paths"),
+    ("dnstap listen tls://127.0.0.1:6000 {\n tls a b\n }", "No such file"),
+    ("dnstap listen tcp://127.0.0.1:6000 {\n tls a b\n }", "'tls' needs a tls:// endpoint"),
 ])
 def test_refusals(signpost, tmp_path, text, why):
     code, output = run_until_end(signpost, tmp_path, ".:0 {\n %s\n whoami\n}\n" % text)

@@ -191,6 +191,7 @@ static void dnstap_stop(void *conf)
     struct taps *t = conf;
     for (struct tap *tap = t->first; tap; tap = tap->next) {
         tap_sender_stop(&tap->sender);
+        tls_config_free(tap->endpoint.tls); /* sessions under way keep it */
         for (unsigned i = 0; i < t->n_workers; i++) {
             tap_ring_done(&tap->rings[i]);
             strbuf_done(&tap->workers[i].extra);
@@ -222,12 +223,8 @@ static int read_endpoint(struct tap_endpoint *to, const char *text, const struct
                          struct err *e)
 {
     to->text = text;
-    if (str_starts(text, "tls://"))
-        return dispenser_err(d, e,
-                             "endpoint '%s': TLS is not supported; use tcp:// through a tunnel, or "
-                             "a unix socket",
-                             text);
-    if (str_starts(text, "tcp://")) {
+    to->secure = str_starts(text, "tls://");
+    if (to->secure || str_starts(text, "tcp://")) {
         to->kind = TAP_TCP;
         return read_host(to, text + strlen("tcp://"), d, e);
     }
@@ -276,16 +273,54 @@ static int read_args(struct tap *tap, const char **args, size_t n, const struct 
     return code;
 }
 
+static int read_tls(struct tap_endpoint *to, struct setup *s, struct dispenser *d, struct err *e)
+{
+    const char **args;
+    if (!to->listen)
+        return dispenser_err(d, e, "tls directive only valid for listeners");
+    size_t n = dispenser_rest(d, setup_arena(s), &args);
+    if (n < 2)
+        return dispenser_err(d, e, "tls requires cert and key file paths");
+    if (n > 3)
+        return dispenser_arg_err(d, e);
+    to->cert = setup_path(s, args[0]);
+    to->key = setup_path(s, args[1]);
+    to->ca = n > 2 ? setup_path(s, args[2]) : NULL;
+    return 0;
+}
+
+/* What the endpoint shows and believes. */
+static int make_tls(struct tap_endpoint *to, const struct dispenser *d, struct err *e)
+{
+    const struct tls_options o = {
+        .server = to->listen,
+        .cert = to->cert,
+        .key = to->key,
+        .ca = to->ca,
+        .client_auth = !to->ca           ? TLS_NO_CERT
+                       : to->skip_verify ? TLS_VERIFY_IF_GIVEN
+                                         : TLS_REQUIRE_AND_VERIFY,
+        .insecure = !to->listen && to->skip_verify,
+    };
+    if (!to->secure)
+        return to->cert ? dispenser_err(d, e, "'tls' needs a tls:// endpoint, not %s", to->text)
+                        : 0;
+    if (to->listen && !to->cert)
+        return dispenser_err(d, e, "%s: a TLS listener requires 'tls CERT KEY'", to->text);
+    int code = tls_config_new(&o, &to->tls, e);
+    return code < 0 ? dispenser_err(d, e, "%s", e->text) : 0;
+}
+
 static int read_option(struct tap *tap, struct setup *s, struct dispenser *d, struct err *e)
 {
     const char *word = dispenser_val(d);
     bool identity = strcmp(word, "identity") == 0, version = strcmp(word, "version") == 0;
-    if (strcmp(word, "skipverify") == 0)
+    if (strcmp(word, "skipverify") == 0) {
+        tap->endpoint.skip_verify = true;
         return dispenser_end(d, e);
+    }
     if (strcmp(word, "tls") == 0)
-        return dispenser_err(d, e,
-                             tap->endpoint.listen ? "tls: TLS is not supported"
-                                                  : "tls directive only valid for listeners");
+        return read_tls(&tap->endpoint, s, d, e);
     if (!identity && !version && strcmp(word, "extra") != 0)
         return dispenser_unknown(d, e);
     if (!dispenser_next_arg(d))
@@ -360,6 +395,8 @@ static int read_directive(struct taps *t, struct setup *s, struct dispenser *d, 
         code = read_args(tap, args + i + 1, n - i - 1, d, e);
     while (code == 0 && dispenser_next_block(d))
         code = read_option(tap, s, d, e);
+    if (code == 0)
+        code = make_tls(&tap->endpoint, d, e);
     if (code == 0) {
         tell_writes(tap, s);
         register_metrics(tap);

@@ -8,6 +8,7 @@
 #include "dns/plugins/log_format.h"
 
 #include "base/vec.h"
+#include "net/tls.h"
 
 #define TAP_QUEUE         10000  /* messages, times what the line says; as bytes: */
 #define TAP_MESSAGE_BYTES 256    /* of room for each */
@@ -30,8 +31,12 @@ struct tap_endpoint {
     bool listen;
     char host[256]; /* or a socket's path */
     char port[8];
-    const char *text; /* as it was written */
-    int send_buffer;  /* bytes; TCP */
+    const char *text;            /* as it was written */
+    int send_buffer;             /* bytes; TCP */
+    bool secure;                 /* TLS on top of TCP */
+    bool skip_verify;            /* clients: any certificate; listeners: none is needed */
+    const char *cert, *key, *ca; /* of a listener; or NULL */
+    struct tls_config *tls;
 };
 
 struct tap_sender;
@@ -53,10 +58,11 @@ struct tap_stream {
     uv_connect_t connect;
     uv_write_t write;
     uv_getaddrinfo_t resolve;
-    unsigned open; /* handles, and the look-up under way */
+    unsigned open; /* handles, the look-up and sealed writes under way */
     bool ended, writing;
     enum tap_state state;
     struct tap_sender *sender;
+    struct tls *tls; /* NULL: plain */
     size_t in_len, out_len;
     unsigned out_frames;
     uint8_t in[768];
@@ -83,6 +89,24 @@ void tap_stream_settle(struct tap_stream *st);
 /* Waits for at most TAP_LAST_MS, for the end of the server: what was put, and that it is the last.
  */
 void tap_stream_last(struct tap_stream *st);
+
+/* For dnstap_tls.c: the end with a reason; the greeting; what has been read. */
+void tap_stream_fail(struct tap_stream *st, const char *why);
+void tap_stream_greet(struct tap_stream *st);
+void tap_stream_take(struct tap_stream *st);
+/* What was put has been written, or not. */
+void tap_stream_written(struct tap_stream *st, int status);
+/* One user of its memory less. */
+void tap_stream_release(struct tap_stream *st);
+
+/* ---- dnstap_tls.c: the same under TLS ---- */
+
+/* Begins the handshake; the greeting follows it. */
+void tap_tls_begin(struct tap_stream *st);
+/* Bytes from the peer. */
+void tap_tls_feed(struct tap_stream *st, const uint8_t *data, size_t len);
+/* Writes what was put; 0 or a negative code. */
+int tap_tls_flush(struct tap_stream *st);
 
 /* ---- dnstap_send.c ---- */
 

@@ -9,15 +9,17 @@
 
 /* ---- the end ---- */
 
-static void release(struct tap_stream *st)
+void tap_stream_release(struct tap_stream *st)
 {
-    if (--st->open == 0)
-        free(st);
+    if (--st->open)
+        return;
+    tls_free(st->tls);
+    free(st);
 }
 
 static void handle_closed(uv_handle_t *h)
 {
-    release(h->data);
+    tap_stream_release(h->data);
 }
 
 void tap_stream_end(struct tap_stream *st)
@@ -29,7 +31,7 @@ void tap_stream_end(struct tap_stream *st)
     uv_close((uv_handle_t *)&st->timer, handle_closed);
 }
 
-static void fail(struct tap_stream *st, const char *why)
+void tap_stream_fail(struct tap_stream *st, const char *why)
 {
     if (st->ended)
         return;
@@ -41,7 +43,7 @@ static void fail(struct tap_stream *st, const char *why)
 
 static void on_timer(uv_timer_t *timer)
 {
-    fail(timer->data, "it does not answer in time");
+    tap_stream_fail(timer->data, "it does not answer in time");
 }
 
 static void expect_within(struct tap_stream *st, uint64_t ms)
@@ -51,13 +53,12 @@ static void expect_within(struct tap_stream *st, uint64_t ms)
 
 /* ---- writing ---- */
 
-static void on_written(uv_write_t *write, int status)
+void tap_stream_written(struct tap_stream *st, int status)
 {
-    struct tap_stream *st = write->data;
     if (st->ended)
         return;
     if (status < 0) {
-        fail(st, uv_strerror(status));
+        tap_stream_fail(st, uv_strerror(status));
         return;
     }
     st->writing = false;
@@ -68,6 +69,11 @@ static void on_written(uv_write_t *write, int status)
     metric_add(st->sender->m_sent, st->out_frames);
     st->out_frames = 0;
     tap_sender_pump(st->sender);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    tap_stream_written(write->data, status);
 }
 
 void tap_stream_put(struct tap_stream *st, const uint8_t *message, size_t len)
@@ -86,9 +92,10 @@ void tap_stream_flush(struct tap_stream *st)
     st->writing = true;
     st->write.data = st;
     expect_within(st, TAP_TIMEOUT_MS);
-    int code = uv_write(&st->write, &st->conn.stream, &buf, 1, on_written);
+    int code =
+        st->tls ? tap_tls_flush(st) : uv_write(&st->write, &st->conn.stream, &buf, 1, on_written);
     if (code < 0)
-        fail(st, uv_strerror(code));
+        tap_stream_fail(st, uv_strerror(code));
 }
 
 static void put_control(struct tap_stream *st, enum frames_control type, const char *content)
@@ -114,21 +121,25 @@ static void take_control(struct tap_stream *st, enum frames_control type, bool f
     if (accepts && fits)
         flow(st);
     else if (accepts)
-        fail(st, "it does not take messages of the type \"" TAP_CONTENT "\"");
+        tap_stream_fail(st, "it does not take messages of the type \"" TAP_CONTENT "\"");
     else
-        fail(st, type == FRAMES_FINISH && st->state == TAP_FLOWING
-                     ? "it has finished"
-                     : "it breaks the protocol of Frame Streams");
+        tap_stream_fail(st, type == FRAMES_FINISH && st->state == TAP_FLOWING
+                                ? "it has finished"
+                                : "it breaks the protocol of Frame Streams");
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *ret_buf)
 {
     struct tap_stream *st = h->data;
+    static char sealed[TLS_IN_MAX]; /* the control thread's; used up at once */
     (void)suggested;
-    *ret_buf = uv_buf_init((char *)st->in + st->in_len, (unsigned)(sizeof st->in - st->in_len));
+    if (st->tls)
+        *ret_buf = uv_buf_init(sealed, sizeof sealed);
+    else
+        *ret_buf = uv_buf_init((char *)st->in + st->in_len, (unsigned)(sizeof st->in - st->in_len));
 }
 
-static void take_controls(struct tap_stream *st)
+void tap_stream_take(struct tap_stream *st)
 {
     while (!st->ended && st->in_len) {
         enum frames_control type;
@@ -137,7 +148,7 @@ static void take_controls(struct tap_stream *st)
         if (n == 0)
             return;
         if (n < 0) {
-            fail(st, "it breaks the protocol of Frame Streams");
+            tap_stream_fail(st, "it breaks the protocol of Frame Streams");
             return;
         }
         st->in_len -= (size_t)n;
@@ -149,26 +160,38 @@ static void take_controls(struct tap_stream *st)
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct tap_stream *st = stream->data;
-    (void)buf;
     if (st->ended || n == 0)
         return;
     if (n < 0) {
-        fail(st, n == UV_EOF ? "it closed the connection" : uv_strerror((int)n));
+        tap_stream_fail(st, n == UV_EOF ? "it closed the connection" : uv_strerror((int)n));
+        return;
+    }
+    if (st->tls) {
+        tap_tls_feed(st, (const uint8_t *)buf->base, (size_t)n);
         return;
     }
     st->in_len += (size_t)n;
-    take_controls(st);
+    tap_stream_take(st);
 }
 
-static void greet(struct tap_stream *st)
+void tap_stream_greet(struct tap_stream *st)
 {
-    int size = st->sender->endpoint->send_buffer;
     st->state = TAP_GREETING;
-    if (st->sender->endpoint->kind == TAP_TCP)
-        (void)uv_send_buffer_size(&st->conn.handle, &size);
-    uv_read_start(&st->conn.stream, on_alloc, on_read);
     put_control(st, FRAMES_READY, TAP_CONTENT);
     tap_stream_flush(st);
+}
+
+static void begin(struct tap_stream *st)
+{
+    const struct tap_endpoint *to = st->sender->endpoint;
+    int size = to->send_buffer;
+    if (to->kind == TAP_TCP)
+        (void)uv_send_buffer_size(&st->conn.handle, &size);
+    uv_read_start(&st->conn.stream, on_alloc, on_read);
+    if (to->secure)
+        tap_tls_begin(st);
+    else
+        tap_stream_greet(st);
 }
 
 /* ---- connecting ---- */
@@ -179,9 +202,9 @@ static void on_connect(uv_connect_t *connect, int status)
     if (st->ended)
         return;
     if (status < 0)
-        fail(st, uv_strerror(status));
+        tap_stream_fail(st, uv_strerror(status));
     else
-        greet(st);
+        begin(st);
 }
 
 static void connect_tcp(struct tap_stream *st, const struct sockaddr *to)
@@ -195,11 +218,11 @@ static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *
 {
     struct tap_stream *st = resolve->data;
     if (!st->ended && status < 0)
-        fail(st, uv_strerror(status));
+        tap_stream_fail(st, uv_strerror(status));
     else if (!st->ended)
         connect_tcp(st, found->ai_addr);
     uv_freeaddrinfo(found);
-    release(st);
+    tap_stream_release(st);
 }
 
 static void resolve(struct tap_stream *st, const struct tap_endpoint *to)
@@ -251,7 +274,7 @@ struct tap_stream *tap_stream_accept(struct tap_sender *s, uv_stream_t *server)
 {
     struct tap_stream *st = stream_new(s);
     if (uv_accept(server, &st->conn.stream) == 0)
-        greet(st);
+        begin(st);
     else
         expect_within(st, 1);
     return st;
@@ -278,12 +301,18 @@ void tap_stream_last(struct tap_stream *st)
         return;
     }
     put_control(st, FRAMES_STOP, NULL);
-    for (size_t at = 0; at < st->out_len;) {
+    const uint8_t *out = st->out;
+    size_t len = st->out_len;
+    if (st->tls && tls_write(st->tls, st->out, st->out_len) == 0) {
+        tls_goodbye(st->tls);
+        len = tls_out(st->tls, &out);
+    }
+    for (size_t at = 0; at < len;) {
         struct pollfd p = { .fd = fd, .events = POLLOUT };
-        ssize_t n = send(fd, st->out + at, st->out_len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send(fd, out + at, len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
         at += n > 0 ? (size_t)n : 0;
         int left_ms = (int)((end - clock_ns()) / 1000000);
-        if (at < st->out_len && (left_ms <= 0 || poll(&p, 1, left_ms) <= 0)) {
+        if (at < len && (left_ms <= 0 || poll(&p, 1, left_ms) <= 0)) {
             tap_sender_drop(st->sender, st->out_frames);
             return;
         }
