@@ -102,7 +102,7 @@ def check_autopath(w):
 
 def check_bind(w):
     assert w.s.ask("x.example.org.").additional
-    assert "example.org.:%d on 127.0.0.1\n" % w.s.port in w.s.log()
+    w.s.wait_log("example.org.:%d on 127.0.0.1\n" % w.s.port)
     assert "::1" not in w.s.log()
 
 
