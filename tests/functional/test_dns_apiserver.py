@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from apiserver import ApiServer, endpoint_slice, namespace, service  # noqa: E402
+from certificates import Authority  # noqa: E402
 from dns_world import Server, http_get, run_until_end  # noqa: E402
 
 COREFILE = """
@@ -209,15 +210,9 @@ def test_tokens_are_read_again(start, tmp_path):
 @pytest.fixture
 def certificates(tmp_path):
     """ca.crt, server.crt/key for 127.0.0.1, client.crt/key, all signed by the same authority."""
-    run = lambda *w: subprocess.run(w, cwd=tmp_path, check=True, capture_output=True, timeout=30)
-    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
-        "-out", "ca.crt", "-subj", "/CN=ca", "-days", "2")
-    for name, extension in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "subjectAltName=DNS:client")):
-        (tmp_path / "ext").write_text(extension)
-        run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key",
-            "-out", name + ".csr", "-subj", "/CN=" + name)
-        run("openssl", "x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-            "-out", name + ".crt", "-extfile", "ext", "-days", "2")
+    authority = Authority(tmp_path)
+    authority.issue("server", "/CN=server", "IP:127.0.0.1")
+    authority.issue("client", "/CN=client", "DNS:client")
     return tmp_path
 
 
