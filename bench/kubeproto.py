@@ -95,9 +95,11 @@ def unknown(version, kind, raw):
     return MAGIC + field(1, type_meta) + field(2, raw) + field(3, b"") + field(4, b"")
 
 
-def encode_list(version, kind, revision, objects):
+def encode_list(version, kind, revision, objects, more=""):
+    """more: the token of the next page, when there is one."""
     items = b"".join(field(2, encode_object(o)) for o in objects)
-    return unknown(version, kind + "List", field(1, field(2, revision.encode())) + items)
+    meta = field(2, revision.encode()) + field(3, more.encode())
+    return unknown(version, kind + "List", field(1, meta) + items)
 
 
 def encode_event(kind, obj):

@@ -152,7 +152,7 @@ static void add_selectors(const struct reflector *r, struct strbuf *b)
 static void on_list_end(void *ctx, const struct http_result *h);
 
 /* resourceVersion=0: from the server's cache, which then gives everything at once; the limit is for
- * servers that have none. */
+ * servers that have none, or have not filled it yet. */
 static void list_page(struct reflector *r)
 {
     struct strbuf path = { 0 };
@@ -162,6 +162,7 @@ static void list_page(struct reflector *r)
     else
         add_parameter(&path, "resourceVersion", "0");
     add_selectors(r, &path);
+    strbuf_reset(&r->page); /* the reply says whether there is another */
     r->part = LIST_HEAD;
     r->raw_left = 0;
     sm_move(&r->sm, REFLECTOR_LIST);

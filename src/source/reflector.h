@@ -4,11 +4,11 @@
  * lists again
  *
  * Lists come as protocol buffers, object by object as the bytes arrive, so that no list is ever in
- * memory as a whole; as JSON, page by page, from servers that speak nothing else. When a list has
- * ended, objects that it did not have are swept from the consumer. While the server is away the
- * consumer keeps what it has; attempts follow one another with growing pauses and jitter. A watch
- * that is silent for longer than the server's bookmarks allow is dead and begun anew on a fresh
- * connection.
+ * memory as a whole; or as JSON from servers that speak nothing else. Either may come in pages.
+ * When a list has ended, objects that it did not have are swept from the consumer. While the server
+ * is away the consumer keeps what it has; attempts follow one another with growing pauses and
+ * jitter. A watch that is silent for longer than the server's bookmarks allow is dead and begun
+ * anew on a fresh connection.
  *
  * Sources: kubernetes.io/docs/reference/using-api/api-concepts (efficient detection of changes, 410
  * Gone, bookmarks). */

@@ -35,7 +35,7 @@ struct reflector {
     struct strbuf in;       /* what has come and was not read yet */
     enum list_part part;
     uint64_t raw_left;  /* bytes of the list's own message that are still to come */
-    struct strbuf page; /* token of the JSON list's next page */
+    struct strbuf page; /* token of the list's next page */
     VEC(uint64_t) seen; /* hashes of the keys that the list had; sorted before the sweep */
     bool gone;          /* the revision is too old */
     bool broken;        /* what has come could not be read: e says why */

@@ -33,6 +33,17 @@ static void set_revision(struct reflector *r, const struct tree *t)
     strbuf_puts(&r->revision, revision);
 }
 
+/* What a list says about itself: its revision, and where it goes on if this is only a page of it.
+ */
+static void set_list(struct reflector *r, const struct tree *list)
+{
+    const char *next = tree_str(list, "metadata.continue");
+    if (next)
+        strbuf_puts(&r->page, next);
+    if (!r->revision.len)
+        set_revision(r, list);
+}
+
 static void put(struct reflector *r, const struct tree *t)
 {
     struct object *o = NULL;
@@ -98,7 +109,7 @@ static int read_item(struct reflector *r, const struct proto_head *h, const char
     if (h->number == 1 && h->has_bytes) {
         code = proto_tree(proto_message_find("List"), p, h->head + h->len, &r->arena, &t, e);
         if (code == 0)
-            set_revision(r, t);
+            set_list(r, t);
     } else if (h->number == 2 && h->has_bytes) {
         code = proto_tree(proto_message_find(r->o->name), p + h->head, h->len, &r->arena, &t, e);
         if (code == 0)
@@ -156,13 +167,9 @@ static int read_json_page(struct reflector *r, struct err *e)
         return code;
     const struct tree *list = doc.n == 1 ? doc.documents[0] : NULL,
                       *items = tree_get(list, "items");
-    const char *next = tree_str(list, "metadata.continue");
     if (!list || !tree_get(list, "metadata"))
         return err_set(e, ERR_PARSE, "the reply is no list");
-    strbuf_reset(&r->page);
-    if (next)
-        strbuf_puts(&r->page, next);
-    set_revision(r, list);
+    set_list(r, list);
     for (const struct tree *t = items ? items->child : NULL; t; t = t->next)
         put_listed(r, t);
     return 0;

@@ -93,6 +93,26 @@ def test_lists_and_changes(api, start):
     assert 'signpost_apiserver_watching{kind="Service",namespace=""} 1' in metrics
 
 
+def test_a_list_in_pages(api, start):
+    """A server without a cache, or one whose cache is not filled yet, heeds the limit in either form."""
+    api.pages = True
+    server = start("endpoint " + api.url())
+    ready(server)
+    for i in range(5):
+        assert server.addresses("s%d.default.svc.cluster.local." % i) == ["10.96.0.%d" % (10 + i)]
+    assert server.addresses(WEB) == ["10.96.0.1"]
+    assert len([p for p in api.paths() if "/services?" in p and "continue=" in p]) == 3
+    follow(server, api)
+
+
+def test_a_change_between_pages(api, start):
+    """It concerns an object that would have been on the page before: the watch begins where the list began."""
+    api.pages = True
+    api.between_pages = [lambda: api.state.put(service("s0", "10.96.0.100"))]
+    server = start("endpoint " + api.url() + "\n noendpoints")
+    server.until("s0.default.svc.cluster.local.", ["10.96.0.100"], seconds=5)
+
+
 def test_selectors_and_namespaces(api, start):
     server = start("endpoint %s\n namespaces shop\n labels app=web" % api.url())
     server.until("s1.default.svc.cluster.local.", "NXDOMAIN", seconds=5)

@@ -122,17 +122,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.list(server.state, version, kind, query, namespace, proto, fault)
 
     def list(self, state, version, kind, query, namespace, proto, fault):
+        if "continue" in query and self.server.owner.between_pages:
+            self.server.owner.between_pages.pop()()
         with state.changed:
             items = [o for (k, _, _), o in sorted(state.objects.items()) if k == kind and fits(o, query, namespace)]
             revision = str(state.revision)
         meta = {"resourceVersion": revision}
-        if not proto and "limit" in query:  # pages of two objects, so that there are several
+        if self.server.owner.pages and "limit" in query:  # of two objects, so that there are several
             start = int(query.get("continue", "0"))
             if start + 2 < len(items):
                 meta["continue"] = str(start + 2)
             items = items[start:start + 2]
         if proto:
-            body, content = kubeproto.encode_list(version, kind, revision, items), kubeproto.CONTENT_TYPE
+            body = kubeproto.encode_list(version, kind, revision, items, meta.get("continue", ""))
+            content = kubeproto.CONTENT_TYPE
         else:
             body = json.dumps({"kind": kind + "List", "apiVersion": version, "metadata": meta, "items": items}).encode()
             content = "application/json"
@@ -195,10 +198,13 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class ApiServer:
-    """Runs while inside `with`. stop() and start() keep state and port."""
+    """Runs while inside `with`. stop() and start() keep state and port. As a real one does, it sends JSON in pages, and
+    protocol buffers from its cache at once, unless `pages` says that there is no cache."""
 
     def __init__(self, proto=True, token=None, tls=None):
         self.state, self.proto, self.token, self.tls = State(), proto, token, tls
+        self.pages = not proto
+        self.between_pages = []  # called before a list's later pages, which come with the newest revision
         self.faults = {}    # plural -> list of faults for the next requests; "" for any
         self.requests = []  # (path, headers)
         self.lock = threading.Lock()
