@@ -98,8 +98,10 @@ static int on_chunk(void *ctx, long status, const char *p, size_t n)
         return 0;
     bool list = r->sm.now == REFLECTOR_LIST;
     r->broken = (list ? reflector_read_list(r, &r->e) : reflector_read_watch(r, &r->e)) < 0;
-    if (!list && !r->broken)
+    if (!list && !r->broken) {
         well(r);
+        r->n_gone = 0;
+    }
     return r->broken;
 }
 
@@ -152,14 +154,15 @@ static void add_selectors(const struct reflector *r, struct strbuf *b)
 static void on_list_end(void *ctx, const struct http_result *h);
 
 /* resourceVersion=0: from the server's cache, which then gives everything at once; the limit is for
- * servers that have none, or have not filled it yet. */
+ * servers that have none, or have not filled it yet. A cache that gave us a revision which is too
+ * old lags behind: what the store says is asked for then, and never gone back from. */
 static void list_page(struct reflector *r)
 {
     struct strbuf path = { 0 };
     strbuf_printf(&path, "%s?limit=%d", r->o->path, REFLECTOR_PAGE);
     if (r->page.len)
         add_parameter(&path, "continue", r->page.p);
-    else
+    else if (!r->n_gone)
         add_parameter(&path, "resourceVersion", "0");
     add_selectors(r, &path);
     strbuf_reset(&r->page); /* the reply says whether there is another */
@@ -175,6 +178,7 @@ static void list(struct reflector *r)
     strbuf_reset(&r->revision);
     strbuf_reset(&r->page);
     vec_clear(&r->seen);
+    atomic_store_explicit(&r->status.watching, false, memory_order_relaxed);
     list_page(r);
 }
 
@@ -204,6 +208,21 @@ static void on_list_end(void *ctx, const struct http_result *h)
 
 /* ---- watch ---- */
 
+/* Once may happen to anyone who was away for a while; a server that says it again and again is not
+ * to be asked for lists without a pause. */
+static void on_gone(struct reflector *r)
+{
+    log_info("source/apiserver: %s: revision %s is gone; listing again", r->o->path, r->revision.p);
+    strbuf_reset(&r->revision);
+    r->failures = r->n_gone++;
+    if (r->n_gone == 1) {
+        list(r);
+    } else {
+        atomic_store_explicit(&r->status.watching, false, memory_order_relaxed);
+        wait_and_begin(r, 0);
+    }
+}
+
 /* A watch ends after some minutes, as it was asked to; one that ends at once ends for a reason. */
 static void on_watch_end(void *ctx, const struct http_result *h)
 {
@@ -213,9 +232,7 @@ static void on_watch_end(void *ctx, const struct http_result *h)
     if (h->status == 410)
         r->gone = true;
     if (r->gone) {
-        log_info("source/apiserver: %s: revision %s is gone; listing again", r->o->path,
-                 r->revision.p);
-        list(r);
+        on_gone(r);
     } else if (ended && clock_ns() - r->begun_ns > WATCH_SHORT_NS) {
         well(r);
         watch(r);

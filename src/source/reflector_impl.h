@@ -38,6 +38,7 @@ struct reflector {
     struct strbuf page; /* token of the list's next page */
     VEC(uint64_t) seen; /* hashes of the keys that the list had; sorted before the sweep */
     bool gone;          /* the revision is too old */
+    unsigned n_gone;    /* such answers in a row */
     bool broken;        /* what has come could not be read: e says why */
     struct err e;
     int64_t begun_ns; /* the request */

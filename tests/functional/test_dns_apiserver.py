@@ -179,6 +179,26 @@ def test_gone(api, start):
     assert server.addresses("s1.default.svc.cluster.local.") == ["10.96.0.11"]
 
 
+def lists_of(api, plural):
+    return [p for p in api.paths() if "/%s?" % plural in p and "watch" not in p and "continue" not in p]
+
+
+def test_gone_again_and_again(api, start):
+    """A server that takes none of the revisions that it gives is not asked for lists in a tight loop."""
+    api.faults["services?watch"] = [410] * 1000
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=5)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        assert server.addresses(WEB) == ["10.96.0.1"]
+        time.sleep(0.1)
+    lists = lists_of(api, "services")
+    assert 2 <= len(lists) <= 8
+    assert ["resourceVersion=0" in p for p in lists] == [True] + [False] * (len(lists) - 1)
+    api.faults.clear()
+    follow(server, api, seconds=20)
+
+
 def test_away(api, start):
     """Answers go on while the server is away; what happened meanwhile follows when it is back."""
     server = start("endpoint " + api.url())
