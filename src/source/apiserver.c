@@ -167,22 +167,37 @@ static void add_part(struct apiserver *s, const struct resource *r,
     };
 }
 
+static bool is_by_namespace(const struct resource *r)
+{
+    return kind_is_namespaced(r->kind) || r->kind == KIND_NAMESPACE;
+}
+
+static size_t count_parts(unsigned kinds, size_t namespaces)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(resources); i++)
+        if (kinds >> resources[i].kind & 1)
+            n += is_by_namespace(&resources[i]) ? namespaces : 1;
+    return n;
+}
+
 int apiserver_open(uv_loop_t *loop, struct api_client *client, const struct apiserver_options *o,
                    const struct sink *sink, struct apiserver **ret, struct err *e)
 {
-    size_t each = o->n_namespaces ? o->n_namespaces : 1;
-    if (each > APISERVER_REFLECTORS_MAX / ARRAY_SIZE(resources))
-        return err_set(e, ERR_LIMIT, "more than %zu namespaces; leave them out to follow all",
-                       APISERVER_REFLECTORS_MAX / ARRAY_SIZE(resources));
+    size_t each = o->n_namespaces ? o->n_namespaces : 1, n = count_parts(o->kinds, each);
+    if (n > APISERVER_REFLECTORS_MAX)
+        return err_set(e, ERR_LIMIT,
+                       "%zu namespaces are %zu lists to follow, more than %d; name none, to follow "
+                       "all namespaces with one list a kind",
+                       each, n, APISERVER_REFLECTORS_MAX);
     struct apiserver *s = xcalloc(1, sizeof *s);
     arena_init(&s->arena, 4096);
     s->sink = *sink;
-    s->parts = arena_zalloc(&s->arena, ARRAY_SIZE(resources) * each * sizeof *s->parts);
+    s->parts = arena_zalloc(&s->arena, n * sizeof *s->parts);
     for (size_t i = 0; i < ARRAY_SIZE(resources); i++) {
         if (!(o->kinds >> resources[i].kind & 1))
             continue;
-        bool by_namespace =
-            kind_is_namespaced(resources[i].kind) || resources[i].kind == KIND_NAMESPACE;
+        bool by_namespace = is_by_namespace(&resources[i]);
         for (size_t k = 0; k < (by_namespace ? each : 1); k++)
             add_part(s, &resources[i], o,
                      by_namespace && o->n_namespaces ? o->namespaces[k] : NULL);

@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-#define APISERVER_REFLECTORS_MAX 1024
+/* Each has a request under way, and the one that ends counts until the next is sent. */
+#define APISERVER_REFLECTORS_MAX (HTTP_CLIENT_REQUESTS_MAX - 1)
 
 struct apiserver_options {
     unsigned kinds; /* bit 1 << KIND_...: those to follow */

@@ -126,6 +126,13 @@ def test_selectors_and_namespaces(api, start):
     assert all("fieldSelector=metadata.name%3Dshop" in p for p in api.paths() if "v1/namespaces?" in p)
 
 
+def test_more_namespaces_than_requests(signpost, tmp_path):
+    names = " ".join("n%d" % i for i in range(100))
+    status, text = run_until_end(signpost, tmp_path, ".:0 {\n kubernetes cluster.local {\n endpoint http://127.0.0.1:1\n"
+                                                     " namespaces %s\n }\n}\n" % names)
+    assert status == 1 and "100 namespaces are 300 lists to follow, more than 255" in text
+
+
 def test_before_the_first_list(api, start):
     api.faults["services?list"] = [503] * 3
     server = start("endpoint " + api.url())
