@@ -66,9 +66,7 @@ def parse_args(argv):
     p.add_argument("--build", type=pathlib.Path, default=HERE.parent / "build",
                    help="build folder (build)")
     p.add_argument("--signpost", type=pathlib.Path, help="the binary (BUILD/signpost)")
-    # signpost-api waits for the API server as a source: it runs when it is asked for by name.
-    p.add_argument("--only", type=names_list, metavar="A,B",
-                   default=[name for name in PEERS if name != "signpost-api"],
+    p.add_argument("--only", type=names_list, metavar="A,B", default=list(PEERS),
                    help=f"servers to measure, of {','.join(PEERS)}")
     p.add_argument("--services", type=bounded(1, 100000), default=10000)
     p.add_argument("--endpoints-per-service", type=bounded(1, 5000), default=10)

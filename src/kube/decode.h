@@ -21,3 +21,6 @@ int decoder_read(struct decoder *d, const struct tree *t, const char *api_versio
 size_t object_decode_each(const struct tree *doc, const char *name, unsigned without,
                           void (*fn)(void *ctx, struct object *o),
                           void (*bad)(void *ctx, const struct err *e), void *ctx);
+/* The namespace that an object of the kind lies in, for one that is known by its name only: "" when
+ * the kind has none, "default" when the object does not say. */
+const char *decode_namespace_of(enum kind kind, const struct tree *object);

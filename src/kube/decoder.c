@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "kube/check.h"
+#include "kube/decode.h"
 #include "kube/timestamp.h"
 
 #include <stdarg.h>
@@ -290,14 +291,21 @@ int64_t decode_time(struct decoder *d, const struct tree *t, const char *key)
     return ns;
 }
 
+const char *decode_namespace_of(enum kind kind, const struct tree *object)
+{
+    const char *namespace = tree_str(object, "metadata.namespace");
+    if (!kind_is_namespaced(kind))
+        return "";
+    return namespace && *namespace ? namespace : "default";
+}
+
 void decode_meta(struct decoder *d, enum kind kind, struct meta *m)
 {
     const struct tree *t = decode_map(d, d->root, "metadata");
     bool namespaced = kind_is_namespaced(kind);
     bool label = kind == KIND_NAMESPACE || kind == KIND_SERVICE;
-    const char *namespace = tree_str(t, "namespace");
     d->name = tree_str(t, "name");
-    d->namespace = !namespaced ? "" : namespace && *namespace ? namespace : "default";
+    d->namespace = decode_namespace_of(kind, d->root);
     m->origin = place_of(d, d->root);
     m->name = decode_checked(d, t, "name", label ? check_dns_label : check_dns_subdomain);
     if (!m->name)

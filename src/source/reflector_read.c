@@ -18,12 +18,6 @@ static uint64_t hash_of(const char *ns, const char *name)
     return h;
 }
 
-static const char *namespace_of(const struct tree *t)
-{
-    const char *ns = tree_str(t, "metadata.namespace");
-    return ns ? ns : "";
-}
-
 static void set_revision(struct reflector *r, const struct tree *t)
 {
     const char *revision = tree_str(t, "metadata.resourceVersion");
@@ -60,7 +54,7 @@ static void put_listed(struct reflector *r, const struct tree *t)
 {
     const char *name = tree_str(t, "metadata.name");
     if (name)
-        vec_push(&r->seen, hash_of(namespace_of(t), name));
+        vec_push(&r->seen, hash_of(decode_namespace_of(r->o->kind, t), name));
     put(r, t);
 }
 
@@ -227,7 +221,7 @@ static int take_event(struct reflector *r, const char *type, const struct tree *
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0)
         put(r, t);
     else if (strcmp(type, "DELETED") == 0 && name)
-        r->sink.del(r->sink.ctx, r->o->kind, namespace_of(t), name);
+        r->sink.del(r->sink.ctx, r->o->kind, decode_namespace_of(r->o->kind, t), name);
     else if (strcmp(type, "BOOKMARK") != 0)
         return err_set(e, ERR_PARSE, "an event of unknown type \"%.40s\"", type);
     set_revision(r, t);
