@@ -215,6 +215,8 @@ static int take_error(struct reflector *r, const struct tree *t, struct err *e)
 static int take_event(struct reflector *r, const char *type, const struct tree *t, struct err *e)
 {
     const char *name = tree_str(t, "metadata.name");
+    if (!t)
+        return err_set(e, ERR_PARSE, "an event without its object");
     if (strcmp(type, "ERROR") == 0)
         return take_error(r, t, e);
     atomic_fetch_add_explicit(&r->status.events, 1, memory_order_relaxed);

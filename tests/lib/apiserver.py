@@ -175,6 +175,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.wfile.write(b"0\r\n\r\n")
         if fault == "garbage":
             return self.chunk(b"\x00\x00\x00\x05wrong")
+        if fault == "empty":
+            return self.chunk(b'{"type":"ADDED"}\n')
         while not self.server.owner.gone.is_set():
             with state.changed:
                 if state.cut != cut:
