@@ -40,17 +40,7 @@ static bool is_implied(const char *name)
 
 static void put_implied(struct cluster *c, const char *name)
 {
-    const struct label label = { LABEL_METADATA_NAME, name };
-    const struct namespace ns = {
-        .object = { .kind = KIND_NAMESPACE,
-                    .meta = { .namespace = "",
-                              .name = name,
-                              .uid = "",
-                              .origin = "",
-                              .labels = &label,
-                              .n_labels = 1 } },
-    };
-    store_put(c->store, object_copy(&ns.object));
+    store_put(c->store, namespace_new(name));
 }
 
 static void on_problem(void *ctx, const char *text)

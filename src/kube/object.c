@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "kube/layout.h"
+#include "kube/pod.h"
 
 #include <string.h>
 
@@ -216,4 +217,19 @@ bool object_equal(const struct object *a, const struct object *b)
     if (a->kind != b->kind)
         return false;
     return records_equal(layouts[a->kind], (const char *)a, (const char *)b);
+}
+
+struct object *namespace_new(const char *name)
+{
+    const struct label label = { LABEL_METADATA_NAME, name };
+    const struct namespace ns = {
+        .object = { .kind = KIND_NAMESPACE,
+                    .meta = { .namespace = "",
+                              .name = name,
+                              .uid = "",
+                              .origin = "",
+                              .labels = &label,
+                              .n_labels = 1 } },
+    };
+    return object_copy(&ns.object);
 }

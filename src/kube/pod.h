@@ -39,6 +39,9 @@ struct namespace
     struct object object;
 };
 
+/* One of which no more is known than its name, with the label that every Namespace has. */
+struct object *namespace_new(const char *name);
+
 struct configmap {
     struct object object;
     const struct label *data; /* key, text */

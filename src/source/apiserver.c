@@ -1,8 +1,10 @@
 #include "source/apiserver.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
+#include "kube/pod.h"
 #include "source/reflector.h"
 
 #include <string.h>
@@ -92,6 +94,18 @@ static void on_synced(void *ctx)
     p->synced = true;
     if (++s->n_synced == s->n)
         s->sink.synced(s->sink.ctx);
+}
+
+/* A Role cannot allow to list Namespaces, cluster-scoped as they are. One that was named and that
+ * we may not look at is taken to be there; a list, should we ever be allowed one, knows better. */
+static void on_forbidden(void *ctx)
+{
+    struct part *p = ctx;
+    if (!p->only || p->synced)
+        return;
+    log_warning("source/apiserver: Namespace %s may not be read; taking it to be there", p->only);
+    on_put(p, namespace_new(p->only));
+    on_synced(p);
 }
 
 /* ---- metrics ---- */
@@ -204,7 +218,8 @@ int apiserver_open(uv_loop_t *loop, struct api_client *client, const struct apis
     }
     for (size_t i = 0; i < s->n; i++) {
         struct part *p = &s->parts[i];
-        const struct reflector_sink to = { p, on_put, on_del, on_sweep, on_synced, on_problem };
+        const struct reflector_sink to = { p,         on_put,       on_del,    on_sweep,
+                                           on_synced, on_forbidden, on_problem };
         p->reflector = reflector_new(loop, client, &p->options, &to);
         show(p);
     }

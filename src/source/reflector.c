@@ -70,6 +70,8 @@ static void failed(struct reflector *r, const struct http_result *h)
         tell(r, api_status_text(h, r->in.p, r->in.len, text));
     if (h->status == 401)
         api_client_refused(r->client);
+    if (h->status == 403)
+        r->sink.forbidden(r->sink.ctx);
     r->fresh = h->error == -ETIMEDOUT;
     wait_and_begin(r, h->retry_after * 1000);
 }

@@ -133,6 +133,18 @@ def test_more_namespaces_than_requests(signpost, tmp_path):
     assert status == 1 and "100 namespaces are 300 lists to follow, more than 255" in text
 
 
+def test_a_namespace_that_may_not_be_read(api, start):
+    """Rights within a namespace are enough; without the right to list Namespaces it is taken to be there."""
+    api.faults["namespaces"] = [403] * 3
+    server = start("endpoint %s\n namespaces shop" % api.url())
+    server.until("db.shop.svc.cluster.local.", ["10.1.0.1", "10.1.0.2"], seconds=5)
+    ready(server)
+    server.wait_log("Namespace shop may not be read; taking it to be there")
+    assert server.addresses(WEB) == "NXDOMAIN"
+    api.state.delete("Namespace", "", "shop")  # what can be read in the end counts
+    server.until("db.shop.svc.cluster.local.", "NXDOMAIN", seconds=20)
+
+
 def test_before_the_first_list(api, start):
     api.faults["services?list"] = [503] * 3
     server = start("endpoint " + api.url())
@@ -152,7 +164,7 @@ def test_a_list_that_fails(api, start, fault):
     assert "failures_total{kind=\"Service\",namespace=\"\"} 1" in http_get(server.numbered(2), "/metrics")[1]
 
 
-@pytest.mark.parametrize("fault", ["garbage", 500, 503])
+@pytest.mark.parametrize("fault", ["garbage", "empty", 500, 503])
 def test_a_watch_that_fails(api, start, fault):
     api.faults["services?watch"] = [fault]
     server = start("endpoint " + api.url())

@@ -94,7 +94,7 @@ static void run(const struct reflector_options *options, bool list, const uint8_
                 size_t piece, struct outcome *o)
 {
     struct reflector r = { .o = options,
-                           .sink = { o, on_put, on_del, on_sweep, NULL, on_problem },
+                           .sink = { o, on_put, on_del, on_sweep, NULL, NULL, on_problem },
                            .decoder = decoder_new("fuzz", 0) };
     arena_init(&r.arena, 4096);
     memset(o, 0, sizeof *o);
