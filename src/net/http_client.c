@@ -77,10 +77,12 @@ static void act(struct http_client *c, curl_socket_t fd, int what)
     settle(c);
 }
 
+/* An error is left to libcurl to find when it reads: told of it, it gives up a request that it
+ * would send again when a connection that was kept turns out to be gone. */
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
     struct socket_watch *s = poll->data;
-    int what = status < 0 ? CURL_CSELECT_ERR : 0;
+    int what = status < 0 ? CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
     if (events & UV_READABLE)
         what |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)

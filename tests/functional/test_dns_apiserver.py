@@ -173,6 +173,16 @@ def test_a_watch_that_fails(api, start, fault):
     assert len([p for p in api.paths() if "/services?" in p and "watch" not in p and "continue" not in p]) == 1
 
 
+def test_a_connection_that_is_reset_when_it_is_used_again(api, start):
+    """Nobody's failure: the request goes out on another connection at once."""
+    api.pages = False
+    api.faults["services?list"] = ["reset"]
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=5)
+    follow(server, api)
+    assert 'failures_total{kind="Service",namespace=""} 0' in http_get(server.numbered(2), "/metrics")[1]
+
+
 def test_a_watch_that_ends_goes_on_where_it_was(api, start):
     server = start("endpoint " + api.url())
     server.until(WEB, ["10.96.0.1"], seconds=5)

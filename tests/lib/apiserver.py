@@ -3,7 +3,9 @@ ways in which such a server fails. HTTP on loopback; JSON or protocol buffers; o
 import http.server
 import json
 import pathlib
+import socket
 import ssl
+import struct
 import sys
 import threading
 import urllib.parse
@@ -148,6 +150,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.answer(200, body if fault != "garbage" else b"<html>no</html>", content)
+        if fault == "reset":
+            self.reset_on_next()
+
+    def reset_on_next(self):
+        """The connection is gone when the next request comes on it, as with idle ones that a server gives up."""
+        self.connection.settimeout(5)
+        self.connection.recv(1, socket.MSG_PEEK)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
 
     def chunk(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
