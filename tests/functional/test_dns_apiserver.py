@@ -155,6 +155,17 @@ def test_before_the_first_list(api, start):
     server.wait_log("the server says 503 ServiceUnavailable: the test says so; trying again")
 
 
+def test_nothing_is_cached_before_the_first_list(api, signpost, tmp_path):
+    api.faults["services?list"] = [503]
+    text = COREFILE.replace("    kubernetes", "    cache 30\n    kubernetes") % ("endpoint " + api.url())
+    with Server(signpost, tmp_path, text) as server:
+        assert server.addresses(WEB) == "SERVFAIL"
+        end = time.monotonic() + 10
+        while http_get(server.numbered(3), "/ready")[0] != 200:
+            assert server.addresses(WEB) in ("SERVFAIL", ["10.96.0.1"]) and time.monotonic() < end
+        server.until(WEB, ["10.96.0.1"])
+
+
 @pytest.mark.parametrize("fault", ["break", "garbage", 500, 429])
 def test_a_list_that_fails(api, start, fault):
     api.faults["services?list"] = [fault]

@@ -19,7 +19,9 @@ static enum step nodata(struct external_query *e)
 
 static enum step name_error(struct external_query *e)
 {
-    e->q->reply.rcode = snapshot_synced(e->x->k->snapshot) ? RCODE_NXDOMAIN : RCODE_SERVFAIL;
+    if (!snapshot_synced(e->x->k->snapshot))
+        return query_fail(e->q, RCODE_SERVFAIL, NULL);
+    e->q->reply.rcode = RCODE_NXDOMAIN;
     return nodata(e);
 }
 

@@ -164,8 +164,10 @@ static enum step name_error(struct lookup *l)
     struct query *q = l->q;
     if (zone_set_covers(l->k->fallthrough, &q->msg.q))
         return STEP_NEXT;
-    /* Before the first full list "no such name" would be a guess. */
-    q->reply.rcode = snapshot_synced(l->k->snapshot) ? RCODE_NXDOMAIN : RCODE_SERVFAIL;
+    /* Before the first full list "no such name" would be a guess, and nothing to be cached. */
+    if (!snapshot_synced(l->k->snapshot))
+        return query_fail(q, RCODE_SERVFAIL, NULL);
+    q->reply.rcode = RCODE_NXDOMAIN;
     q->reply.flags |= FLAG_AA;
     add_soa(l, SECTION_AUTHORITY);
     return STEP_DONE;
