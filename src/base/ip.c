@@ -24,8 +24,10 @@ int ip_parse_sloppy(const char *text, struct ip *ret_ip)
 {
     unsigned a, b, c, d;
     char tail;
-    if (strchr(text, ':') || strspn(text, "0123456789.") != strlen(text))
-        return ip_parse(text, ret_ip);
+    if (ip_parse(text, ret_ip) == 0) /* nearly all are */
+        return 0;
+    if (strspn(text, "0123456789.") != strlen(text))
+        return ERR_PARSE;
     if (sscanf(text, "%3u.%3u.%3u.%3u%c", &a, &b, &c, &d, &tail) != 4)
         return ERR_PARSE;
     if (a > 255 || b > 255 || c > 255 || d > 255)

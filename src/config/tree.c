@@ -128,7 +128,7 @@ static const struct tree *get(const struct tree *t, const char *key, size_t n)
     if (!t || t->kind != TREE_MAPPING)
         return NULL;
     for (const struct tree *m = t->child; m; m = m->next)
-        if (strncmp(m->key, key, n) == 0 && !m->key[n])
+        if ((!n || *m->key == *key) && strncmp(m->key, key, n) == 0 && !m->key[n])
             return m;
     return NULL;
 }

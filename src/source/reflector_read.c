@@ -11,11 +11,8 @@
  * happen. */
 static uint64_t hash_of(const char *ns, const char *name)
 {
-    struct strbuf b = { 0 };
-    strbuf_printf(&b, "%s/%s", ns, name);
-    uint64_t h = hash_bytes(b.p, b.len);
-    strbuf_done(&b);
-    return h;
+    const uint64_t both[] = { hash_bytes(ns, strlen(ns)), hash_bytes(name, strlen(name)) };
+    return hash_bytes(both, sizeof both);
 }
 
 static void set_revision(struct reflector *r, const struct tree *t)
