@@ -64,6 +64,18 @@ void strbuf_printf(struct strbuf *b, const char *fmt, ...)
     b->len += (size_t)n;
 }
 
+void strbuf_json(struct strbuf *b, const char *text)
+{
+    strbuf_putc(b, '"');
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
+            strbuf_printf(b, "\\u%04x", (unsigned char)*text);
+        else
+            strbuf_putc(b, *text);
+    }
+    strbuf_putc(b, '"');
+}
+
 char *strbuf_steal(struct strbuf *b)
 {
     strbuf_room(b, 0);

@@ -19,6 +19,8 @@ void strbuf_add(struct strbuf *b, const char *s, size_t n);
 void strbuf_puts(struct strbuf *b, const char *s);
 void strbuf_putc(struct strbuf *b, char c);
 void strbuf_printf(struct strbuf *b, const char *fmt, ...) printf_like(2, 3);
+/* The text in quotes, as JSON has it; bytes of UTF-8 stay as they are. */
+void strbuf_json(struct strbuf *b, const char *text);
 /* The text as a malloc'ed string that the caller owns; the buffer is empty afterwards. */
 char *strbuf_steal(struct strbuf *b);
 

@@ -294,7 +294,7 @@ static int open_cluster(struct run *r, struct err *e)
     const struct object_source source = { .dirs = manifests.items,
                                           .n_dirs = manifests.n,
                                           .range = range,
-                                          .without = PART_UID,
+                                          .without = PART_UID | PART_WRITING,
                                           .kubeconfig = *kubeconfig ? kubeconfig : NULL,
                                           .endpoint = *master ? master : NULL,
                                           .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |

@@ -233,6 +233,8 @@ void decode_service(struct decoder *d, struct service *s)
 {
     static const char *const types[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName" };
     decode_meta(d, KIND_SERVICE, &s->object.meta);
+    if (!(d->without & PART_WRITING))
+        s->created_ns = decode_time(d, tree_get(d->root, "metadata"), "creationTimestamp");
     const struct tree *spec = decode_map(d, d->root, "spec");
     if (!spec) {
         decode_fail(d, d->root, "spec", "is missing");

@@ -4,11 +4,11 @@
 
 #include <string.h>
 
-#define ENDPOINTS_MAX      1000 /* the API's own limits */
-#define PORTS_MAX          20000
-#define ADDRESSES_MAX      100
-#define HINTS_MAX          8
-#define TRIGGER_ANNOTATION "endpoints.kubernetes.io/last-change-trigger-time"
+#define ENDPOINTS_MAX 1000 /* the API's own limits */
+#define PORTS_MAX     20000
+#define ADDRESSES_MAX 100
+#define HINTS_MAX     8
+#define OWNERS_MAX    1000
 
 static void decode_ports(struct decoder *d, struct slice *s)
 {
@@ -41,17 +41,26 @@ static uint8_t decode_conditions(struct decoder *d, const struct tree *t)
     return (uint8_t)bits;
 }
 
-static void decode_hints(struct decoder *d, const struct tree *t, struct endpoint *ep)
+static uint8_t decode_hint_list(struct decoder *d, const struct tree *hints, const char *key)
 {
-    const struct tree *list = decode_list(d, decode_map(d, t, "hints"), "forZones", HINTS_MAX);
-    ep->first_hint = list && list->child ? (uint32_t)d->slice.hints.n : 0;
-    for (const struct tree *c = list ? list->child : NULL; c; c = c->next) {
+    const struct tree *list = decode_list(d, hints, key, HINTS_MAX);
+    uint8_t n = 0;
+    for (const struct tree *c = list ? list->child : NULL; c; c = c->next, n++)
         vec_push(&d->slice.hints, slice_builder_text(&d->slice, decode_text(d, c, "name")));
-        ep->n_hints++;
-    }
+    return n;
 }
 
-static void decode_target(struct decoder *d, const struct tree *t, struct endpoint *ep)
+static void decode_hints(struct decoder *d, const struct tree *t, struct endpoint *ep)
+{
+    const struct tree *hints = decode_map(d, t, "hints");
+    uint32_t first = (uint32_t)d->slice.hints.n;
+    ep->n_hints = decode_hint_list(d, hints, "forZones");
+    ep->n_node_hints = decode_hint_list(d, hints, "forNodes");
+    ep->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
+}
+
+static void decode_target(struct decoder *d, const struct tree *t, struct endpoint *ep,
+                          uint32_t *ret_uid)
 {
     const struct tree *ref = decode_map(d, t, "targetRef");
     const char *kind = decode_text(d, ref, "kind");
@@ -59,12 +68,15 @@ static void decode_target(struct decoder *d, const struct tree *t, struct endpoi
         return;
     ep->pod = slice_builder_text(&d->slice, decode_text(d, ref, "name"));
     ep->pod_namespace = slice_builder_text(&d->slice, decode_text(d, ref, "namespace"));
+    if (!(d->without & PART_WRITING))
+        *ret_uid = slice_builder_text(&d->slice, decode_text(d, ref, "uid"));
 }
 
 /* One entry of the API becomes as many endpoints as it has addresses. */
 static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t family)
 {
     struct endpoint ep;
+    uint32_t uid = 0;
     const struct tree *addresses = decode_list(d, t, "addresses", ADDRESSES_MAX);
     if (t->kind != TREE_MAPPING) {
         decode_fail(d, t, NULL, "must be a mapping");
@@ -79,7 +91,7 @@ static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t fam
     if (!(d->without & PART_ENDPOINT_NODE))
         ep.node = slice_builder_text(&d->slice, decode_text(d, t, "nodeName"));
     if (!(d->without & PART_ENDPOINT_POD))
-        decode_target(d, t, &ep);
+        decode_target(d, t, &ep, &uid);
     if (!(d->without & PART_ENDPOINT_HINTS))
         decode_hints(d, t, &ep);
     for (const struct tree *c = addresses ? addresses->child : NULL; c; c = c->next) {
@@ -88,6 +100,8 @@ static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t fam
             decode_fail(d, c, NULL, "must be an %s address, as addressType says",
                         family == 4 ? "IPv4" : "IPv6");
         vec_push(&d->slice.endpoints, ep);
+        if (!(d->without & PART_WRITING))
+            vec_push(&d->slice.pod_uids, uid);
     }
 }
 
@@ -111,15 +125,43 @@ static const char *decode_fqdn(struct decoder *d, const struct tree *list)
     return NULL;
 }
 
+/* The trigger time has a field of its own. */
+static uint16_t decode_annotations(struct decoder *d, const struct tree *metadata,
+                                   const struct label **ret)
+{
+    const struct tree *map = decode_map(d, metadata, "annotations");
+    struct label *all = arena_alloc(&d->arena, decode_count(map) * sizeof *all);
+    const struct label *read;
+    uint16_t n = decode_labels(d, map, NULL, NULL, &read), kept = 0;
+    for (uint16_t i = 0; i < n; i++)
+        if (strcmp(read[i].key, ANNOTATION_TRIGGER_TIME) != 0)
+            all[kept++] = read[i];
+    *ret = all;
+    return kept;
+}
+
+static void decode_for_writers(struct decoder *d, const struct tree *metadata, struct slice *s)
+{
+    const struct tree *owners = decode_list(d, metadata, "ownerReferences", OWNERS_MAX);
+    s->version = decode_text(d, metadata, "resourceVersion");
+    s->n_annotations = decode_annotations(d, metadata, &s->annotations);
+    for (const struct tree *c = owners ? owners->child : NULL; c; c = c->next)
+        if (decode_bool(d, c, "controller", false))
+            s->owner_uid = decode_text(d, c, "uid");
+}
+
 void decode_slice(struct decoder *d, struct slice *s)
 {
     const struct tree *metadata = tree_get(d->root, "metadata");
     decode_meta(d, KIND_SLICE, &s->object.meta);
     const char *service = meta_label(&s->object.meta, LABEL_SERVICE_NAME);
     s->service = service ? service : "";
-    s->trigger_time_ns = decode_time(d, decode_map(d, metadata, "annotations"), TRIGGER_ANNOTATION);
+    s->trigger_time_ns =
+        decode_time(d, decode_map(d, metadata, "annotations"), ANNOTATION_TRIGGER_TIME);
     s->family = decode_family(d);
     decode_ports(d, s);
+    if (!(d->without & PART_WRITING))
+        decode_for_writers(d, metadata, s);
     const struct tree *list = decode_list(d, d->root, "endpoints", ENDPOINTS_MAX);
     for (const struct tree *c = list ? list->child : NULL; c && s->family && !d->failed;
          c = c->next)

@@ -106,6 +106,7 @@ static const struct field service_fields[] = {
     PLAIN(service, dual_stack_wanted),
     PLAIN(service, affinity_seconds),
     PLAIN(service, health_check_node_port),
+    PLAIN(service, created_ns),
 };
 LAYOUT(service, false);
 
@@ -118,9 +119,10 @@ static const struct field slice_port_fields[] = {
 LAYOUT(slice_port, false);
 
 static const struct field endpoint_fields[] = {
-    PLAIN(endpoint, ip),         PLAIN(endpoint, conditions), PLAIN(endpoint, n_hints),
-    PLAIN(endpoint, first_hint), PLAIN(endpoint, hostname),   PLAIN(endpoint, pod),
-    PLAIN(endpoint, node),       PLAIN(endpoint, zone),       PLAIN(endpoint, pod_namespace),
+    PLAIN(endpoint, ip),           PLAIN(endpoint, conditions), PLAIN(endpoint, n_hints),
+    PLAIN(endpoint, first_hint),   PLAIN(endpoint, hostname),   PLAIN(endpoint, pod),
+    PLAIN(endpoint, node),         PLAIN(endpoint, zone),       PLAIN(endpoint, pod_namespace),
+    PLAIN(endpoint, n_node_hints),
 };
 LAYOUT(endpoint, true);
 
@@ -138,6 +140,10 @@ static const struct field slice_fields[] = {
     PLAIN(slice, family),
     PLAIN(slice, computed),
     PLAIN(slice, trigger_time_ns),
+    TEXT(slice, version),
+    TEXT(slice, owner_uid),
+    LIST(slice, annotations, n_annotations, &label_layout),
+    LIST(slice, pod_uids, n_pod_uids, &offset_layout),
 };
 LAYOUT(slice, false);
 

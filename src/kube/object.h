@@ -14,12 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LABEL_SERVICE_NAME  "kubernetes.io/service-name"
-#define LABEL_MANAGED_BY    "endpointslice.kubernetes.io/managed-by"
-#define LABEL_HEADLESS      "service.kubernetes.io/headless"
-#define LABEL_ZONE          "topology.kubernetes.io/zone"
-#define LABEL_METADATA_NAME "kubernetes.io/metadata.name"
-#define SLICE_CONTROLLER    "endpointslice-controller.k8s.io"
+#define LABEL_SERVICE_NAME      "kubernetes.io/service-name"
+#define LABEL_MANAGED_BY        "endpointslice.kubernetes.io/managed-by"
+#define LABEL_HEADLESS          "service.kubernetes.io/headless"
+#define LABEL_ZONE              "topology.kubernetes.io/zone"
+#define LABEL_METADATA_NAME     "kubernetes.io/metadata.name"
+#define SLICE_CONTROLLER        "endpointslice-controller.k8s.io"
+#define ANNOTATION_TRIGGER_TIME "endpoints.kubernetes.io/last-change-trigger-time"
 
 enum kind {
     KIND_NAMESPACE,
@@ -37,6 +38,9 @@ enum object_part {
     PART_ENDPOINT_POD = 2,  /* of an EndpointSlice's endpoints: targetRef */
     PART_ENDPOINT_NODE = 4, /* nodeName */
     PART_ENDPOINT_HINTS = 8,
+    /* What only those look at who write slices: versions, owners, annotations, uids of targets, the
+     * creation time of Services. */
+    PART_WRITING = 16,
 };
 
 struct label {

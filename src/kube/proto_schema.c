@@ -27,7 +27,7 @@
 MESSAGE(owner_reference, STRING(1, "kind"), STRING(3, "name"), STRING(4, "uid"), STRING(5, "apiVersion"),
         BOOL(6, "controller"), BOOL(7, "blockOwnerDeletion"));
 MESSAGE(object_meta, STRING(1, "name"), STRING(3, "namespace"), STRING(5, "uid"), STRING(6, "resourceVersion"),
-        TIME(9, "deletionTimestamp"), MAP(11, "labels"), MAP(12, "annotations"),
+        TIME(8, "creationTimestamp"), TIME(9, "deletionTimestamp"), MAP(11, "labels"), MAP(12, "annotations"),
         MANY(13, "ownerReferences", owner_reference));
 MESSAGE(list_meta, STRING(2, "resourceVersion"), STRING(3, "continue"), INT(4, "remainingItemCount"));
 MESSAGE(list, ONE(1, "metadata", list_meta)); /* of any kind; its items are walked, not read */

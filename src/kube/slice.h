@@ -14,7 +14,8 @@ enum { /* conditions; the defaults of the API are applied (ready and serving: tr
 struct endpoint {
     struct ip ip; /* addresses[0] of the API; further addresses become endpoints of their own */
     uint8_t conditions;
-    uint8_t n_hints; /* for_zones hints, at pool offsets hints[..] of the slice */
+    uint8_t n_hints;      /* forZones, at pool offsets hints[first_hint ..] of the slice */
+    uint8_t n_node_hints; /* forNodes, behind those */
     uint32_t first_hint;
     uint32_t hostname, pod, node, zone; /* pool offsets; pod: targetRef name when its kind is Pod */
     uint32_t pod_namespace;
@@ -40,6 +41,13 @@ struct slice {
     uint8_t family;          /* 4 or 6; 0: FQDN, which has no endpoints here: only DNS takes it */
     bool computed;           /* made by our own planner, not read from a source */
     int64_t trigger_time_ns; /* annotation last-change-trigger-time, Unix ns; 0: none */
+    /* Only with PART_WRITING: */
+    const char *version;             /* resourceVersion, or NULL */
+    const char *owner_uid;           /* of the controlling owner, or NULL */
+    const struct label *annotations; /* the other ones */
+    const uint32_t *pod_uids;        /* pool offsets, one an endpoint, or none at all */
+    uint32_t n_pod_uids;
+    uint16_t n_annotations;
 };
 
 static inline const struct slice *slice_of(const struct object *o)

@@ -10,6 +10,7 @@ void slice_builder_reset(struct slice_builder *b)
 {
     vec_clear(&b->endpoints);
     vec_clear(&b->hints);
+    vec_clear(&b->pod_uids);
     vec_clear(&b->pool);
     b->n_strings = 0;
     if (b->table)
@@ -20,6 +21,7 @@ void slice_builder_done(struct slice_builder *b)
 {
     vec_done(&b->endpoints);
     vec_done(&b->hints);
+    vec_done(&b->pod_uids);
     vec_done(&b->pool);
     free(b->table);
     *b = (struct slice_builder){ 0 };
@@ -74,6 +76,8 @@ void slice_builder_finish(const struct slice_builder *b, struct slice *s)
     s->n_endpoints = (uint32_t)b->endpoints.n;
     s->hints = b->hints.items;
     s->n_hints = (uint32_t)b->hints.n;
+    s->pod_uids = b->pod_uids.items;
+    s->n_pod_uids = (uint32_t)b->pod_uids.n;
     s->pool = b->pool.n ? b->pool.items : "";
     s->pool_len = b->pool.n ? (uint32_t)b->pool.n : 1;
 }

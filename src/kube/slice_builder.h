@@ -9,6 +9,7 @@
 struct slice_builder {
     VEC(struct endpoint) endpoints;
     VEC(uint32_t) hints;
+    VEC(uint32_t) pod_uids;
     VEC(char) pool;
     uint32_t *table; /* offsets of the pool's strings, hashed; 0: free */
     uint32_t n_strings, table_size;

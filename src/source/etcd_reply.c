@@ -176,21 +176,11 @@ void etcd_put_watch(struct strbuf *out, unsigned id, const char *start, const ch
     strbuf_puts(out, "\"progress_notify\":true,\"fragment\":true}}\n");
 }
 
-static void put_text(struct strbuf *out, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
-            strbuf_printf(out, "\\u%04x", (unsigned char)*text);
-        else
-            strbuf_putc(out, *text);
-    }
-}
-
 void etcd_put_login(struct strbuf *out, const char *user, const char *password)
 {
-    strbuf_puts(out, "{\"name\":\"");
-    put_text(out, user);
-    strbuf_puts(out, "\",\"password\":\"");
-    put_text(out, password);
-    strbuf_puts(out, "\"}");
+    strbuf_puts(out, "{\"name\":");
+    strbuf_json(out, user);
+    strbuf_puts(out, ",\"password\":");
+    strbuf_json(out, password);
+    strbuf_putc(out, '}');
 }

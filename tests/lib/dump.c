@@ -94,6 +94,10 @@ static void dump_endpoint(struct strbuf *b, const struct slice *s, const struct 
     dump_text(b, "zone", slice_str(s, ep->zone));
     for (unsigned i = 0; i < ep->n_hints; i++)
         dump_text(b, "hint", slice_str(s, s->hints[ep->first_hint + i]));
+    for (unsigned i = 0; i < ep->n_node_hints; i++)
+        dump_text(b, "nodeHint", slice_str(s, s->hints[ep->first_hint + ep->n_hints + i]));
+    if (s->n_pod_uids)
+        dump_text(b, "uid", slice_str(s, s->pod_uids[ep - s->endpoints]));
     strbuf_putc(b, '\n');
 }
 
@@ -101,6 +105,8 @@ static void dump_slice(struct strbuf *b, const struct slice *s)
 {
     strbuf_printf(b, "  family=%u%s", s->family, s->computed ? " computed" : "");
     dump_text(b, "service", s->service);
+    dump_text(b, "version", s->version);
+    dump_text(b, "owner", s->owner_uid);
     if (s->trigger_time_ns)
         strbuf_printf(b, " trigger=%" PRId64, s->trigger_time_ns);
     strbuf_putc(b, '\n');
@@ -112,6 +118,7 @@ static void dump_slice(struct strbuf *b, const struct slice *s)
     }
     for (unsigned i = 0; i < s->n_endpoints; i++)
         dump_endpoint(b, s, &s->endpoints[i]);
+    dump_labels(b, "annotation", s->annotations, s->n_annotations);
 }
 
 static void dump_pod(struct strbuf *b, const struct pod *p)

@@ -389,7 +389,7 @@ static bool kubernetes_ready(void *conf)
 /* Names of pods are only looked at when endpoints go by them; the rest is the proxy's. */
 static int open_source(struct kubernetes *k, struct err *e)
 {
-    k->source.without = PART_UID | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS;
+    k->source.without = PART_UID | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS | PART_WRITING;
     if (!k->options.endpoint_pod_names)
         k->source.without |= PART_ENDPOINT_POD;
     if (k->source.kubeconfig && k->source.endpoint) { /* as in the reference */

@@ -1,0 +1,216 @@
+#include "kube/encode.h"
+
+#include "kube/timestamp.h"
+
+#include <string.h>
+
+#define NS_PER_S 1000000000LL
+
+/* Whether something stands in front is seen from what was written last. */
+static void separate(struct strbuf *out)
+{
+    if (out->len && !strchr("{[:", out->p[out->len - 1]))
+        strbuf_putc(out, ',');
+}
+
+static void open_map(struct strbuf *out)
+{
+    separate(out);
+    strbuf_putc(out, '{');
+}
+
+void encode_key(struct strbuf *out, const char *key)
+{
+    separate(out);
+    strbuf_json(out, key);
+    strbuf_putc(out, ':');
+}
+
+void encode_text(struct strbuf *out, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    encode_key(out, key);
+    strbuf_json(out, value);
+}
+
+void encode_bool(struct strbuf *out, const char *key, bool value)
+{
+    encode_key(out, key);
+    strbuf_puts(out, value ? "true" : "false");
+}
+
+/* An empty value is a value. */
+static void encode_pair(struct strbuf *out, const char *key, const char *value)
+{
+    encode_key(out, key);
+    strbuf_json(out, value);
+}
+
+static void encode_pairs(struct strbuf *out, const struct label *labels, uint16_t n)
+{
+    for (uint16_t i = 0; i < n; i++)
+        encode_pair(out, labels[i].key, labels[i].value);
+}
+
+void encode_labels(struct strbuf *out, const char *key, const struct label *labels, uint16_t n)
+{
+    if (!n)
+        return;
+    encode_key(out, key);
+    open_map(out);
+    encode_pairs(out, labels, n);
+    strbuf_putc(out, '}');
+}
+
+static void encode_annotations(struct strbuf *out, const struct slice *s)
+{
+    char text[TIMESTAMP_TEXT_MAX];
+    if (!s->n_annotations && !s->trigger_time_ns)
+        return;
+    encode_key(out, "annotations");
+    open_map(out);
+    encode_pairs(out, s->annotations, s->n_annotations);
+    if (s->trigger_time_ns)
+        encode_pair(
+            out, ANNOTATION_TRIGGER_TIME,
+            timestamp_text(s->trigger_time_ns / NS_PER_S, s->trigger_time_ns % NS_PER_S, text));
+    strbuf_putc(out, '}');
+}
+
+static void encode_owner(struct strbuf *out, const struct slice *s)
+{
+    if (!s->owner_uid || !*s->owner_uid)
+        return;
+    encode_key(out, "ownerReferences");
+    strbuf_puts(out, "[{\"apiVersion\":\"v1\",\"kind\":\"Service\"");
+    encode_text(out, "name", s->service);
+    encode_text(out, "uid", s->owner_uid);
+    encode_bool(out, "controller", true);
+    encode_bool(out, "blockOwnerDeletion", true);
+    strbuf_puts(out, "}]");
+}
+
+static void encode_meta(struct strbuf *out, const struct slice *s)
+{
+    const struct meta *m = &s->object.meta;
+    encode_key(out, "metadata");
+    open_map(out);
+    encode_text(out, "namespace", m->namespace);
+    encode_text(out, "name", m->name);
+    if (!*m->name) {
+        encode_key(out, "generateName");
+        strbuf_printf(out, "\"%s-\"", s->service); /* names of Services need no escapes */
+    }
+    encode_text(out, "uid", m->uid);
+    encode_text(out, "resourceVersion", s->version);
+    encode_labels(out, "labels", m->labels, m->n_labels);
+    encode_annotations(out, s);
+    encode_owner(out, s);
+    strbuf_putc(out, '}');
+}
+
+static void encode_target(struct strbuf *out, const struct slice *s, uint32_t i)
+{
+    const struct endpoint *ep = &s->endpoints[i];
+    if (!ep->pod)
+        return;
+    encode_key(out, "targetRef");
+    strbuf_puts(out, "{\"kind\":\"Pod\"");
+    encode_text(out, "namespace", slice_str(s, ep->pod_namespace));
+    encode_text(out, "name", slice_str(s, ep->pod));
+    encode_text(out, "uid", i < s->n_pod_uids ? slice_str(s, s->pod_uids[i]) : NULL);
+    strbuf_putc(out, '}');
+}
+
+static void encode_hint_list(struct strbuf *out, const char *key, const struct slice *s,
+                             uint32_t first, uint8_t n)
+{
+    if (!n)
+        return;
+    encode_key(out, key);
+    strbuf_putc(out, '[');
+    for (uint8_t i = 0; i < n; i++) {
+        open_map(out);
+        encode_text(out, "name", slice_str(s, s->hints[first + i]));
+        strbuf_putc(out, '}');
+    }
+    strbuf_putc(out, ']');
+}
+
+static void encode_hints(struct strbuf *out, const struct slice *s, const struct endpoint *ep)
+{
+    if (!ep->n_hints && !ep->n_node_hints)
+        return;
+    encode_key(out, "hints");
+    open_map(out);
+    encode_hint_list(out, "forZones", s, ep->first_hint, ep->n_hints);
+    encode_hint_list(out, "forNodes", s, ep->first_hint + ep->n_hints, ep->n_node_hints);
+    strbuf_putc(out, '}');
+}
+
+static void encode_endpoint(struct strbuf *out, const struct slice *s, uint32_t i)
+{
+    const struct endpoint *ep = &s->endpoints[i];
+    char text[IP_TEXT_MAX];
+    open_map(out);
+    encode_key(out, "addresses");
+    strbuf_printf(out, "[\"%s\"]", ip_text(&ep->ip, text));
+    encode_key(out, "conditions");
+    open_map(out);
+    encode_bool(out, "ready", ep->conditions & ENDPOINT_READY);
+    encode_bool(out, "serving", ep->conditions & ENDPOINT_SERVING);
+    encode_bool(out, "terminating", ep->conditions & ENDPOINT_TERMINATING);
+    strbuf_putc(out, '}');
+    encode_text(out, "hostname", slice_str(s, ep->hostname));
+    encode_text(out, "nodeName", slice_str(s, ep->node));
+    encode_text(out, "zone", slice_str(s, ep->zone));
+    encode_target(out, s, i);
+    encode_hints(out, s, ep);
+    strbuf_putc(out, '}');
+}
+
+static void encode_endpoints(struct strbuf *out, const struct slice *s)
+{
+    encode_key(out, "endpoints");
+    strbuf_putc(out, '[');
+    for (uint32_t i = 0; i < s->n_endpoints; i++)
+        encode_endpoint(out, s, i);
+    if (s->fqdn) {
+        open_map(out);
+        encode_key(out, "addresses");
+        strbuf_putc(out, '[');
+        strbuf_json(out, s->fqdn);
+        strbuf_puts(out, "]}");
+    }
+    strbuf_putc(out, ']');
+}
+
+static void encode_ports(struct strbuf *out, const struct slice *s)
+{
+    encode_key(out, "ports");
+    strbuf_putc(out, '[');
+    for (uint16_t i = 0; i < s->n_ports; i++) {
+        const struct slice_port *p = &s->ports[i];
+        open_map(out);
+        encode_pair(out, "name", p->name);
+        encode_text(out, "protocol", protocol_text(p->protocol));
+        if (p->port >= 0) {
+            encode_key(out, "port");
+            strbuf_printf(out, "%d", p->port);
+        }
+        encode_text(out, "appProtocol", p->app_protocol);
+        strbuf_putc(out, '}');
+    }
+    strbuf_putc(out, ']');
+}
+
+void encode_slice(const struct slice *s, struct strbuf *out)
+{
+    strbuf_puts(out, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\"");
+    encode_meta(out, s);
+    encode_text(out, "addressType", s->family == 4 ? "IPv4" : s->family == 6 ? "IPv6" : "FQDN");
+    encode_endpoints(out, s);
+    encode_ports(out, s);
+    strbuf_putc(out, '}');
+}
