@@ -29,6 +29,7 @@ struct packing {
     struct arena arena;
     struct slice_builder builder;
     uint32_t next_name;
+    unsigned max; /* endpoints of a slice */
     VEC(struct object *) puts;
 };
 
@@ -88,10 +89,25 @@ static struct wanted *match(struct packing *p, const struct slice *s, const stru
     return w;
 }
 
-static bool has_changed(const struct wanted *w, const struct slice *s, const struct endpoint *ep)
+static const char *uid_of(const struct slice *s, const struct endpoint *ep)
 {
+    size_t i = (size_t)(ep - s->endpoints);
+    return i < s->n_pod_uids ? slice_str(s, s->pod_uids[i]) : "";
+}
+
+static bool has_changed(const struct packing *p, const struct wanted *w, const struct slice *s,
+                        const struct endpoint *ep)
+{
+    if (p->in->api && strcmp(w->pod->object.meta.uid, uid_of(s, ep)) != 0)
+        return true;
     return w->conditions != ep->conditions || strcmp(w->zone, slice_str(s, ep->zone)) != 0 ||
            strcmp(w->pod->node, slice_str(s, ep->node)) != 0;
+}
+
+/* Not left over from an earlier Service of the same name? */
+static bool is_owned(const struct packing *p, const struct slice *s)
+{
+    return !p->in->api || str_eq(s->owner_uid, p->in->service->object.meta.uid);
 }
 
 static void doom(struct packing *p, const struct slice *s)
@@ -104,14 +120,14 @@ static void draft_existing(struct packing *p, const struct slice *s)
 {
     uint32_t group = wanted_group(&p->set, s);
     struct draft d = { .old = s, .group = group, .state = DRAFT_KEEP };
-    if (group == UINT32_MAX) {
+    if (group == UINT32_MAX || !is_owned(p, s)) {
         doom(p, s);
         return;
     }
     for (uint32_t i = 0; i < s->n_endpoints; i++) {
         const struct endpoint *ep = &s->endpoints[i];
         struct wanted *w = match(p, s, ep, group);
-        if (!w || has_changed(w, s, ep))
+        if (!w || has_changed(p, w, s, ep))
             d.state = DRAFT_UPDATE;
         if (w)
             vec_push(&d.items, w);
@@ -130,7 +146,7 @@ static void draft_existing(struct packing *p, const struct slice *s)
 /* Moves wanted endpoints of the group from *next on into the draft, until it is full. */
 static void fill(struct packing *p, struct draft *d, size_t *next, size_t *left)
 {
-    for (; *left && d->items.n < PLAN_SLICE_ENDPOINTS; ++*next) {
+    for (; *left && d->items.n < p->max; ++*next) {
         struct wanted *w = &p->set.wanted.items[*next];
         if (w->placed || w->group != d->group)
             continue;
@@ -144,7 +160,7 @@ static struct draft *fullest(struct packing *p, uint32_t group, enum draft_state
 {
     struct draft *best = NULL;
     vec_each (d, &p->drafts) {
-        if (d->group != group || d->state != state || d->items.n + room > PLAN_SLICE_ENDPOINTS)
+        if (d->group != group || d->state != state || d->items.n + room > p->max)
             continue;
         if (!best || d->items.n > best->items.n)
             best = d;
@@ -177,7 +193,7 @@ static void pack_group(struct packing *p, uint32_t group)
     while (left && (d = fullest(p, group, DRAFT_UPDATE, 1)))
         fill(p, d, &next, &left);
     while (left) {
-        d = left < PLAN_SLICE_ENDPOINTS ? fullest(p, group, DRAFT_KEEP, left) : NULL;
+        d = left < p->max ? fullest(p, group, DRAFT_KEEP, left) : NULL;
         if (d)
             d->state = DRAFT_UPDATE;
         else
@@ -215,21 +231,98 @@ static const char *fresh_name(struct packing *p)
 }
 
 /* Rather than to delete one slice and make another, the old one is written anew. */
-static const char *name_of_new(struct packing *p, uint8_t family)
+static const struct slice *recycle(struct packing *p, uint8_t family)
 {
     for (size_t i = 0; i < p->doomed.n; i++) {
         const struct slice *s = p->doomed.items[i];
-        if (s->family != family)
+        if (s->family != family || !is_owned(p, s))
             continue;
         memmove(&p->doomed.items[i], &p->doomed.items[i + 1],
                 (--p->doomed.n - i) * sizeof *p->doomed.items);
-        return s->object.meta.name;
+        return s;
     }
-    return fresh_name(p);
+    return NULL;
 }
 
-static void add_endpoint(struct slice_builder *b, const struct wanted *w)
+/* Which hints trafficDistribution asks for. */
+static bool wants_zone_hint(const struct service *s)
 {
+    const char *t = s->traffic_distribution;
+    return t && (!strcmp(t, "PreferClose") || !strcmp(t, "PreferSameZone") ||
+                 !strcmp(t, "PreferSameNode"));
+}
+
+static bool wants_node_hint(const struct service *s)
+{
+    return str_eq(s->traffic_distribution, "PreferSameNode");
+}
+
+/* The one hint that an endpoint ought to have; "": none. Those that are not ready are not looked
+ * at. */
+static const char *zone_hint(const struct packing *p, const struct wanted *w)
+{
+    bool ready = w->conditions & ENDPOINT_READY;
+    return ready && wants_zone_hint(p->in->service) ? w->zone : "";
+}
+
+static const char *node_hint(const struct packing *p, const struct wanted *w)
+{
+    bool ready = w->conditions & ENDPOINT_READY;
+    return ready && wants_node_hint(p->in->service) ? w->pod->node : "";
+}
+
+static bool hints_are(const struct slice *s, uint32_t first, uint8_t n, const char *wanted)
+{
+    if (!*wanted)
+        return n == 0;
+    return n == 1 && strcmp(slice_str(s, s->hints[first]), wanted) == 0;
+}
+
+/* In a slice that needs no other change. */
+static bool hints_differ(const struct packing *p, const struct draft *d)
+{
+    const struct slice *s = d->old;
+    for (uint32_t i = 0; i < s->n_endpoints; i++) {
+        const struct endpoint *ep = &s->endpoints[i];
+        const struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, ep->pod));
+        bool is_asked_for = wants_zone_hint(p->in->service);
+        if (w && is_asked_for && !(w->conditions & ENDPOINT_READY))
+            continue;
+        if (w && (!hints_are(s, ep->first_hint, ep->n_hints, zone_hint(p, w)) ||
+                  !hints_are(s, ep->first_hint + ep->n_hints, ep->n_node_hints, node_hint(p, w))))
+            return true;
+    }
+    return false;
+}
+
+static void update_hints(struct packing *p)
+{
+    vec_each (d, &p->drafts)
+        if (d->state == DRAFT_KEEP && hints_differ(p, d))
+            d->state = DRAFT_UPDATE;
+}
+
+static void add_hint(struct slice_builder *b, const char *hint, uint8_t *n)
+{
+    if (!*hint)
+        return;
+    vec_push(&b->hints, slice_builder_text(b, hint));
+    ++*n;
+}
+
+static void add_for_api(struct packing *p, const struct wanted *w, struct endpoint *ep)
+{
+    struct slice_builder *b = &p->builder;
+    vec_push(&b->pod_uids, slice_builder_text(b, w->pod->object.meta.uid));
+    uint32_t first = (uint32_t)b->hints.n;
+    add_hint(b, zone_hint(p, w), &ep->n_hints);
+    add_hint(b, node_hint(p, w), &ep->n_node_hints);
+    ep->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
+}
+
+static void add_endpoint(struct packing *p, const struct wanted *w)
+{
+    struct slice_builder *b = &p->builder;
     struct endpoint ep;
     memset(&ep, 0, sizeof ep);
     ep.ip = *w->ip;
@@ -239,6 +332,8 @@ static void add_endpoint(struct slice_builder *b, const struct wanted *w)
     ep.pod_namespace = slice_builder_text(b, w->pod->object.meta.namespace);
     ep.node = slice_builder_text(b, w->pod->node);
     ep.zone = slice_builder_text(b, w->zone);
+    if (p->in->api)
+        add_for_api(p, w, &ep);
     vec_push(&b->endpoints, ep);
 }
 
@@ -251,19 +346,34 @@ static const struct endpoint *endpoint_of(const struct slice *s, const struct wa
 }
 
 /* The earliest moment at which one of the changed Pods became (un)ready; 0: none known. */
-static int64_t trigger_of(const struct draft *d)
+static int64_t trigger_of(const struct packing *p, const struct draft *d)
 {
     int64_t first = 0;
+    if (p->in->api)
+        return p->in->trigger_time_ns;
     vec_each (it, &d->items) {
         const struct wanted *w = *it;
         int64_t t = w->pod->ready_time_ns;
         if (!t || (first && t >= first))
             continue;
         const struct endpoint *ep = endpoint_of(d->old, w);
-        if (!ep || has_changed(w, d->old, ep))
+        if (!ep || has_changed(p, w, d->old, ep))
             first = t;
     }
     return first;
+}
+
+/* A slice that is written anew from its name on keeps nothing of what it said. */
+static void finish_for_api(const struct packing *p, const struct draft *d, const struct slice *old,
+                           struct slice *s)
+{
+    s->owner_uid = p->in->service->object.meta.uid;
+    s->version = old ? old->version : NULL;
+    s->object.meta.uid = old ? old->object.meta.uid : "";
+    if (d->old) {
+        s->annotations = old->annotations;
+        s->n_annotations = old->n_annotations;
+    }
 }
 
 static void write_draft(struct packing *p, const struct draft *d)
@@ -272,11 +382,13 @@ static void write_draft(struct packing *p, const struct draft *d)
     const struct meta *m = &p->in->service->object.meta;
     slice_builder_reset(&p->builder);
     vec_each (it, &d->items)
-        add_endpoint(&p->builder, *it);
+        add_endpoint(p, *it);
+    const struct slice *old = d->old ? d->old : recycle(p, g->family);
+    const char *fresh = old ? NULL : p->in->api ? "" : fresh_name(p);
     struct slice s = {
         .object = { .kind = KIND_SLICE,
                     .meta = { .namespace = m->namespace,
-                              .name = d->old ? d->old->object.meta.name : name_of_new(p, g->family),
+                              .name = old ? old->object.meta.name : fresh,
                               .uid = d->old ? d->old->object.meta.uid : "",
                               .origin = "",
                               .labels = p->labels,
@@ -285,9 +397,11 @@ static void write_draft(struct packing *p, const struct draft *d)
         .ports = g->ports,
         .n_ports = g->n_ports,
         .family = g->family,
-        .computed = true,
-        .trigger_time_ns = trigger_of(d),
+        .computed = !p->in->api,
+        .trigger_time_ns = trigger_of(p, d),
     };
+    if (p->in->api)
+        finish_for_api(p, d, old, &s);
     slice_builder_finish(&p->builder, &s);
     vec_push(&p->puts, object_copy(&s.object));
 }
@@ -307,7 +421,8 @@ static void finish(struct packing *p, struct plan *ret)
 
 void plan_build(const struct plan_input *in, struct plan *ret_plan)
 {
-    struct packing p = { .in = in };
+    struct packing p = { .in = in,
+                         .max = in->max_endpoints ? in->max_endpoints : PLAN_SLICE_ENDPOINTS };
     arena_init(&p.arena, 16384);
     wanted_build(in, &p.arena, &p.set);
     build_labels(&p);
@@ -317,6 +432,8 @@ void plan_build(const struct plan_input *in, struct plan *ret_plan)
     /* A Service that is being deleted gets no new slices. */
     for (uint32_t g = 0; g < p.set.groups.n && !in->service->object.meta.deleting; g++)
         pack_group(&p, g);
+    if (in->api)
+        update_hints(&p);
     finish(&p, ret_plan);
     vec_each (d, &p.drafts)
         vec_done(&d->items);

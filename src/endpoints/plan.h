@@ -24,6 +24,14 @@ struct plan_input {
     /* Keep an empty slice for a family without any endpoint, so that readers can tell "none" from
      * "not yet computed". Needed on an API server; in a store of our own nobody asks. */
     bool placeholder;
+    /* The slices live on an API server. New ones get no name (the server makes one); those of an
+     * earlier Service of the same name are deleted; owner, uids of Pods and the hints that the
+     * Service's trafficDistribution asks for are kept in line as well; old ones that are updated
+     * keep their version and annotations. */
+    bool api;
+    unsigned max_endpoints; /* of a slice; 0: PLAN_SLICE_ENDPOINTS */
+    int64_t
+        trigger_time_ns; /* with api: what is written says that this has led to it; 0: nothing */
 };
 
 /* What is to be written: puts are new objects that the caller owns, dels are names of existing
