@@ -24,21 +24,31 @@ def seconds(text):
 # A message is {JSON name: (field number, type)}. Types: str, int, bool, "map" (of strings), or a
 # message; a list in the JSON is a repeated field, whatever the type.
 TIME = {"seconds": (1, int)}
+OWNER = {"kind": (1, str), "name": (3, str), "uid": (4, str), "apiVersion": (5, str),
+         "controller": (6, bool), "blockOwnerDeletion": (7, bool)}
 META = {"name": (1, str), "generateName": (2, str), "namespace": (3, str), "uid": (5, str),
-        "resourceVersion": (6, str), "creationTimestamp": (8, TIME), "labels": (11, "map"),
-        "annotations": (12, "map")}
+        "resourceVersion": (6, str), "generation": (7, int), "creationTimestamp": (8, TIME),
+        "deletionTimestamp": (9, TIME), "labels": (11, "map"), "annotations": (12, "map"),
+        "ownerReferences": (13, OWNER)}
 INT_OR_STRING = {"type": (1, int), "intVal": (2, int)}
 SERVICE_PORT = {"name": (1, str), "protocol": (2, str), "port": (3, int),
                 "targetPort": (4, INT_OR_STRING)}
 SERVICE_SPEC = {"ports": (1, SERVICE_PORT), "selector": (2, "map"), "clusterIP": (3, str),
                 "type": (4, str), "sessionAffinity": (7, str), "ipFamilyPolicy": (17, str),
                 "clusterIPs": (18, str), "ipFamilies": (19, str),
-                "internalTrafficPolicy": (22, str)}
+                "internalTrafficPolicy": (22, str), "trafficDistribution": (23, str)}
 CONDITIONS = {"ready": (1, bool), "serving": (2, bool), "terminating": (3, bool)}
 REFERENCE = {"kind": (1, str), "namespace": (2, str), "name": (3, str), "uid": (4, str)}
 ENDPOINT = {"addresses": (1, str), "conditions": (2, CONDITIONS), "hostname": (3, str),
-            "targetRef": (4, REFERENCE), "nodeName": (6, str), "zone": (7, str)}
+            "targetRef": (4, REFERENCE), "nodeName": (6, str), "zone": (7, str),
+            "hints": (8, {"forZones": (1, {"name": (1, str)}), "forNodes": (2, {"name": (1, str)})})}
 ENDPOINT_PORT = {"name": (1, str), "protocol": (2, str), "port": (3, int)}
+PORT = {"name": (1, str), "containerPort": (3, int), "protocol": (4, str)}
+POD_SPEC = {"containers": (2, {"name": (1, str), "ports": (6, PORT)}), "nodeName": (10, str),
+            "hostname": (16, str), "subdomain": (17, str)}
+CONDITION = {"type": (1, str), "status": (2, str), "lastTransitionTime": (4, TIME)}
+POD_STATUS = {"phase": (1, str), "conditions": (2, CONDITION), "podIP": (6, str),
+              "podIPs": (12, {"ip": (1, str)})}
 MESSAGES = {
     "Namespace": {"metadata": (1, META), "spec": (2, {"finalizers": (1, str)}),
                   "status": (3, {"phase": (1, str)})},
@@ -46,7 +56,8 @@ MESSAGES = {
                 "status": (3, {"loadBalancer": (1, {})})},
     "EndpointSlice": {"metadata": (1, META), "endpoints": (2, ENDPOINT),
                       "ports": (3, ENDPOINT_PORT), "addressType": (4, str)},
-    "Pod": {"metadata": (1, META)},
+    "Pod": {"metadata": (1, META), "spec": (2, POD_SPEC), "status": (3, POD_STATUS)},
+    "Node": {"metadata": (1, META)},
 }
 
 

@@ -305,6 +305,11 @@ struct store *cluster_store(struct cluster *c)
     return c->store;
 }
 
+struct api_client *cluster_client(struct cluster *c)
+{
+    return c->client;
+}
+
 static void add_word(struct strbuf *b, const char *text)
 {
     strbuf_printf(b, "\n%s", text ? text : "");

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 struct cluster;
+struct api_client;
 
 /* Reads the folders before it returns and then follows them on the loop (NULL: reads once); an API
  * server is first asked from the loop, which must be there. The
@@ -21,6 +22,8 @@ struct cluster;
 int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
                  struct err *e);
 struct store *cluster_store(struct cluster *c);
+/* For requests of one's own to the same API server; NULL with folders. */
+struct api_client *cluster_client(struct cluster *c);
 /* NULL is fine. The loop must run on for its handles to be closed. */
 void cluster_close(struct cluster *c);
 

@@ -133,7 +133,9 @@ static void draft_existing(struct packing *p, const struct slice *s)
             vec_push(&d.items, w);
     }
     struct group *g = &p->set.groups.items[group];
-    if (!d.items.n && !g->placeholder) {
+    /* On an API server one that has been empty before is room for what comes. */
+    bool was_empty = p->in->api && !s->n_endpoints && g->n;
+    if (!d.items.n && !g->placeholder && !was_empty) {
         doom(p, s);
         return;
     }

@@ -15,10 +15,14 @@ import kubeproto  # noqa: E402
 
 RESOURCES = {
     "namespaces": ("v1", "Namespace"), "nodes": ("v1", "Node"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
-    "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
+    "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"), "leases": ("coordination.k8s.io/v1", "Lease"),
 }
-REASONS = {401: "Unauthorized", 403: "Forbidden", 410: "Expired", 429: "TooManyRequests", 500: "InternalError",
+REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError",
            503: "ServiceUnavailable"}
+
+
+class Refused(Exception):
+    """An HTTP status."""
 
 
 class State:
@@ -31,6 +35,7 @@ class State:
         self.events = []   # (revision, type, object)
         self.oldest = 0    # revisions below are compacted
         self.cut = 0       # raised: all watches end
+        self.writes = []   # (method, kind, name) of what came over HTTP and was done
 
     def put(self, obj):
         with self.changed:
@@ -48,6 +53,51 @@ class State:
             obj["metadata"]["resourceVersion"] = str(self.revision)
             self.events.append((self.revision, "DELETED", obj))
             self.changed.notify_all()
+
+    # What a server adds, and what it refuses.
+
+    def create(self, obj, namespace):
+        meta = obj["metadata"]
+        with self.changed:
+            if "name" not in meta:
+                meta["name"] = meta["generateName"] + "%05x" % (self.revision % 0x100000)
+            if (obj["kind"], namespace, meta["name"]) in self.objects or "resourceVersion" in meta:
+                raise Refused(409)
+            meta.update(namespace=namespace, uid="uid-%d" % self.revision, generation=1)
+            self.put(obj)
+            self.writes.append(("POST", obj["kind"], meta["name"]))
+        return obj
+
+    def replace(self, obj, namespace, name):
+        meta = obj["metadata"]
+        with self.changed:
+            old = self.objects.get((obj["kind"], namespace, name))
+            if not old:
+                raise Refused(404)
+            was = old["metadata"]
+            if meta.get("resourceVersion", was["resourceVersion"]) != was["resourceVersion"] or meta["name"] != name \
+                    or meta.get("uid", was.get("uid")) != was.get("uid"):
+                raise Refused(409)
+            meta.update(namespace=namespace, uid=was.get("uid", ""), generation=was.get("generation", 0) + 1)
+            self.put(obj)
+            self.writes.append(("PUT", obj["kind"], name))
+        return obj
+
+    def remove(self, kind, namespace, name):
+        with self.changed:
+            if (kind, namespace, name) not in self.objects:
+                raise Refused(404)
+            self.delete(kind, namespace, name)
+            self.writes.append(("DELETE", kind, name))
+
+    def collect(self):
+        """The garbage collection: what belongs to something that is gone goes."""
+        with self.changed:
+            uids = {o["metadata"].get("uid") for o in self.objects.values()}
+            for key, obj in list(self.objects.items()):
+                owners = obj["metadata"].get("ownerReferences", [])
+                if owners and not any(o["uid"] in uids for o in owners):
+                    self.delete(*key)
 
     def compact(self):
         """What happened so far can no longer be watched."""
@@ -110,6 +160,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.note(self.path, self.headers)
         if server.token and self.headers.get("Authorization") != "Bearer " + server.token:
             return self.refuse(401)
+        if words[-1] not in RESOURCES and words[-2] in RESOURCES:
+            return self.write("GET")
         if words[-1] not in RESOURCES:
             return self.answer(404, b"{}")
         fault = server.fault(words[-1], query)
@@ -122,6 +174,53 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if query.get("watch") == "true":
             return self.watch(server.state, kind, query, namespace, proto, fault)
         return self.list(server.state, version, kind, query, namespace, proto, fault)
+
+    def write(self, method):
+        """One object: read, made, replaced, deleted."""
+        server = self.server.owner
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        words = self.path.partition("?")[0].strip("/").split("/")
+        namespace = words[words.index("namespaces") + 1]
+        plural, name = (words[-1], "") if method == "POST" else (words[-2], words[-1])
+        version, kind = RESOURCES[plural]
+        if method != "GET":
+            server.note(method + " " + self.path, self.headers)
+            if server.token and self.headers.get("Authorization") != "Bearer " + server.token:
+                return self.refuse(401)
+        fault = server.fault(plural, {}, method)
+        if fault == "hang":
+            return server.gone.wait(60)
+        if isinstance(fault, int):
+            return self.refuse(fault)
+        try:
+            if method == "GET":
+                done = server.state.objects.get((kind, namespace, name))
+                if not done:
+                    raise Refused(404)
+            elif method == "DELETE":
+                server.state.remove(kind, namespace, name)
+                done = {"kind": "Status", "apiVersion": "v1", "status": "Success"}
+            else:
+                obj = json.loads(body)
+                assert (obj["apiVersion"], obj["kind"]) == (version, kind), obj
+                obj = server.state.create(obj, namespace) if method == "POST" \
+                    else server.state.replace(obj, namespace, name)
+                done = obj
+        except Refused as refused:
+            return self.refuse(refused.args[0])
+        if fault == "no answer":  # it is done, but nobody hears of it
+            self.close_connection = True
+            return None
+        return self.answer(201 if method == "POST" else 200, json.dumps(done).encode())
+
+    def do_POST(self):
+        self.write("POST")
+
+    def do_PUT(self):
+        self.write("PUT")
+
+    def do_DELETE(self):
+        self.write("DELETE")
 
     def list(self, state, version, kind, query, namespace, proto, fault):
         if "continue" in query and self.server.owner.between_pages:
@@ -261,8 +360,13 @@ class ApiServer:
         with self.lock:
             self.requests.append((path, dict(headers)))
 
-    def fault(self, plural, query):
-        """The next fault for a request: faults["services"], or ["services?watch"] for watches only."""
+    def fault(self, plural, query, method=None):
+        """The next fault for a request: faults["services"], or ["services?watch"] for watches only, ["POST leases"]
+        for what is written."""
+        if method:
+            with self.lock:
+                waiting = self.faults.get(method + " " + plural)
+                return waiting.pop(0) if waiting else None
         with self.lock:
             for name in (plural + ("?watch" if query.get("watch") else "?list"), plural, ""):
                 if self.faults.get(name):

@@ -1,0 +1,395 @@
+/* `signpost controller`: makes the EndpointSlices of Services on an API server, with the flags of
+ * kube-controller-manager that apply. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/rand.h"
+#include "cmd/cluster.h"
+#include "cmd/commands.h"
+#include "cmd/slice_writer.h"
+#include "kube/check.h"
+#include "net/http.h"
+#include "source/leader.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND_NS     1000000000LL
+#define SLICE_LIMIT   1000    /* endpoints of a slice that the API takes */
+#define RATE_LIMIT    1000000 /* writes a second: more is no limit any more */
+#define GIVE_BACK_MS  2000
+#define HOSTNAME_SIZE 256
+#define IDENTITY_SIZE (HOSTNAME_SIZE + 32)
+
+static const char *kubeconfig = "", *master = "";
+static const char *lease_name = "signpost-controller", *lease_namespace = "kube-system",
+                  *lease_lock = "leases", *address = "127.0.0.1:10257";
+static bool elect = true;
+static long long lease_time = 15 * SECOND_NS, renew_time = 10 * SECOND_NS,
+                 retry_time = 2 * SECOND_NS, batch_time;
+static long max_endpoints = 100, workers = 5, qps = 20, burst = 30, verbosity;
+
+static const struct flag flags[] = {
+    { "kubeconfig", FLAG_STRING, &kubeconfig, "FILE",
+      "Kubeconfig of the API server; without it and --master the cluster's own." },
+    { "master", FLAG_STRING, &master, "URL",
+      "The API server's URL, whatever the kubeconfig says." },
+    { "leader-elect", FLAG_BOOL, &elect, NULL,
+      "Write only while holding a Lease, so that several may run." },
+    { "leader-elect-resource-name", FLAG_STRING, &lease_name, "NAME", "The Lease." },
+    { "leader-elect-resource-namespace", FLAG_STRING, &lease_namespace, "NAME", "Its namespace." },
+    { "leader-elect-resource-lock", FLAG_STRING, &lease_lock, "KIND", "leases." },
+    { "leader-elect-lease-duration", FLAG_DURATION, &lease_time, "TIME",
+      "How long others wait for a leader that is not heard of (default 15s)." },
+    { "leader-elect-renew-deadline", FLAG_DURATION, &renew_time, "TIME",
+      "When a leader that cannot renew the Lease stops (default 10s)." },
+    { "leader-elect-retry-period", FLAG_DURATION, &retry_time, "TIME",
+      "Time between two attempts to get or renew the Lease (default 2s)." },
+    { "max-endpoints-per-slice", FLAG_INT, &max_endpoints, "N",
+      "Endpoints of a slice, 1 to 1000 (default 100)." },
+    { "concurrent-service-endpoint-syncs", FLAG_INT, &workers, "N",
+      "Services whose slices are written at the same time (default 5)." },
+    { "endpointslice-updates-batch-period", FLAG_DURATION, &batch_time, "TIME",
+      "How long a change of a Pod waits for others (default 0)." },
+    { "kube-api-qps", FLAG_INT, &qps, "N", "Writes a second (default 20)." },
+    { "kube-api-burst", FLAG_INT, &burst, "N", "Writes that may be saved up (default 30)." },
+    { "metrics-bind-address", FLAG_STRING, &address, "IP:PORT",
+      "Where /healthz, /readyz and /metrics answer; empty: nowhere." },
+    { "v", FLAG_INT, &verbosity, "N", "2 and above: more is logged." },
+};
+
+struct run {
+    uv_loop_t loop;
+    uv_signal_t term, interrupt;
+    uv_timer_t work, patience;
+    struct cluster *cluster;
+    struct listener listener;
+    struct slice_writer *writer;
+    struct reconcile *reconcile;
+    struct leader *leader;
+    struct http_server *pages;
+    char identity[IDENTITY_SIZE];
+    bool poked, leads;
+    bool going; /* told to end */
+    _Atomic bool synced, acting;
+};
+
+/* ---- options ---- */
+
+static int check_range(const char *flag, long value, long min, long max, struct err *e)
+{
+    if (value >= min && value <= max)
+        return 0;
+    return err_set(e, ERR_INVALID, "--%s: must be %ld to %ld", flag, min, max);
+}
+
+static int check_numbers(struct err *e)
+{
+    int r = check_range("max-endpoints-per-slice", max_endpoints, 1, SLICE_LIMIT, e);
+    if (r == 0)
+        r = check_range("concurrent-service-endpoint-syncs", workers, 1, RECONCILE_BUSY_MAX, e);
+    if (r == 0)
+        r = check_range("kube-api-qps", qps, 1, RATE_LIMIT, e);
+    if (r == 0)
+        r = check_range("kube-api-burst", burst, 1, RATE_LIMIT, e);
+    if (r == 0 && (batch_time < 0 || batch_time > 3600 * SECOND_NS))
+        r = err_set(e, ERR_INVALID, "--endpointslice-updates-batch-period: must be 0 to 1h");
+    return r;
+}
+
+static int check_words(struct err *e)
+{
+    const char *wrong = check_dns_subdomain(lease_name);
+    if (wrong)
+        return err_set(e, ERR_INVALID, "--leader-elect-resource-name: \"%s\" %s", lease_name,
+                       wrong);
+    wrong = check_dns_label(lease_namespace);
+    if (wrong)
+        return err_set(e, ERR_INVALID, "--leader-elect-resource-namespace: \"%s\" %s",
+                       lease_namespace, wrong);
+    if (strcmp(lease_lock, "leases") != 0)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "--leader-elect-resource-lock=%s is not offered: use leases", lease_lock);
+    return 0;
+}
+
+/* Nobody else has it, not even our own successor. */
+static int make_identity(struct run *r, struct err *e)
+{
+    char host[HOSTNAME_SIZE] = "";
+    if (gethostname(host, sizeof host - 1) < 0)
+        return err_set(e, -errno, "this host's name: %s", err_str(-errno));
+    (void)snprintf(r->identity, sizeof r->identity, "%s_%016llx", host,
+                   (unsigned long long)rand_seed());
+    return 0;
+}
+
+/* ---- pages ---- */
+
+static void on_page(void *ctx, const char *path, struct http_reply *reply)
+{
+    const struct run *r = ctx;
+    bool synced = atomic_load(&r->synced);
+    if (strcmp(path, "/metrics") == 0) {
+        reply->content_type = "text/plain; version=0.0.4";
+        metric_print(&reply->body);
+    } else if (strcmp(path, "/healthz") == 0 || strcmp(path, "/livez") == 0) {
+        strbuf_puts(&reply->body, "ok");
+    } else if (strcmp(path, "/readyz") == 0) {
+        reply->status = synced ? 200 : 503;
+        strbuf_puts(&reply->body, synced ? "ok" : "the API server's objects have not come yet");
+    } else {
+        reply->status = 404;
+    }
+}
+
+static double read_acting(void *ctx)
+{
+    const struct run *r = ctx;
+    return atomic_load(&r->acting);
+}
+
+static void show(struct run *r)
+{
+    struct strbuf b = { 0 };
+    metric_label(&b, "name", lease_name);
+    metric_gauge("leader_election_master_status", "Whether this one leads.", b.p, read_acting, r);
+    strbuf_done(&b);
+}
+
+/* ---- work ---- */
+
+static void on_work(uv_timer_t *t)
+{
+    struct run *r = t->data;
+    r->poked = false;
+    int64_t next = reconcile_run(r->reconcile);
+    if (r->poked || next == INT64_MAX)
+        return;
+    int64_t pause = next - clock_ns();
+    uv_timer_start(t, on_work, pause > 0 ? (uint64_t)(pause / 1000000) + 1 : 0, 0);
+}
+
+static void on_poke(void *ctx)
+{
+    struct run *r = ctx;
+    if (r->poked)
+        return;
+    r->poked = true;
+    uv_timer_start(&r->work, on_work, 0, 0);
+}
+
+static void on_write(void *ctx, const struct slice_write *w)
+{
+    struct run *r = ctx;
+    slice_writer_write(r->writer, w);
+}
+
+static void act(struct run *r)
+{
+    if (!r->leads || !atomic_load(&r->synced) || r->going)
+        return;
+    atomic_store(&r->acting, true);
+    reconcile_start(r->reconcile);
+}
+
+static void on_started(void *ctx)
+{
+    struct run *r = ctx;
+    r->leads = true;
+    act(r);
+}
+
+static void on_stopped(void *ctx)
+{
+    struct run *r = ctx;
+    r->leads = false;
+    atomic_store(&r->acting, false);
+    slice_writer_cancel(r->writer);
+    reconcile_stop(r->reconcile);
+}
+
+static void on_change(void *ctx, const struct change *c)
+{
+    (void)ctx;
+    (void)c;
+}
+
+static void on_synced(void *ctx)
+{
+    struct run *r = ctx;
+    log_info("the API server's objects are all there");
+    atomic_store(&r->synced, true);
+    act(r);
+}
+
+/* ---- life ---- */
+
+static void on_given_back(void *ctx)
+{
+    struct run *r = ctx;
+    uv_stop(&r->loop);
+}
+
+static void on_patience_end(uv_timer_t *t)
+{
+    uv_stop(t->loop);
+}
+
+/* Nothing is written any more; then the Lease goes back. */
+static void on_signal(uv_signal_t *s, int number)
+{
+    struct run *r = s->data;
+    (void)number;
+    if (r->going || !r->leader) {
+        uv_stop(s->loop);
+        return;
+    }
+    r->going = true;
+    on_stopped(r);
+    uv_timer_start(&r->patience, on_patience_end, GIVE_BACK_MS, 0);
+    leader_release(r->leader, on_given_back, r);
+}
+
+static int open_leader(struct run *r, struct err *e)
+{
+    if (!elect) {
+        on_started(r);
+        return 0;
+    }
+    return leader_new(&r->loop, cluster_client(r->cluster),
+                      &(struct leader_options){ .namespace = lease_namespace,
+                                                .name = lease_name,
+                                                .identity = r->identity,
+                                                .lease_ns = lease_time,
+                                                .renew_ns = renew_time,
+                                                .retry_ns = retry_time,
+                                                .started = on_started,
+                                                .stopped = on_stopped,
+                                                .ctx = r },
+                      &r->leader, e);
+}
+
+static int open_all(struct run *r, struct err *e)
+{
+    const struct object_source source = { .kubeconfig = *kubeconfig ? kubeconfig : NULL,
+                                          .endpoint = *master ? master : NULL,
+                                          .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |
+                                                   1u << KIND_POD | 1u << KIND_NODE };
+    int ret = cluster_open(&r->loop, &source, &r->cluster, e);
+    if (ret < 0)
+        return ret;
+    r->writer = slice_writer_new(cluster_client(r->cluster));
+    r->reconcile =
+        reconcile_new(cluster_store(r->cluster), &(struct reconcile_options){
+                                                     .max_endpoints = (unsigned)max_endpoints,
+                                                     .busy_max = (unsigned)workers,
+                                                     .qps = (unsigned)qps,
+                                                     .burst = (unsigned)burst,
+                                                     .batch_ns = batch_time,
+                                                     .write = on_write,
+                                                     .poke = on_poke,
+                                                     .ctx = r,
+                                                 });
+    r->listener = (struct listener){ .changed = on_change, .synced = on_synced, .ctx = r };
+    store_listen(cluster_store(r->cluster), &r->listener);
+    if (*address)
+        ret = http_server_open(address, on_page, r, &r->pages, e);
+    return ret < 0 ? ret : open_leader(r, e);
+}
+
+static void run_init(struct run *r)
+{
+    uv_loop_init(&r->loop);
+    uv_signal_init(&r->loop, &r->term);
+    uv_signal_init(&r->loop, &r->interrupt);
+    uv_timer_init(&r->loop, &r->work);
+    uv_timer_init(&r->loop, &r->patience);
+    r->term.data = r->interrupt.data = r->work.data = r->patience.data = r;
+    uv_signal_start(&r->term, on_signal, SIGTERM);
+    uv_signal_start(&r->interrupt, on_signal, SIGINT);
+    show(r);
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+static void run_done(struct run *r)
+{
+    http_server_close(r->pages);
+    metric_gauge_drop(r);
+    leader_free(r->leader);
+    slice_writer_free(r->writer);
+    reconcile_free(r->reconcile);
+    if (r->cluster)
+        store_unlisten(cluster_store(r->cluster), &r->listener);
+    cluster_close(r->cluster);
+    uv_run(&r->loop, UV_RUN_NOWAIT);
+    uv_walk(&r->loop, close_handle, NULL);
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&r->loop);
+}
+
+static int work(struct run *r, struct err *e)
+{
+    run_init(r);
+    int ret = open_all(r, e);
+    if (ret == 0) {
+        log_info("signpost controller %s", r->identity);
+        uv_run(&r->loop, UV_RUN_DEFAULT);
+    }
+    run_done(r);
+    return ret;
+}
+
+static int run(int argc, char **argv)
+{
+    static struct run r; /* metrics are read until the process ends */
+    struct err e = { 0 };
+    int left = 0;
+    int ret = flags_parse(&cmd_controller, flags, ARRAY_SIZE(flags), argc, argv, &left, &e);
+    if (ret > 0)
+        return 0;
+    log_set_fd(2);
+    log_set_level(verbosity >= 2 ? LOG_DEBUG : LOG_INFO);
+    if (ret == 0 && left)
+        ret = err_set(&e, ERR_INVALID, "unexpected argument \"%s\"", argv[0]);
+    if (ret == 0)
+        ret = check_numbers(&e);
+    if (ret == 0)
+        ret = check_words(&e);
+    if (ret == 0)
+        ret = make_identity(&r, &e);
+    int status = 2;
+    if (ret == 0) {
+        status = 1;
+        ret = work(&r, &e);
+    }
+    if (ret < 0)
+        (void)fprintf(stderr, "signpost controller: %s\n", e.text);
+    return ret < 0 ? status : 0;
+}
+
+const struct command cmd_controller = {
+    .name = "controller",
+    .args = "",
+    .summary = "Makes the EndpointSlices of Services on an API server.",
+    .details =
+        "Does on an API server what the EndpointSlice controller of kube-controller-manager does: "
+        "for each Service with a selector, slices with the Pods that it selects, with the same "
+        "labels, owners and packing, in the fewest writes. Slices that others make are left "
+        "alone. It must not run beside the original, which writes the same slices: start "
+        "kube-controller-manager with --controllers=*,-endpointslice-controller.\n\n"
+        "Several may run; the one that holds the Lease writes. While the API server is away "
+        "nothing is written, and what has changed follows when it is back.\n\n"
+        "It needs the right to list and watch services, pods, nodes and endpointslices, to create, "
+        "update and delete endpointslices, and to get, create and update the Lease. SIGTERM and "
+        "SIGINT end it and give the Lease back.",
+    .run = run,
+};

@@ -1,0 +1,160 @@
+#include "cmd/slice_writer.h"
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "config/tree.h"
+#include "kube/encode.h"
+
+#include <string.h>
+
+#define WRITE_MS       30000
+#define REPLY_MAX      (4 << 20) /* bytes of a slice as it comes back */
+#define PATH           "/apis/discovery.k8s.io/v1/namespaces/%s/endpointslices%s%s"
+#define HTTP_TOO_MANY  429
+#define HTTP_INTERNAL  500
+#define HTTP_NOT_FOUND 404
+
+struct flight {
+    struct slice_writer *writer;
+    struct http_call *call;
+    enum write_op op;
+    void *token;
+};
+
+struct slice_writer {
+    struct api_client *client;
+    VEC(struct flight *) flights;
+};
+
+struct slice_writer *slice_writer_new(struct api_client *client)
+{
+    struct slice_writer *w = xcalloc(1, sizeof *w);
+    w->client = client;
+    return w;
+}
+
+void slice_writer_cancel(struct slice_writer *w)
+{
+    vec_each (f, &w->flights) {
+        http_call_cancel((*f)->call);
+        free(*f);
+    }
+    vec_clear(&w->flights);
+}
+
+void slice_writer_free(struct slice_writer *w)
+{
+    if (!w)
+        return;
+    slice_writer_cancel(w);
+    vec_done(&w->flights);
+    free(w);
+}
+
+static void land(struct flight *f, const struct write_result *result)
+{
+    struct slice_writer *w = f->writer;
+    void *token = f->token;
+    for (size_t i = 0; i < w->flights.n; i++) {
+        if (w->flights.items[i] != f)
+            continue;
+        vec_swap_remove(&w->flights, i);
+        break;
+    }
+    free(f);
+    reconcile_written(token, result);
+}
+
+/* ---- what the server says ---- */
+
+static const struct tree *body_tree(const struct http_result *h, struct arena *a)
+{
+    struct tree_doc doc;
+    return h->body && tree_parse(h->body, h->len, "reply", a, &doc, NULL) == 0 && doc.n
+               ? doc.documents[0]
+               : NULL;
+}
+
+static bool is_ending(const struct tree *status)
+{
+    const struct tree *causes = tree_get(tree_get(status, "details"), "causes");
+    for (const struct tree *c = causes ? causes->child : NULL; c; c = c->next)
+        if (str_eq(tree_str(c, "reason"), "NamespaceTerminating"))
+            return true;
+    return false;
+}
+
+/* Refusals that a later try may not meet: the identity is read again, the server has less to do. */
+static bool is_away(const struct http_result *h)
+{
+    return h->error || h->status == 401 || h->status == HTTP_TOO_MANY || h->status > HTTP_INTERNAL;
+}
+
+static void read_result(const struct http_result *h, enum write_op op, const struct tree *t,
+                        struct write_result *ret)
+{
+    const struct tree *meta = tree_get(t, "metadata");
+    if (op == WRITE_DELETE && !h->error && h->status == HTTP_NOT_FOUND) {
+        ret->outcome = WRITE_OK;
+    } else if (is_away(h)) {
+        ret->outcome = WRITE_AWAY;
+        ret->wait_s = h->retry_after;
+    } else if (h->status / 100 != 2) {
+        ret->outcome = is_ending(t) ? WRITE_ENDING : WRITE_REFUSED;
+    } else if (op != WRITE_DELETE) {
+        ret->name = tree_str(meta, "name");
+        ret->uid = tree_str(meta, "uid");
+        ret->version = tree_str(meta, "resourceVersion");
+    }
+}
+
+static void on_end(void *ctx, const struct http_result *h)
+{
+    struct flight *f = ctx;
+    struct arena a;
+    char text[API_STATUS_TEXT];
+    struct write_result result = { .outcome = WRITE_OK };
+    arena_init(&a, 16384);
+    read_result(h, f->op, body_tree(h, &a), &result);
+    if (result.outcome != WRITE_OK)
+        result.text = api_status_text(h, h->body, h->len, text);
+    if (h->status == 401)
+        api_client_refused(f->writer->client);
+    land(f, &result);
+    arena_done(&a);
+}
+
+/* ---- requests ---- */
+
+static const char *method_of(enum write_op op)
+{
+    return op == WRITE_CREATE ? "POST" : op == WRITE_UPDATE ? "PUT" : "DELETE";
+}
+
+void slice_writer_write(void *ctx, const struct slice_write *x)
+{
+    struct slice_writer *w = ctx;
+    struct strbuf path = { 0 }, body = { 0 };
+    struct flight *f = xcalloc(1, sizeof *f);
+    struct err e;
+    *f = (struct flight){ .writer = w, .op = x->op, .token = x->token };
+    strbuf_printf(&path, PATH, x->namespace, x->name ? "/" : "", x->name ? x->name : "");
+    if (x->slice)
+        encode_slice(x->slice, &body);
+    const struct api_request request = { .method = method_of(x->op),
+                                         .path = path.p,
+                                         .content_type = body.len ? "application/json" : NULL,
+                                         .body = body.len ? body.p : NULL,
+                                         .body_len = body.len,
+                                         .total_ms = WRITE_MS,
+                                         .body_max = REPLY_MAX,
+                                         .end = on_end,
+                                         .ctx = f };
+    vec_push(&w->flights, f);
+    if (api_client_send(w->client, &request, &f->call, &e) < 0)
+        land(f, &(struct write_result){ .outcome = WRITE_AWAY, .text = e.text });
+    strbuf_done(&path);
+    strbuf_done(&body);
+}
