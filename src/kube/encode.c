@@ -98,7 +98,8 @@ static void encode_meta(struct strbuf *out, const struct slice *s)
     open_map(out);
     encode_text(out, "namespace", m->namespace);
     encode_text(out, "name", m->name);
-    if (!*m->name) {
+    /* What is written whole must say again how its name came about. */
+    if (!*m->name || s->owner_uid) {
         encode_key(out, "generateName");
         strbuf_printf(out, "\"%s-\"", s->service); /* names of Services need no escapes */
     }

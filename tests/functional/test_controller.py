@@ -159,6 +159,7 @@ def test_slices_follow_pods(api, start):
     until(lambda: [s["endpoints"] for s in slices(api)] == [[]])  # known to be empty
     assert quiet(api) == 4 and len(slices(api)) == 1
     assert slices(api)[0]["metadata"]["name"] == meta["name"]
+    assert slices(api)[0]["metadata"]["generateName"] == "web-"
 
 
 def test_what_a_service_asks_for(api, start):

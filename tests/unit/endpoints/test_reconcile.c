@@ -93,7 +93,8 @@ static void deliver(struct world *w, bool all)
             store_delete(w->store, KIND_SLICE, "shop", e->name);
         free(e->name);
     }
-    memmove(w->echoes.items, w->echoes.items + n, (w->echoes.n - n) * sizeof *w->echoes.items);
+    if (n)
+        memmove(w->echoes.items, w->echoes.items + n, (w->echoes.n - n) * sizeof *w->echoes.items);
     w->echoes.n -= n;
 }
 
@@ -475,7 +476,7 @@ static void test_fewest_writes(void **state)
     put_node(&w, 3);
     settle(&w);
     unsigned before = w.n_writes;
-    const struct object *o = store_get(w.store, KIND_POD, "shop", "p0000");
+    struct object *o = object_copy(store_get(w.store, KIND_POD, "shop", "p0000"));
     struct pod p = *pod_of(o);
     p.phase = p.phase == POD_RUNNING ? POD_PENDING : POD_RUNNING;
     store_put(w.store, object_copy(&p.object));
@@ -486,6 +487,7 @@ static void test_fewest_writes(void **state)
     store_put(w.store, object_copy(&p.object));
     settle(&w);
     assert_int_equal(w.n_writes, before + 2); /* two Services share each label */
+    object_free(o);
     world_done(&w);
 }
 
