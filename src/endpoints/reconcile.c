@@ -301,9 +301,11 @@ static void pause_all(struct reconcile *r, const struct write_result *result)
         log_warning("controller: slices cannot be written: %s; trying again", result->text);
 }
 
+/* The first of several failures is told. */
 static void refused(struct work *w, const struct write_result *result)
 {
-    log_info("controller: Service %s/%s: its slices cannot be written: %s; trying again",
+    log_line(w->failures ? LOG_DEBUG : LOG_INFO,
+             "controller: Service %s/%s: its slices cannot be written: %s; trying again",
              w->namespace, w->name, result->text);
     finish(w, SYNC_ERROR);
 }
