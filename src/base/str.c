@@ -66,13 +66,16 @@ void strbuf_printf(struct strbuf *b, const char *fmt, ...)
 
 void strbuf_json(struct strbuf *b, const char *text)
 {
+    const char *plain = text; /* what needs no escape, as a whole */
     strbuf_putc(b, '"');
     for (; *text; text++) {
-        if (*text == '"' || *text == '\\' || (unsigned char)*text < ' ')
-            strbuf_printf(b, "\\u%04x", (unsigned char)*text);
-        else
-            strbuf_putc(b, *text);
+        if (*text != '"' && *text != '\\' && (unsigned char)*text >= ' ')
+            continue;
+        strbuf_add(b, plain, (size_t)(text - plain));
+        strbuf_printf(b, "\\u%04x", (unsigned char)*text);
+        plain = text + 1;
     }
+    strbuf_add(b, plain, (size_t)(text - plain));
     strbuf_putc(b, '"');
 }
 

@@ -150,6 +150,19 @@ static void comparisons(void **state)
     assert_string_equal(str_lower(mixed), "foo-\xc3\x84@[z");
 }
 
+static void json_texts(void **state)
+{
+    (void)state;
+    struct strbuf b = { 0 };
+    strbuf_json(&b, "");
+    strbuf_json(&b, "\"a\\b\"\n c\x01");
+    strbuf_json(&b, "Gr\xc3\xbc\xc3\x9f"
+                    "e");
+    assert_string_equal(b.p, "\"\"\"\\u0022a\\u005cb\\u0022\\u000a c\\u0001\"\"Gr\xc3\xbc\xc3\x9f"
+                             "e\"");
+    strbuf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +172,7 @@ int main(void)
         cmocka_unit_test(buffers_grow_and_stay_terminated),
         cmocka_unit_test(a_print_that_just_fits),
         cmocka_unit_test(comparisons),
+        cmocka_unit_test(json_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
