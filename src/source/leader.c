@@ -36,6 +36,7 @@ struct leader {
     int64_t asked_ns, renewed_ns; /* when the request was begun: this one, the last good one */
     void (*released)(void *ctx);  /* not NULL: we are going */
     void *released_ctx;
+    bool giving_back; /* the Lease is being written without a holder */
 };
 
 static void try(struct leader *l);
@@ -157,15 +158,25 @@ static bool is_free(const struct leader *l)
            clock_ns() - l->observed_ns > MAX(l->seconds, 1) * SECOND_NS;
 }
 
+/* What was under way has ended; now the Lease goes, if it is still to go. */
+static void give_back(struct leader *l, bool held)
+{
+    if (held)
+        write_lease(l, false);
+    else
+        l->released(l->released_ctx);
+}
+
 static void on_written(void *ctx, const struct http_result *h)
 {
     struct leader *l = ctx;
     l->call = NULL;
+    bool good = !h->error && (h->status == 200 || h->status == 201) && observe(l, h) == 0;
     if (l->released) {
-        l->released(l->released_ctx);
+        give_back(l, good && !l->giving_back);
         return;
     }
-    if (!h->error && (h->status == 200 || h->status == 201) && observe(l, h) == 0) {
+    if (good) {
         gain(l);
     } else {
         tell_failure(l, h);
@@ -178,6 +189,10 @@ static void on_read(void *ctx, const struct http_result *h)
 {
     struct leader *l = ctx;
     l->call = NULL;
+    if (l->released) {
+        give_back(l, !h->error && h->status == 200 && observe(l, h) == 0 && is_ours(l));
+        return;
+    }
     if (!h->error && h->status == 404) {
         write_lease(l, true);
         return;
@@ -232,7 +247,7 @@ static void write_lease(struct leader *l, bool create)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     int64_t now_us = t.tv_sec * 1000000LL + t.tv_nsec / 1000;
-    bool release = l->released != NULL;
+    bool release = l->giving_back = l->released != NULL;
     const struct lease lease = {
         .namespace = l->o.namespace,
         .name = l->o.name,
@@ -299,15 +314,12 @@ void leader_release(struct leader *l, void (*done)(void *ctx), void *ctx)
 {
     uv_timer_stop(l->retry);
     uv_timer_stop(l->deadline);
-    http_call_cancel(l->call);
-    l->call = NULL;
-    if (!l->leading || !is_ours(l)) {
-        done(ctx);
-        return;
-    }
     l->released = done;
     l->released_ctx = ctx;
-    write_lease(l, false);
+    /* A renewal that is under way may have been done: only its reply tells the version to go on
+     * from. */
+    if (!l->leading || !l->call)
+        give_back(l, l->leading && is_ours(l));
 }
 
 static void on_closed(uv_handle_t *h)

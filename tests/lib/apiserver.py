@@ -8,6 +8,7 @@ import ssl
 import struct
 import sys
 import threading
+import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
@@ -211,6 +212,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "no answer":  # it is done, but nobody hears of it
             self.close_connection = True
             return None
+        if fault == "slow":
+            time.sleep(0.5)
         return self.answer(201 if method == "POST" else 200, json.dumps(done).encode())
 
     def do_POST(self):
