@@ -14,19 +14,10 @@ import dns.message
 import dns.name
 import dns.rcode
 
+from ports import free_port  # noqa: F401  for those who import this
+
 TIMEOUT = 5.0
 LIB = pathlib.Path(__file__).resolve().parents[1] / "lib"
-
-
-def free_port():
-    """A port of 127.0.0.1 that neither UDP nor TCP uses."""
-    for _ in range(100):
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                udp.bind(tcp.getsockname())
-                return tcp.getsockname()[1]
-    raise AssertionError("no free port")
 
 
 def header(ident=4711, flags=0x0100, qd=1, an=0, ns=0, ar=0):

@@ -14,19 +14,9 @@ import dns.query
 import dns.rcode
 import dns.rrset
 
+from ports import free_port  # noqa: F401  for those who import this
+
 HOST = "127.0.0.1"
-
-
-def free_port():
-    """A port that is free for UDP and TCP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind((HOST, 0))
-            try:
-                udp.bind(tcp.getsockname())
-                return tcp.getsockname()[1]
-            except OSError:
-                continue
 
 
 def wait_for(condition, seconds=5):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 
+import ports
 import pytest
 from conftest import ROOT
 
@@ -33,7 +34,7 @@ def small(tmp_path_factory):
 
 def free_port():
     """The first of a few free loopback ports in a row, below those that connections get."""
-    for port in range(21000, 30000, 7):
+    for port in range(ports.LOW, ports.HIGH, 7):
         if all(is_free(number) for number in range(port, port + 5)):
             return port
     raise AssertionError("no free ports")

@@ -18,15 +18,16 @@ import time
 import urllib.error
 import urllib.request
 
+import ports
+
 PROGRAM = shutil.which("etcd")
 
 
 def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
+    found = set()
+    while len(found) < count:
+        found.add(ports.free_port())
+    return list(found)
 
 
 def b64(text):
