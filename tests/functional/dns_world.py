@@ -96,6 +96,8 @@ class Server:
         self.path = self.folder / "Corefile"
         self.path.write_text(corefile.replace("@DIR@", str(self.folder)))
         self.output = self.folder / "output"
+        if "-control" not in flags:
+            flags = ("-control", "", *flags)  # the usual one is for one server at a time
         env = dict(os.environ if env is None else env)
         env.setdefault("TSAN_OPTIONS", "suppressions=%s" % (LIB / "tsan.supp"))
         with self.output.open("w", encoding="utf-8") as out:

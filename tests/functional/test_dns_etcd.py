@@ -435,7 +435,7 @@ WRONG = {
     "tls a b c d": "maximum of three arguments allowed for TLS config, found 4",
     "tls nofile": "error reading nofile: open nofile: No such file or directory",
     "tls a b": "could not load TLS cert: open a: No such file or directory",
-    "tls Corefile": "error reading Corefile: Corefile holds no PEM certificate",
+    "tls Corefile": "could not read root certs: Corefile: there is no certificate in PEM form in it",
     "min-lease-ttl": "Wrong argument count or unexpected line ending after 'min-lease-ttl'",
     "min-lease-ttl x": "invalid min-lease-ttl value: invalid TTL format",
     "min-lease-ttl -5s": "invalid min-lease-ttl value: TTL must be non-negative",

@@ -353,7 +353,7 @@ def broken(rand):
 
 FLOOD = """
 import random, socket, sys, time
-sys.path.insert(0, %r)
+sys.path[:0] = %r, %r
 from test_dns_faults import broken
 rand = random.Random(int(sys.argv[2]))
 messages = [broken(rand) for _ in range(2000)]
@@ -374,9 +374,9 @@ print(sent)
 
 def test_flood_of_broken_messages(signpost, tmp_path):
     """At the speed of a whole core, while good questions are answered, at the latest when asked again."""
-    here = str(pathlib.Path(__file__).parent)
+    here = pathlib.Path(__file__).parent
     with World(signpost, tmp_path, "-workers", "1") as s:
-        with subprocess.Popen(["/usr/bin/python3", "-B", "-c", FLOOD % here, str(s.port), "1"],
+        with subprocess.Popen(["/usr/bin/python3", "-B", "-c", FLOOD % (str(here), str(here.parent / "lib")), str(s.port), "1"],
                               stdout=subprocess.PIPE, text=True) as flood:
             while flood.poll() is None:
                 s.good_udp(5, tries=10, timeout=0.5)

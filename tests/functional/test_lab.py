@@ -1,4 +1,5 @@
 """The lab: nodes and pods as namespaces, without root, and nothing left behind."""
+import fcntl
 import json
 import os
 import pathlib
@@ -89,6 +90,14 @@ def wait(what, seconds=10):
 def is_ready(thing):
     return any(c["type"] == "Ready" and c["status"] == "True"
                for c in thing["status"]["conditions"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone_fixture():
+    """Another suite's laboratories would be taken for ours."""
+    with open(pathlib.Path("/tmp") / ("signpost-lab-tests.%d" % os.getuid()), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="module")
