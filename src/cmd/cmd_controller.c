@@ -8,6 +8,7 @@
 #include "cmd/commands.h"
 #include "cmd/slice_writer.h"
 #include "kube/check.h"
+#include "loop/loop.h"
 #include "net/http.h"
 #include "source/leader.h"
 
@@ -313,13 +314,6 @@ static void run_init(struct run *r)
     show(r);
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(h))
-        uv_close(h, NULL);
-}
-
 static void run_done(struct run *r)
 {
     http_server_close(r->pages);
@@ -331,9 +325,7 @@ static void run_done(struct run *r)
         store_unlisten(cluster_store(r->cluster), &r->listener);
     cluster_close(r->cluster);
     uv_run(&r->loop, UV_RUN_NOWAIT);
-    uv_walk(&r->loop, close_handle, NULL);
-    uv_run(&r->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&r->loop);
+    loop_done(&r->loop);
 }
 
 static int work(struct run *r, struct err *e)

@@ -10,6 +10,7 @@
 #include "cmd/dns_why.h"
 #include "cmd/guard.h"
 #include "dns/server.h"
+#include "loop/loop.h"
 #include "loop/notify.h"
 #include "net/accept.h"
 #include "net/http.h"
@@ -339,13 +340,6 @@ static int start(struct run *r, struct err *e)
     return ret;
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(h))
-        uv_close(h, NULL);
-}
-
 /* Another process may have written its own by now. */
 static void remove_pidfile(void)
 {
@@ -367,9 +361,7 @@ static void finish(struct run *r)
     dns_control_close(&r->control);
     dns_server_stop(r->server);
     clusters_close(&r->clusters);
-    uv_walk(&r->loop, close_handle, NULL);
-    uv_run(&r->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&r->loop);
+    loop_done(&r->loop);
     dns_server_free(r->server);
     if (pidfile)
         remove_pidfile();

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
+#include "loop/loop.h"
 #include "proxy/sync.h"
 #include "proxy/tune.h"
 
@@ -320,13 +321,6 @@ static int open_cluster(struct run *r, struct err *e)
     return 0;
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(h))
-        uv_close(h, NULL);
-}
-
 static void run_init(struct run *r)
 {
     uv_loop_init(&r->loop);
@@ -347,9 +341,7 @@ static void run_done(struct run *r)
     uv_run(&r->loop, UV_RUN_NOWAIT);
     model_free(r->model);
     cluster_close(r->cluster);
-    uv_walk(&r->loop, close_handle, NULL);
-    uv_run(&r->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&r->loop);
+    loop_done(&r->loop);
     health_done(&r->health);
 }
 

@@ -6,6 +6,7 @@
 #include "cmd/corefile.h"
 #include "cmd/dns_control.h"
 #include "cmd/dns_why.h"
+#include "loop/loop.h"
 
 #include <string.h>
 
@@ -206,13 +207,6 @@ static int look(struct inside *in, char *words, struct clusters *clusters,
     return ret;
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(h))
-        uv_close(h, NULL);
-}
-
 static int look_inside(char *words, struct report *r, struct err *e)
 {
     struct inside in = { .report = r };
@@ -222,9 +216,7 @@ static int look_inside(char *words, struct report *r, struct err *e)
     int ret = look(&in, words, &clusters, &server, e);
     dns_server_stop(server);
     clusters_close(&clusters);
-    uv_walk(&in.loop, close_handle, NULL);
-    uv_run(&in.loop, UV_RUN_DEFAULT);
-    uv_loop_close(&in.loop);
+    loop_done(&in.loop);
     dns_server_free(server);
     return ret;
 }

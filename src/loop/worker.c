@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/metric.h"
+#include "loop/loop.h"
 
 #include <semaphore.h>
 #include <stdbool.h>
@@ -104,17 +105,10 @@ void worker_settle(struct worker *w)
     worker_call_wait(w, nothing, NULL);
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(h))
-        uv_close(h, NULL);
-}
-
 static void close_all(struct worker *w, void *arg)
 {
     (void)arg;
-    uv_walk(&w->loop, close_handle, NULL);
+    loop_close_handles(&w->loop);
 }
 
 void worker_stop(struct worker *w)
