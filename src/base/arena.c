@@ -68,6 +68,12 @@ void *arena_zalloc(struct arena *a, size_t size)
     return memset(arena_alloc(a, size), 0, size);
 }
 
+void *arena_zalloc_aligned(struct arena *a, size_t size, size_t align)
+{
+    uintptr_t p = (uintptr_t)arena_zalloc(a, size + align - 1);
+    return (void *)((p + align - 1) & ~(uintptr_t)(align - 1));
+}
+
 void *arena_memdup(struct arena *a, const void *p, size_t size)
 {
     void *q = arena_alloc(a, size);

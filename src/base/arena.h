@@ -24,6 +24,8 @@ void arena_reset(struct arena *a);
 
 void *arena_alloc_slow(struct arena *a, size_t size);
 void *arena_zalloc(struct arena *a, size_t size);
+/* For what must begin at more than the 16 bytes of all others; align: a power of two. */
+void *arena_zalloc_aligned(struct arena *a, size_t size, size_t align);
 void *arena_memdup(struct arena *a, const void *p, size_t size);
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n);

@@ -345,14 +345,6 @@ static void register_metrics(struct tap *tap)
     strbuf_done(&labels);
 }
 
-/* Rings begin at cache lines; an arena aligns to 16 bytes only. */
-static void *zalloc_lines(struct arena *a, size_t size)
-{
-    enum { LINE = _Alignof(struct tap_ring) };
-    uintptr_t p = (uintptr_t)arena_zalloc(a, size + LINE - 1);
-    return (void *)((p + LINE - 1) & ~(uintptr_t)(LINE - 1));
-}
-
 static struct tap *tap_new(struct taps *t, struct setup *s)
 {
     struct arena *a = setup_arena(s);
@@ -362,7 +354,8 @@ static struct tap *tap_new(struct taps *t, struct setup *s)
     tap->identity = arena_strdup(a, host);
     tap->version = "signpost-" SIGNPOST_VERSION;
     tap->queue = 1;
-    tap->rings = zalloc_lines(a, t->n_workers * sizeof *tap->rings);
+    tap->rings =
+        arena_zalloc_aligned(a, t->n_workers * sizeof *tap->rings, _Alignof(struct tap_ring));
     tap->workers = arena_zalloc(a, t->n_workers * sizeof *tap->workers);
     tap->sender.endpoint = &tap->endpoint;
     tap->sender.loop = setup_loop(s);
