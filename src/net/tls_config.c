@@ -50,24 +50,37 @@ static bool is_pem_end(void)
     return end;
 }
 
-static int add_chain(struct tls_config *c, BIO *pem, const char *path, struct err *e)
+/* Hands over each certificate of a PEM file; there must be one. fn: 0, or a negative code. */
+static int each_certificate(struct tls_config *c, BIO *pem, const char *path,
+                            int (*fn)(struct tls_config *, X509 *, unsigned, const char *,
+                                      struct err *),
+                            struct err *e)
 {
     unsigned n = 0;
     ERR_clear_error();
     for (X509 *x; (x = PEM_read_bio_X509(pem, NULL, NULL, NULL)); n++) {
-        if (n == TLS_CHAIN_MAX) {
-            X509_free(x);
-            return err_set(e, ERR_LIMIT, "%s: more than %d certificates", path, TLS_CHAIN_MAX);
-        }
-        bool ok = n == 0 ? SSL_CTX_use_certificate(c->ctx, x) == 1
-                         : SSL_CTX_add1_chain_cert(c->ctx, x) == 1;
+        int code = fn(c, x, n, path, e);
         X509_free(x);
-        if (!ok)
-            return ssl_fail(e, path);
+        if (code < 0)
+            return code;
     }
     if (!is_pem_end())
         return ssl_fail(e, path);
     return n ? 0 : err_set(e, ERR_INVALID, "%s: there is no certificate in PEM form in it", path);
+}
+
+static int add_link(struct tls_config *c, X509 *x, unsigned i, const char *path, struct err *e)
+{
+    if (i == TLS_CHAIN_MAX)
+        return err_set(e, ERR_LIMIT, "%s: more than %d certificates", path, TLS_CHAIN_MAX);
+    bool ok =
+        i == 0 ? SSL_CTX_use_certificate(c->ctx, x) == 1 : SSL_CTX_add1_chain_cert(c->ctx, x) == 1;
+    return ok ? 0 : ssl_fail(e, path);
+}
+
+static int add_chain(struct tls_config *c, BIO *pem, const char *path, struct err *e)
+{
+    return each_certificate(c, pem, path, add_link, e);
 }
 
 static int no_passphrase(char *buf, int size, int writing, void *ctx)
@@ -92,20 +105,17 @@ static int add_key(struct tls_config *c, BIO *pem, const char *path, struct err 
     return ok ? 0 : ssl_fail(e, path);
 }
 
+static int add_authority(struct tls_config *c, X509 *x, unsigned i, const char *path, struct err *e)
+{
+    (void)i;
+    bool ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(c->ctx), x) == 1 &&
+              SSL_CTX_add_client_CA(c->ctx, x) == 1;
+    return ok ? 0 : ssl_fail(e, path);
+}
+
 static int add_authorities(struct tls_config *c, BIO *pem, const char *path, struct err *e)
 {
-    unsigned n = 0;
-    ERR_clear_error();
-    for (X509 *x; (x = PEM_read_bio_X509(pem, NULL, NULL, NULL)); n++) {
-        bool ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(c->ctx), x) == 1 &&
-                  SSL_CTX_add_client_CA(c->ctx, x) == 1;
-        X509_free(x);
-        if (!ok)
-            return ssl_fail(e, path);
-    }
-    if (!is_pem_end())
-        return ssl_fail(e, path);
-    return n ? 0 : err_set(e, ERR_INVALID, "%s: there is no certificate in PEM form in it", path);
+    return each_certificate(c, pem, path, add_authority, e);
 }
 
 static int with_file(struct tls_config *c, const char *path,
