@@ -17,6 +17,14 @@ import dns.rcode
 from ports import free_port  # noqa: F401  for those who import this
 
 TIMEOUT = 5.0
+WEB = "web.default.svc.cluster.local."
+MANIFEST = """apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  clusterIP: 10.96.0.10
+  ports: [{name: http, port: 80}]
+"""
 LIB = pathlib.Path(__file__).resolve().parents[1] / "lib"
 
 

@@ -13,6 +13,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rrset
+import pytest
 
 from ports import free_port  # noqa: F401  for those who import this
 
@@ -175,3 +176,17 @@ class Server:
         text = self.log.read_text()
         assert code == 0 and "Sanitizer" not in text and "runtime error" not in text, text
         assert "[ERROR] system call" not in text, text
+
+
+@pytest.fixture
+def start(signpost, tmp_path):
+    """Starts servers, which end with the test."""
+    servers = []
+
+    def begin(corefile):
+        servers.append(Server(signpost, tmp_path, corefile, workers=2))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop()

@@ -6,8 +6,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rdatatype
-import pytest
-from forward_world import Server, wait_for
+from forward_world import start, wait_for  # noqa: F401  a fixture
 
 SIG = "RRSIG %s 8 %d 60 20380101000000 20200101000000 1 s.test. AAAA"
 ZONE = """$TTL 60
@@ -53,19 +52,6 @@ def ask(server, name, rdtype="A", want_dnssec=True):
 def addresses(server, name):
     got = ask(server, name, want_dnssec=False)
     return [r.to_text() for rrset in got.answer for r in rrset]
-
-
-@pytest.fixture
-def start(signpost, tmp_path):
-    servers = []
-
-    def begin(corefile):
-        servers.append(Server(signpost, tmp_path, corefile, workers=2))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.stop()
 
 
 FILE = """.:@PORT@ {

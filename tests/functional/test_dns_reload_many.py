@@ -5,19 +5,11 @@ import time
 
 import pytest
 
-from dns_world import write_whole
+from dns_world import MANIFEST, WEB, write_whole
 from forward_world import wait_for
 from load_world import Load
 from small_world import Zone, a, metric, start  # noqa: F401  a fixture
 
-WEB = "web.default.svc.cluster.local."
-MANIFEST = """apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: default}
-spec:
-  clusterIP: 10.96.0.10
-  ports: [{name: http, port: 80}]
-"""
 CLUSTER = """cluster.local:@PORT@ {
     bind 127.0.0.1
     cache 30

@@ -13,17 +13,9 @@ import dns.opcode
 import dns.rcode
 import pytest
 
-from dns_world import (Connection, Server, free_port, header, http_get, opt, parse, query,
+from dns_world import (MANIFEST, WEB, Connection, Server, free_port, header, http_get, opt, parse, query,
                        question, records)
 
-WEB = "web.default.svc.cluster.local."
-MANIFEST = """apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: default}
-spec:
-  clusterIP: 10.96.0.10
-  ports: [{name: http, port: 80}]
-"""
 COREFILE = """.:@PORT@ {
     bind 127.0.0.1
     errors

@@ -7,18 +7,10 @@ import time
 
 import pytest
 
-from dns_world import Connection, Server, free_port, header, http_get, parse, question
+from dns_world import MANIFEST, WEB, Connection, Server, free_port, header, http_get, parse, question
 from forward_world import Upstream, reply, wait_for
 from load_world import Load
 
-WEB = "web.default.svc.cluster.local."
-MANIFEST = """apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: default}
-spec:
-  clusterIP: 10.96.0.10
-  ports: [{name: http, port: 80}]
-"""
 CLUSTER = """cluster.local:@PORT@ {
     bind 127.0.0.1
     health 127.0.0.1:@PORT2@

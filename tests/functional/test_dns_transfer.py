@@ -12,7 +12,7 @@ import dns.xfr
 import dns.zone
 import pytest
 from dns_world import free_port, run_until_end
-from forward_world import Server, wait_for
+from forward_world import start, wait_for  # noqa: F401  a fixture
 
 HEAD = "$TTL 60\n@ SOA ns root %d 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
 BLOCK = """.:@PORT@ {
@@ -25,19 +25,6 @@ BLOCK = """.:@PORT@ {
     }
 }
 """
-
-
-@pytest.fixture
-def start(signpost, tmp_path):
-    servers = []
-
-    def begin(corefile):
-        servers.append(Server(signpost, tmp_path, corefile, workers=2))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.stop()
 
 
 def transfer(server, rdtype="AXFR", source=None, serial=0):

@@ -19,19 +19,11 @@ import pytest
 from dns_world import Server, http_get, parse, query, run_until_end
 from forward_world import HOST, Upstream, reply, wait_for
 from test_dns_small_pages import example
-from tls_world import Authority
+from tls_world import ca  # noqa: F401  a fixture
 
 BLOCK = "https://.:@PORT@ {\n bind 127.0.0.1\n tls %s %s\n prometheus 127.0.0.1:@PORT2@\n%s\n}\n"
 TYPE = "application/dns-message"
 QUICK = " template IN A quick.test {\n  answer \"{{ .Name }} 60 IN A 192.0.2.7\"\n }\n"
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    authority = Authority(tmp_path_factory.mktemp("ca"))
-    authority.good = authority.issue("good", "dns.test", HOST)
-    authority.client = authority.issue("client")
-    return authority
 
 
 @pytest.fixture

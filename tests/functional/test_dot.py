@@ -13,17 +13,9 @@ import pytest
 from dns_world import Connection, Server, http_get, parse, query, run_until_end
 from forward_world import HOST, Upstream, reply, wait_for
 from test_dns_small_pages import example
-from tls_world import Authority
+from tls_world import Authority, ca  # noqa: F401  a fixture
 
 BLOCK = "tls://.:@PORT@ {\n bind 127.0.0.1\n tls %s %s%s\n%s\n}\n"
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    authority = Authority(tmp_path_factory.mktemp("ca"))
-    authority.good = authority.issue("good", "dns.test", HOST)
-    authority.client = authority.issue("client")
-    return authority
 
 
 @pytest.fixture(scope="module")

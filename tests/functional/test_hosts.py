@@ -5,7 +5,7 @@ import time
 
 import dns.rcode
 import pytest
-from forward_world import Server, free_port, wait_for
+from forward_world import free_port, start, wait_for  # noqa: F401  a fixture
 
 
 def addresses(server, name, rdtype="A"):
@@ -16,19 +16,6 @@ def addresses(server, name, rdtype="A"):
 def sample(server, name):
     """One sample by name and labels; it must be there once."""
     return server.metric(re.escape(name), only=1)
-
-
-@pytest.fixture
-def start(signpost, tmp_path):
-    servers = []
-
-    def begin(corefile):
-        servers.append(Server(signpost, tmp_path, corefile, workers=2))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.stop()
 
 
 BLOCK = """.:@PORT@ {

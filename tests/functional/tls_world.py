@@ -7,8 +7,9 @@ import ssl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+import pytest
 
-from forward_world import Upstream
+from forward_world import HOST, Upstream
 
 DAY = datetime.timedelta(days=1)
 
@@ -103,3 +104,12 @@ class TlsUpstream(Upstream):
             except OSError:
                 pass
         super().close()
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    """With a certificate of a server, `good`, and one of a client."""
+    authority = Authority(tmp_path_factory.mktemp("ca"))
+    authority.good = authority.issue("good", "dns.test", HOST)
+    authority.client = authority.issue("client")
+    return authority
