@@ -211,9 +211,12 @@ def test_slices_of_others_are_left_alone(one, start):
 def test_a_service_goes_and_comes_again(one, start):
     one.state.put(service("web"))
     one.state.put(pod("p1", "10.1.0.1"))
-    start(one)
+    controller = start(one)
     until(lambda: ready(one) == ["10.1.0.1"])
     one.state.delete("Service", "shop", "web")
+    # Kinds are watched one by one: a slice that went before its Service would be made again.
+    gone = 'signpost_apiserver_events_total{kind="Service",namespace=""} 1'
+    until(lambda: gone in http_get(controller.port, "/metrics")[1])
     one.state.collect()
     assert slices(one) == []
     assert quiet(one) == 1
