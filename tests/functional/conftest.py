@@ -1,6 +1,7 @@
 """What functional tests share. SIGNPOST names the program under test (default: build/signpost)."""
 import os
 import pathlib
+import signal
 import sys
 
 import dns  # noqa: F401  dnspython, before a test's path offers bench/dns.py under that name
@@ -8,6 +9,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
+# A shell lets what it starts in the background ignore ^C, and programs hand that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
