@@ -1,0 +1,63 @@
+/* A process that serves DNS: reads a configuration, starts the server and its control socket, reads
+ * again on a signal or when `reload` says so, hands its sockets over to a successor, and ends with
+ * the lameduck time. What the commands `dns` and `cache` share; each fills in what is its own.
+ *
+ * Control thread throughout. */
+#pragma once
+
+#include "base/rand.h"
+#include "cmd/dns_control.h"
+#include "cmd/guard.h"
+
+#include <uv.h>
+
+struct dns_process {
+    /* ---- by the command, before dns_process_run() ---- */
+    const char *pidfile;  /* NULL: none */
+    const char *control;  /* flag of the control socket; NULL: the default */
+    unsigned workers;     /* 0: one a core */
+    bool quiet, takeover; /* takeover: follow the process at the control socket */
+    struct guard guard;
+    /* Reads the configuration as it is now. */
+    int (*corefile)(void *ctx, struct corefile **ret, struct err *e);
+    /* The first configuration is served and the loop about to run; NULL: nothing to do. */
+    int (*serving)(void *ctx, uv_loop_t *loop, struct err *e);
+    /* The end begins: new queries had better go elsewhere. Called at most once; NULL: as above. */
+    void (*ending)(void *ctx);
+    void *ctx;
+
+    /* ---- its own ---- */
+    uv_loop_t loop;
+    uv_signal_t term, interrupt, usr1, hup;
+    uv_timer_t lameduck; /* from the first signal to end until the end */
+    bool is_ending;
+    uv_timer_t look;            /* of `reload` */
+    long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */
+    uint8_t refused[64];        /* hash of a Corefile that was tried and refused */
+    struct rand rand;
+    struct dns_server *server;
+    struct clusters clusters;
+    struct dns_control control_socket;
+    struct dns_successor successor; /* of another process, at the start */
+    uv_timer_t drain;
+    uint64_t drain_until;
+};
+
+/* The rows of a command's table of flags. */
+#define DNS_PROCESS_FLAGS(p)                                                                       \
+    { "pidfile", FLAG_STRING, &(p).pidfile, "FILE", "Write the process id there once serving." },  \
+        { "control", FLAG_STRING, &(p).control, "PATH",                                            \
+          "Unix socket that `dns why` and -takeover talk to (default " DNS_CONTROL_PATH            \
+          " where that can be made); \"\": none." },                                               \
+        { "quiet", FLAG_BOOL, &(p).quiet, NULL, "Do not print zones and version at the start." },  \
+    {                                                                                              \
+        "takeover", FLAG_BOOL, &(p).takeover, NULL,                                                \
+            "Take the sockets over from the process at the control socket, which then ends; "      \
+            "nobody there: an ordinary start."                                                     \
+    }
+
+/* Serves until a signal ends it. p is zeroed but for the command's part and lives as long as the
+ * process. */
+int dns_process_run(struct dns_process *p, struct err *e);
+/* Reads the configuration and serves it if it is another than what is served. */
+void dns_process_look(struct dns_process *p);
