@@ -157,6 +157,8 @@ def options(message):
 @pytest.mark.parametrize("rule,sent", [
     ("local set 0xffee 0x0102", [(LOCAL, b"\x01\x02")]),
     ("local append 0xffee two", [(LOCAL, b"one"), (LOCAL, b"two")]),
+    ("local append 0xffee {qtype}", [(LOCAL, b"one")]),
+    ("local append 0xffed {qtype}", [(LOCAL, b"one"), (LOCAL - 1, b"\0\1")]),
     ("local replace 0xffee two", [(LOCAL, b"two")]),
     ("local unset 0xffee", []),
     ("local replace 0xffed two", [(LOCAL, b"one")]),

@@ -31,8 +31,10 @@ const uint8_t *options_edit(struct arena *a, const struct edns *edns, uint16_t c
     while (cursor_left(&c) && !c.bad) {
         uint16_t old_code = cursor_u16(&c), old_len = cursor_u16(&c);
         const uint8_t *old = cursor_take(&c, old_len);
-        bool hit = old && old_code == code && action != OPTION_APPEND;
-        if (hit && n++ == 0 && action != OPTION_UNSET)
+        bool hit = old && old_code == code && action != OPTION_APPEND &&
+                   (n == 0 || action == OPTION_UNSET);
+        n += hit;
+        if (hit && action != OPTION_UNSET)
             put_option(&w, code, data, len);
         else if (old && !hit)
             put_option(&w, old_code, old, old_len);
@@ -131,7 +133,7 @@ bool option_rule_apply(struct query *q, const struct option_rule *r)
     uint16_t len = make_value(q, r, out, &data), n;
     if (r->value == VALUE_META && len == 0)
         return false;
-    if (r->value == VALUE_SUBNET && r->action == OPTION_APPEND &&
+    if (r->value != VALUE_BYTES && r->action == OPTION_APPEND &&
         options_edit(&q->arena, &q->msg.edns, r->code, OPTION_UNSET, data, 0, &n))
         return false; /* there is one, and it stays the only one */
     const uint8_t *options =

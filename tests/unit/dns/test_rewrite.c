@@ -100,9 +100,9 @@ static void test_options(void **state)
     static const char two[] = "\0\5\0\1a\0\7\0\0\0\5\0\2bc";
     const size_t n = sizeof two - 1;
     (void)state;
-    assert_string_equal(edited(two, n, 5, OPTION_SET, "x"), "5:x 7: ");
+    assert_string_equal(edited(two, n, 5, OPTION_SET, "x"), "5:x 7: 5:bc ");
     assert_string_equal(edited(two, n, 5, OPTION_APPEND, "x"), "5:a 7: 5:bc 5:x ");
-    assert_string_equal(edited(two, n, 5, OPTION_REPLACE, ""), "5: 7: ");
+    assert_string_equal(edited(two, n, 5, OPTION_REPLACE, ""), "5: 7: 5:bc ");
     assert_string_equal(edited(two, n, 5, OPTION_UNSET, ""), "7: ");
     assert_string_equal(edited(two, n, 9, OPTION_SET, "x"), "5:a 7: 5:bc 9:x ");
     assert_null(edited(two, n, 9, OPTION_REPLACE, "x"));
