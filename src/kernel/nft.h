@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define NFT_SAID_MAX 4096 /* bytes kept of what nft writes to standard error */
 #define NFT_TIMEOUT_MS                                                                             \
     300000 /* a transaction that takes longer is killed and counts as refused                      \
             */
