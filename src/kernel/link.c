@@ -86,15 +86,25 @@ char *link_name(struct link_table *t, int index, char out[16])
     return out;
 }
 
-int link_add_bridge(struct link_table *t, const char *name)
+static int add_kind(struct link_table *t, const char *name, const char *kind)
 {
     uint8_t buf[NL_REQUEST_MAX];
     struct nlmsghdr *h = link_request(t, buf, RTM_NEWLINK, CREATE, 0);
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
-    mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
+    mnl_attr_put_strz(h, IFLA_INFO_KIND, kind);
     mnl_attr_nest_end(h, info);
     return nl_ask(&t->nl, h, NULL, NULL);
+}
+
+int link_add_bridge(struct link_table *t, const char *name)
+{
+    return add_kind(t, name, "bridge");
+}
+
+int link_add_dummy(struct link_table *t, const char *name)
+{
+    return add_kind(t, name, "dummy");
 }
 
 int link_add_veth(struct link_table *t, const char *name, const char *peer, int peer_netns)
@@ -147,13 +157,14 @@ int link_delete(struct link_table *t, const char *name)
     return nl_ask(&t->nl, link_request(t, buf, RTM_DELLINK, 0, index), NULL, NULL);
 }
 
-int link_add_address(struct link_table *t, const char *name, const struct ip *ip, unsigned bits)
+static int address_request(struct link_table *t, uint16_t type, uint16_t flags, const char *name,
+                           const struct ip *ip, unsigned bits)
 {
     uint8_t buf[NL_REQUEST_MAX];
     int index = link_index(t, name);
     if (index < 0)
         return index;
-    struct nlmsghdr *h = nl_request(&t->nl, buf, RTM_NEWADDR, CREATE);
+    struct nlmsghdr *h = nl_request(&t->nl, buf, type, flags);
     struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
     m->ifa_family = (uint8_t)family_of(ip);
     m->ifa_prefixlen = (uint8_t)bits;
@@ -162,6 +173,16 @@ int link_add_address(struct link_table *t, const char *name, const struct ip *ip
     put_ip(h, IFA_LOCAL, ip);
     put_ip(h, IFA_ADDRESS, ip);
     return nl_ask(&t->nl, h, NULL, NULL);
+}
+
+int link_add_address(struct link_table *t, const char *name, const struct ip *ip, unsigned bits)
+{
+    return address_request(t, RTM_NEWADDR, CREATE, name, ip, bits);
+}
+
+int link_delete_address(struct link_table *t, const char *name, const struct ip *ip, unsigned bits)
+{
+    return address_request(t, RTM_DELADDR, 0, name, ip, bits);
 }
 
 int route_add(struct link_table *t, const struct ip_prefix *to, const struct ip *gateway,

@@ -24,12 +24,17 @@ char *link_name(struct link_table *t, int index, char out[16]);
 int link_add_bridge(struct link_table *t, const char *name);
 /* A veth pair: `name` here, `peer` in the namespace of peer_netns (an open descriptor). */
 int link_add_veth(struct link_table *t, const char *name, const char *peer, int peer_netns);
+/* A link that drops what is sent to it, to carry addresses; -EOPNOTSUPP where the kernel has none.
+ */
+int link_add_dummy(struct link_table *t, const char *name);
 int link_set_up(struct link_table *t, const char *name);
 int link_set_master(struct link_table *t, const char *name, const char *bridge);
 int link_delete(struct link_table *t, const char *name);
 
 /* IPv6 addresses skip duplicate detection: they are ours, and must work at once. */
 int link_add_address(struct link_table *t, const char *name, const struct ip *ip, unsigned bits);
+
+int link_delete_address(struct link_table *t, const char *name, const struct ip *ip, unsigned bits);
 
 /* gateway NULL: the destination is on the link itself. The gateway need not be in a subnet of the
  * link (RTNH_F_ONLINK). */

@@ -1,0 +1,40 @@
+/* An nftables table that lives no longer than this process: it is made with the flag `owner` on a
+ * netlink socket that stays open, and the kernel removes it when that socket is closed, however the
+ * process ends. Nobody else can change it; `nft flush ruleset` passes over it. Linux 5.12.
+ *
+ * The table belongs to the network namespace in which it was made. Control thread. */
+#pragma once
+
+#include "base/err.h"
+#include "base/ip.h"
+#include "kernel/nl.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define OWNED_RULES_MAX 256
+#define OWNED_NAME_MAX  32
+
+/* Packets to (or from) that address and port are not tracked; `comment` is shown by nft. */
+struct notrack_rule {
+    struct ip ip;
+    uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+    uint16_t port;
+    bool from;   /* source address and port instead of destination */
+    bool output; /* what this host sends; else what comes in by a link */
+};
+
+struct owned_table {
+    struct nl nl; /* open: the table is there */
+    char name[OWNED_NAME_MAX];
+    uint8_t family; /* AF_INET, AF_INET6 */
+};
+
+/* Makes the table with all rules, or nothing. All rules are of one family; at most OWNED_RULES_MAX.
+ * Fails with -EPERM without CAP_NET_ADMIN or where another process has a table of that name, with
+ * -EOPNOTSUPP where the kernel knows no owner. */
+int owned_table_make(struct owned_table *t, const char *name, const struct notrack_rule *rules,
+                     size_t n, const char *comment, struct err *e);
+bool owned_table_is_there(const struct owned_table *t);
+/* The table goes with the socket. */
+void owned_table_done(struct owned_table *t);

@@ -1,0 +1,96 @@
+/* A table that lives as long as its socket, for real, in a world of our own; skipped where the
+ * machine does not allow one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernel/netns.h"
+#include "kernel/owned_table.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COMMENT "tests: skip conntrack"
+
+static struct notrack_rule rule(const char *ip, uint8_t protocol, bool from, bool output)
+{
+    struct notrack_rule r = { .protocol = protocol, .port = 53, .from = from, .output = output };
+    assert_int_equal(ip_parse(ip, &r.ip), 0);
+    return r;
+}
+
+static void listed(char *out, size_t size)
+{
+    FILE *f = popen("nft list ruleset 2>/dev/null || /usr/sbin/nft list ruleset", "re");
+    assert_non_null(f);
+    size_t n = fread(out, 1, size - 1, f);
+    out[n] = '\0';
+    assert_int_equal(pclose(f), 0);
+}
+
+static void comes_and_goes(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct err e = { 0 };
+    struct owned_table t, twin;
+    const struct notrack_rule rules[] = {
+        rule("10.96.0.10", IPPROTO_UDP, false, false),
+        rule("10.96.0.10", IPPROTO_TCP, true, true),
+    };
+    assert_int_equal(owned_table_make(&t, "mine", rules, 2, COMMENT, &e), 0);
+    assert_true(owned_table_is_there(&t));
+    listed(text, sizeof text);
+    assert_non_null(strstr(text, "table ip mine"));
+    assert_non_null(strstr(text, "flags owner"));
+    assert_non_null(strstr(text, "ip daddr 10.96.0.10 udp dport 53 counter packets 0 bytes 0 "
+                                 "notrack comment \"" COMMENT "\""));
+    assert_non_null(strstr(text, "ip saddr 10.96.0.10 tcp sport 53 counter packets 0 bytes 0 "
+                                 "notrack comment \"" COMMENT "\""));
+    assert_int_equal(owned_table_make(&twin, "mine", rules, 2, COMMENT, &e), -EPERM);
+    assert_false(owned_table_is_there(&twin));
+    owned_table_done(&t);
+    listed(text, sizeof text);
+    assert_string_equal(text, "");
+    owned_table_done(&t);
+}
+
+static void both_families(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct err e = { 0 };
+    struct owned_table t;
+    const struct notrack_rule six = rule("fd00::10", IPPROTO_UDP, true, true);
+    assert_int_equal(owned_table_make(&t, "six", &six, 1, COMMENT, &e), 0);
+    listed(text, sizeof text);
+    assert_non_null(strstr(text, "ip6 saddr fd00::10 udp sport 53"));
+    owned_table_done(&t);
+    assert_int_equal(owned_table_make(&t, "none", NULL, 0, COMMENT, &e), ERR_LIMIT);
+}
+
+int main(void)
+{
+    struct err e = { 0 };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_and_goes),
+        cmocka_unit_test(both_families),
+    };
+    if (netns_enter_own_world(&e) < 0) {
+        (void)fprintf(stderr, "skipped: %s\n", e.text);
+        return 77;
+    }
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0)
+        return cmocka_run_group_tests(tests, NULL, NULL);
+    waitpid(pid, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
