@@ -12,7 +12,7 @@ LEVELS = [
     ["wire", "loop", "config", "kernel"],
     ["kube", "net"],
     ["store", "source"],
-    ["dns", "endpoints", "proxy", "client", "registry"],
+    ["dns", "endpoints", "proxy", "client", "node", "registry"],
     ["explain", "lab"],
     ["cmd"],
 ]

@@ -74,14 +74,20 @@ size_t command_unknown_directives(const struct corefile *c,
     return n;
 }
 
+void command_corefile_options(struct corefile_options *ret, uint16_t port)
+{
+    static const char *names[128];
+    plugin_names(names);
+    *ret = (struct corefile_options){ .default_port = port,
+                                      .directives = names,
+                                      .why_unsupported = why_unsupported };
+}
+
 int command_corefile(const char *path, uint16_t port, struct corefile **ret, struct err *e)
 {
     static const char builtin[] = ". {\n    whoami\n    log\n}\n";
-    static const char *names[128];
-    plugin_names(names);
-    struct corefile_options options = { .default_port = port,
-                                        .directives = names,
-                                        .why_unsupported = why_unsupported };
+    struct corefile_options options;
+    command_corefile_options(&options, port);
     if (path)
         return corefile_load(path, &options, ret, e);
     if (access("Corefile", F_OK) == 0)

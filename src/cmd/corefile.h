@@ -3,6 +3,9 @@
 
 #include "config/corefile.h"
 
+/* This program's plugins, and dns keys at that port if they name none. */
+void command_corefile_options(struct corefile_options *ret, uint16_t port);
+
 /* path NULL: ./Corefile, or without one a built-in block with whoami and log. */
 int command_corefile(const char *path, uint16_t port, struct corefile **ret, struct err *e);
 

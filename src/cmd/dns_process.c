@@ -135,13 +135,13 @@ static void on_lameduck_end(uv_timer_t *t)
     uv_stop(t->loop);
 }
 
-static void begin_end(struct dns_process *p)
+static void begin_end(struct dns_process *p, bool is_taken)
 {
     p->is_ending = true;
     notify_stopping();
-    if (p->ending)
-        p->ending(p->ctx);
-    p->ending = NULL;
+    if (p->is_serving && p->ending)
+        p->ending(p->ctx, is_taken);
+    p->is_serving = false;
 }
 
 /* The first signal begins the end, with the lameduck time; the second ends at once. */
@@ -152,7 +152,7 @@ static void on_signal(uv_signal_t *s, int number)
         uv_stop(s->loop);
         return;
     }
-    begin_end(p);
+    begin_end(p, false);
     log_info("%s: Shutting down", number == SIGTERM ? "SIGTERM" : "SIGINT");
     uv_timer_stop(&p->look);
     long long ns = dns_server_lameduck(p->server);
@@ -178,7 +178,7 @@ static void on_taken(void *ctx)
     struct dns_process *p = ctx;
     if (p->is_ending)
         return;
-    begin_end(p);
+    begin_end(p, true);
     log_info("Another process has taken over: Shutting down");
     uv_timer_stop(&p->look);
     http_servers_retire();
@@ -213,6 +213,12 @@ static int wait_ready(struct dns_process *p, struct err *e)
                          READY_MS / 1000, waiting.p);
 }
 
+static int tell_serving(struct dns_process *p, struct err *e)
+{
+    p->is_serving = true;
+    return p->serving ? p->serving(p->ctx, &p->loop, e) : 0;
+}
+
 /* Serves, with the sockets of the process at the control socket if there is one. */
 static int start_serving(struct dns_process *p, struct err *e)
 {
@@ -225,6 +231,8 @@ static int start_serving(struct dns_process *p, struct err *e)
         ret = dns_successor_ask(&p->successor, dns_control_path(p->control), &handed, e);
     if (ret == 0)
         ret = dns_server_start(p->server, &handed, e);
+    if (ret == 0)
+        ret = tell_serving(p, e);
     dns_handed_done(&handed);
     if (ret == 0 && there)
         ret = dns_successor_tell(&p->successor, e);
@@ -283,8 +291,6 @@ static int start(struct dns_process *p, struct err *e)
         print_start(p);
     if (ret == 0 && p->pidfile)
         ret = write_pidfile(p->pidfile, e);
-    if (ret == 0 && p->serving)
-        ret = p->serving(p->ctx, &p->loop, e);
     if (ret == 0)
         notify_ready();
     if (ret == 0 && p->interval) {
@@ -313,8 +319,7 @@ static void remove_pidfile(const char *pidfile)
 
 static void finish(struct dns_process *p)
 {
-    if (p->ending)
-        p->ending(p->ctx);
+    begin_end(p, false);
     dns_control_close(&p->control_socket);
     dns_server_stop(p->server);
     clusters_close(&p->clusters);

@@ -20,17 +20,19 @@ struct dns_process {
     struct guard guard;
     /* Reads the configuration as it is now. */
     int (*corefile)(void *ctx, struct corefile **ret, struct err *e);
-    /* The first configuration is served and the loop about to run; NULL: nothing to do. */
+    /* The first configuration is served; a predecessor has not been told yet. NULL: nothing to do.
+     */
     int (*serving)(void *ctx, uv_loop_t *loop, struct err *e);
-    /* The end begins: new queries had better go elsewhere. Called at most once; NULL: as above. */
-    void (*ending)(void *ctx);
+    /* The end begins: new queries go to the process that has taken over, or had better go
+     * elsewhere. Called once if serving() was; NULL: nothing to do. */
+    void (*ending)(void *ctx, bool is_taken);
     void *ctx;
 
     /* ---- its own ---- */
     uv_loop_t loop;
     uv_signal_t term, interrupt, usr1, hup;
     uv_timer_t lameduck; /* from the first signal to end until the end */
-    bool is_ending;
+    bool is_serving, is_ending;
     uv_timer_t look;            /* of `reload` */
     long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */
     uint8_t refused[64];        /* hash of a Corefile that was tried and refused */

@@ -107,6 +107,14 @@ static const char *folder_of(const char *path, char *out, size_t cap)
     return len ? out : "/";
 }
 
+void guard_let_write_beside(struct guard *g, const char *file)
+{
+    char folder[4096];
+    const char *of_file = folder_of(file, folder, sizeof folder);
+    if (of_file)
+        guard_let_write(g, of_file);
+}
+
 static int write_only_below(const struct guard *g, const char *pidfile)
 {
     const char *folders[GUARD_FOLDERS_MAX];

@@ -39,6 +39,8 @@ int guard_begin(struct guard *g, const char *pidfile, struct err *e);
 /* Adds a folder to `writable`. After guard_finish() that is too late: a warning is logged when it
  * does not lie below one of them. */
 void guard_let_write(struct guard *g, const char *folder);
+/* The same for the folder that a file lies in. */
+void guard_let_write_beside(struct guard *g, const char *file);
 /* No new rights, no core files, the file system read-only but for g->writable and the folder of
  * pidfile (or NULL), the list of system calls. Tells what could not be had, of both steps. */
 void guard_finish(struct guard *g, const char *pidfile);

@@ -180,17 +180,29 @@ static void put_rule(struct batch *b, const struct notrack_rule *r, const char *
 
 /* ---- the transaction ---- */
 
-static void put_all(struct batch *b, const struct notrack_rule *rules, size_t n,
-                    const char *comment)
+struct contents {
+    const struct notrack_rule *rules;
+    size_t n;
+    const char *comment;
+};
+
+static void put_contents(struct batch *b, void *ctx)
 {
-    put_bound(b, NFNL_MSG_BATCH_BEGIN);
+    const struct contents *c = ctx;
     put_table(b);
     put_chain(b, PREROUTING, NF_INET_PRE_ROUTING);
     put_chain(b, OUTPUT, NF_INET_LOCAL_OUT);
-    for (size_t i = 0; i < n; i++)
-        put_rule(b, &rules[i], comment);
-    /* Answered when all of it was taken; errors are told for each message in any case. */
-    put_bound(b, NFNL_MSG_BATCH_END);
+    for (size_t i = 0; i < c->n; i++)
+        put_rule(b, &c->rules[i], c->comment);
+}
+
+static void put_removal(struct batch *b, void *ctx)
+{
+    (void)ctx;
+    struct nlmsghdr *h = put_change(b, NFT_MSG_DELTABLE, 0);
+    h->nlmsg_flags &= (uint16_t)~NLM_F_CREATE;
+    mnl_attr_put_strz(h, NFTA_TABLE_NAME, b->table);
+    end_message(b, h);
 }
 
 static struct nlmsghdr *message_at(const struct batch *b, uint32_t seq)
@@ -221,6 +233,8 @@ static int read_outcome(const struct batch *b)
     }
 }
 
+/* The last message is acknowledged when all were taken; an error is told for each message in any
+ * case. */
 static int send_all(struct batch *b)
 {
     message_at(b, b->last)->nlmsg_flags |= NLM_F_ACK;
@@ -229,19 +243,22 @@ static int send_all(struct batch *b)
     return read_outcome(b);
 }
 
-static int make(struct owned_table *t, const struct notrack_rule *rules, size_t n,
-                const char *comment)
+/* One transaction of `messages` messages at most. */
+static int transact(struct owned_table *t, size_t messages, void (*put)(struct batch *b, void *ctx),
+                    void *ctx)
 {
-    int ret = nl_open(&t->nl, NETLINK_NETFILTER);
-    if (ret < 0)
-        return ret;
-    cleanup_free uint8_t *buf = xcalloc(n + 8, RULE_BYTES_MAX);
+    cleanup_free uint8_t *buf = xcalloc(messages + 2, RULE_BYTES_MAX);
     struct batch b = { .nl = &t->nl, .buf = buf, .family = t->family, .table = t->name };
-    put_all(&b, rules, n, comment);
-    ret = send_all(&b);
-    if (ret < 0)
-        nl_done(&t->nl);
-    return ret;
+    put_bound(&b, NFNL_MSG_BATCH_BEGIN);
+    put(&b, ctx);
+    put_bound(&b, NFNL_MSG_BATCH_END);
+    return send_all(&b);
+}
+
+int owned_table_open(struct owned_table *t)
+{
+    *t = (struct owned_table){ .family = 0 };
+    return nl_open(&t->nl, NETLINK_NETFILTER);
 }
 
 int owned_table_make(struct owned_table *t, const char *name, const struct notrack_rule *rules,
@@ -249,20 +266,30 @@ int owned_table_make(struct owned_table *t, const char *name, const struct notra
 {
     if (n == 0 || n > OWNED_RULES_MAX)
         return err_set(e, ERR_LIMIT, "%zu rules: 1 to %d", n, OWNED_RULES_MAX);
-    *t = (struct owned_table){ .family = rules[0].ip.family == 6 ? AF_INET6 : AF_INET };
+    struct contents c = { rules, n, comment };
+    t->family = rules[0].ip.family == 6 ? AF_INET6 : AF_INET;
     (void)snprintf(t->name, sizeof t->name, "%s", name);
-    int ret = make(t, rules, n, comment);
-    if (ret < 0)
-        return err_set(e, ret, "nftables: table %s could not be made: %s", t->name, err_str(ret));
-    return 0;
+    int ret = transact(t, n + 3, put_contents, &c);
+    if (ret == 0)
+        return 0;
+    t->family = 0;
+    return err_set(e, ret, "nftables: table %s could not be made: %s", name, err_str(ret));
 }
 
 bool owned_table_is_there(const struct owned_table *t)
 {
-    return t->nl.sock;
+    return t->family;
+}
+
+void owned_table_remove(struct owned_table *t)
+{
+    if (t->family)
+        (void)transact(t, 1, put_removal, NULL);
+    t->family = 0;
 }
 
 void owned_table_done(struct owned_table *t)
 {
     nl_done(&t->nl);
+    t->family = 0;
 }

@@ -25,16 +25,20 @@ struct notrack_rule {
 };
 
 struct owned_table {
-    struct nl nl; /* open: the table is there */
+    struct nl nl;
     char name[OWNED_NAME_MAX];
-    uint8_t family; /* AF_INET, AF_INET6 */
+    uint8_t family; /* AF_INET, AF_INET6; 0: the table is not there */
 };
 
+/* Opens the socket; the table comes later. Returns 0 or a negated errno. */
+int owned_table_open(struct owned_table *t) must_check;
 /* Makes the table with all rules, or nothing. All rules are of one family; at most OWNED_RULES_MAX.
  * Fails with -EPERM without CAP_NET_ADMIN or where another process has a table of that name, with
  * -EOPNOTSUPP where the kernel knows no owner. */
 int owned_table_make(struct owned_table *t, const char *name, const struct notrack_rule *rules,
                      size_t n, const char *comment, struct err *e);
 bool owned_table_is_there(const struct owned_table *t);
+/* Removes the table, if it is there; the socket stays for another. */
+void owned_table_remove(struct owned_table *t);
 /* The table goes with the socket. */
 void owned_table_done(struct owned_table *t);

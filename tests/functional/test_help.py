@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["check", "controller", "dns", "hosts", "lab", "lookup", "proxy", "resolvconf"]
+COMMANDS = ["cache", "check", "controller", "dns", "hosts", "lab", "lookup", "proxy", "resolvconf"]
 
 
 def output(*words):

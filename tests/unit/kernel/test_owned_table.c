@@ -45,6 +45,9 @@ static void comes_and_goes(void **state)
         rule("10.96.0.10", IPPROTO_UDP, false, false),
         rule("10.96.0.10", IPPROTO_TCP, true, true),
     };
+    assert_int_equal(owned_table_open(&t), 0);
+    assert_int_equal(owned_table_open(&twin), 0);
+    assert_false(owned_table_is_there(&t));
     assert_int_equal(owned_table_make(&t, "mine", rules, 2, COMMENT, &e), 0);
     assert_true(owned_table_is_there(&t));
     listed(text, sizeof text);
@@ -56,7 +59,11 @@ static void comes_and_goes(void **state)
                                  "notrack comment \"" COMMENT "\""));
     assert_int_equal(owned_table_make(&twin, "mine", rules, 2, COMMENT, &e), -EPERM);
     assert_false(owned_table_is_there(&twin));
-    owned_table_done(&t);
+    owned_table_remove(&t);
+    listed(text, sizeof text);
+    assert_string_equal(text, "");
+    assert_int_equal(owned_table_make(&twin, "mine", rules, 2, COMMENT, &e), 0);
+    owned_table_done(&twin);
     listed(text, sizeof text);
     assert_string_equal(text, "");
     owned_table_done(&t);
@@ -69,11 +76,12 @@ static void both_families(void **state)
     struct err e = { 0 };
     struct owned_table t;
     const struct notrack_rule six = rule("fd00::10", IPPROTO_UDP, true, true);
+    assert_int_equal(owned_table_open(&t), 0);
     assert_int_equal(owned_table_make(&t, "six", &six, 1, COMMENT, &e), 0);
     listed(text, sizeof text);
     assert_non_null(strstr(text, "ip6 saddr fd00::10 udp sport 53"));
-    owned_table_done(&t);
     assert_int_equal(owned_table_make(&t, "none", NULL, 0, COMMENT, &e), ERR_LIMIT);
+    owned_table_done(&t);
 }
 
 int main(void)
