@@ -219,27 +219,6 @@ static int tell_serving(struct dns_process *p, struct err *e)
     return p->serving ? p->serving(p->ctx, &p->loop, e) : 0;
 }
 
-/* Serves, with the sockets of the process at the control socket if there is one. */
-static int start_serving(struct dns_process *p, struct err *e)
-{
-    struct dns_handed_list handed = { 0 };
-    bool there = p->takeover && dns_successor_is_there(dns_control_path(p->control));
-    int ret = there ? dns_server_prepare(p->server, e) : 0;
-    if (ret == 0 && there)
-        ret = wait_ready(p, e);
-    if (ret == 0 && there)
-        ret = dns_successor_ask(&p->successor, dns_control_path(p->control), &handed, e);
-    if (ret == 0)
-        ret = dns_server_start(p->server, &handed, e);
-    if (ret == 0)
-        ret = tell_serving(p, e);
-    dns_handed_done(&handed);
-    if (ret == 0 && there)
-        ret = dns_successor_tell(&p->successor, e);
-    dns_successor_done(&p->successor);
-    return ret;
-}
-
 /* Its folder has to be there, and open for writing, before the guard closes. */
 static void let_write_control(struct dns_process *p)
 {
@@ -254,6 +233,32 @@ static int open_control(struct dns_process *p, struct err *e)
         .loop = &p->loop, .server = p->server, .clusters = &p->clusters, .taken = on_taken, .ctx = p
     };
     return dns_control_open(&p->control_socket, p->control, p->takeover, e);
+}
+
+/* Serves, with the sockets of the process at the control socket if there is one, which is told when
+ * pidfile and control socket are this process's: what it removes at its end are then its own. */
+static int start_serving(struct dns_process *p, struct err *e)
+{
+    struct dns_handed_list handed = { 0 };
+    bool there = p->takeover && dns_successor_is_there(dns_control_path(p->control));
+    int ret = there ? dns_server_prepare(p->server, e) : 0;
+    if (ret == 0 && there)
+        ret = wait_ready(p, e);
+    if (ret == 0 && there)
+        ret = dns_successor_ask(&p->successor, dns_control_path(p->control), &handed, e);
+    if (ret == 0)
+        ret = dns_server_start(p->server, &handed, e);
+    dns_handed_done(&handed);
+    if (ret == 0)
+        ret = open_control(p, e);
+    if (ret == 0 && p->pidfile)
+        ret = write_pidfile(p->pidfile, e);
+    if (ret == 0)
+        ret = tell_serving(p, e);
+    if (ret == 0 && there)
+        ret = dns_successor_tell(&p->successor, e);
+    dns_successor_done(&p->successor);
+    return ret;
 }
 
 static void print_start(const struct dns_process *p)
@@ -285,12 +290,8 @@ static int start(struct dns_process *p, struct err *e)
         guard_finish(&p->guard, p->pidfile);
     if (ret == 0)
         ret = start_serving(p, e);
-    if (ret == 0)
-        ret = open_control(p, e);
     if (ret == 0 && !p->quiet) /* not earlier: who reads this may ask at once */
         print_start(p);
-    if (ret == 0 && p->pidfile)
-        ret = write_pidfile(p->pidfile, e);
     if (ret == 0)
         notify_ready();
     if (ret == 0 && p->interval) {

@@ -8,7 +8,7 @@ import time
 
 from dns_world import header, question
 
-PATIENCE = 5.0  # seconds after which a query counts as lost
+PATIENCE = 20.0  # seconds after which a query counts as lost
 WINDOW = 8      # queries under way on a socket
 BURST = 16      # queries of a TCP connection, sent at once
 
@@ -110,7 +110,7 @@ class Load:
         self.stop.set()
         problems = []
         for _ in self.processes:
-            name, count, ttls, problem = self.results.get(timeout=30)
+            name, count, ttls, problem = self.results.get(timeout=60)
             self.counts[name] = self.counts.get(name, 0) + count
             self.ttls |= ttls
             problems += [problem] if problem else []
