@@ -321,14 +321,14 @@ static void on_idle(uv_timer_t *timer)
     settle(c);
 }
 
-static void watch_silence(struct http_call *call, const struct http_request *r)
+void http_call_set_idle(struct http_call *call, long idle_ms)
 {
     struct http_client *c = call->client;
     call->last_ns = clock_ns();
-    call->idle_ns = (int64_t)r->idle_ms * 1000000;
-    if (call->idle_ns && (!uv_is_active((uv_handle_t *)c->idle) ||
-                          uv_timer_get_due_in(c->idle) > (uint64_t)r->idle_ms))
-        uv_timer_start(c->idle, on_idle, (uint64_t)r->idle_ms, 0);
+    call->idle_ns = (int64_t)idle_ms * 1000000;
+    if (call->idle_ns &&
+        (!uv_is_active((uv_handle_t *)c->idle) || uv_timer_get_due_in(c->idle) > (uint64_t)idle_ms))
+        uv_timer_start(c->idle, on_idle, (uint64_t)idle_ms, 0);
 }
 
 void http_call_cancel(struct http_call *call)
@@ -501,7 +501,7 @@ int http_client_send(struct http_client *c, const struct http_request *r, struct
         call_free(call);
         return err_set(e, code, "%s: the request cannot be made", r->url);
     }
-    watch_silence(call, r);
+    http_call_set_idle(call, r->idle_ms);
     c->pending = true;
     settle(c);
     *ret = call;

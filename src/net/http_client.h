@@ -76,6 +76,8 @@ void http_client_free(struct http_client *c);
  * under way, ERR_INVALID for a URL that is none. */
 int http_client_send(struct http_client *c, const struct http_request *r, struct http_call **ret,
                      struct err *e) must_check;
+/* From now on so long without a byte is a failure; 0: without limit. */
+void http_call_set_idle(struct http_call *call, long idle_ms);
 /* Nothing of the call is used or called any more. NULL is fine. */
 void http_call_cancel(struct http_call *call);
 

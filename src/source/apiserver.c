@@ -33,6 +33,10 @@ struct part {
     const char *only;      /* a Namespace's own reflector: its name */
     struct reflector *reflector;
     bool synced;
+    struct visits {
+        const struct part *part;
+        enum reflector_state state;
+    } visits[REFLECTOR_STATES]; /* what its counters of states read */
 };
 
 struct apiserver {
@@ -133,6 +137,24 @@ COUNT(lists)
 COUNT(events)
 COUNT(failures)
 
+static double read_visits(void *ctx)
+{
+    const struct visits *v = ctx;
+    return (double)atomic_load(&reflector_status(v->part->reflector)->entered[v->state]);
+}
+
+static void show_state(struct part *p, enum reflector_state state, const char *labels)
+{
+    struct strbuf b = { 0 };
+    p->visits[state] = (struct visits){ p, state };
+    strbuf_puts(&b, labels);
+    metric_label(&b, "state", reflector_state_text(state));
+    metric_counter_read("signpost_apiserver_states_total",
+                        "How often the following of a kind came into each state.", b.p, read_visits,
+                        &p->visits[state]);
+    strbuf_done(&b);
+}
+
 static void show(struct part *p)
 {
     struct strbuf b = { 0 };
@@ -146,6 +168,8 @@ static void show(struct part *p)
     metric_counter_read("signpost_apiserver_events_total", "Watch events.", b.p, read_events, p);
     metric_counter_read("signpost_apiserver_failures_total", "Requests that failed.", b.p,
                         read_failures, p);
+    for (unsigned i = 0; i < REFLECTOR_STATES; i++)
+        show_state(p, (enum reflector_state)i, b.p);
     strbuf_done(&b);
 }
 
@@ -233,6 +257,8 @@ void apiserver_close(struct apiserver *s)
         return;
     for (size_t i = 0; i < s->n; i++) {
         metric_gauge_drop(&s->parts[i]);
+        for (unsigned k = 0; k < REFLECTOR_STATES; k++)
+            metric_gauge_drop(&s->parts[i].visits[k]);
         reflector_free(s->parts[i].reflector);
     }
     arena_done(&s->arena);

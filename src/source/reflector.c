@@ -4,10 +4,13 @@
 #include "base/log.h"
 #include "source/reflector_impl.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define ACCEPT         "application/vnd.kubernetes.protobuf,application/json"
 #define LIST_IDLE_MS   30000
+#define STREAM_IDLE_MS 10000 /* whoever does not know the parameter may send nothing for ever */
+#define STREAMS_MAX    3     /* that fail in a row before a list is tried */
 #define WATCH_IDLE_MS  90000 /* bookmarks come every minute */
 #define WATCH_SECONDS  300   /* to twice that: so that watches do not all end at once */
 #define WATCH_SHORT_NS 1000000000LL
@@ -15,11 +18,15 @@
 #define WAIT_MAX_MS    30000
 #define REFUSAL_MAX    65536 /* bytes of a reply that is no list */
 
+#define WAIT_OR_LIST (1 << REFLECTOR_WAIT | 1 << REFLECTOR_LIST)
+
 static const struct sm_state states[REFLECTOR_STATES] = {
-    [REFLECTOR_WAIT] = { "wait", 1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH | 1 << REFLECTOR_WAIT },
-    [REFLECTOR_LIST] = { "list", 1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH | 1 << REFLECTOR_WAIT },
-    [REFLECTOR_WATCH] = { "watch",
-                          1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH | 1 << REFLECTOR_WAIT },
+    [REFLECTOR_WAIT] = { "waiting",
+                         1 << REFLECTOR_STREAM | 1 << REFLECTOR_LIST | 1 << REFLECTOR_WATCH },
+    [REFLECTOR_STREAM] = { "streaming",
+                           WAIT_OR_LIST | 1 << REFLECTOR_STREAM | 1 << REFLECTOR_WATCH },
+    [REFLECTOR_LIST] = { "listing", WAIT_OR_LIST | 1 << REFLECTOR_WATCH },
+    [REFLECTOR_WATCH] = { "watching", WAIT_OR_LIST | 1 << REFLECTOR_STREAM | 1 << REFLECTOR_WATCH },
 };
 
 static void begin(struct reflector *r);
@@ -27,8 +34,14 @@ static void watch(struct reflector *r);
 
 static void moved(void *ctx, const char *from, const char *to)
 {
-    const struct reflector *r = ctx;
+    struct reflector *r = ctx;
     log_debug("source/apiserver: %s: %s -> %s", r->o->path, from, to);
+    atomic_fetch_add_explicit(&r->status.entered[r->sm.now], 1, memory_order_relaxed);
+}
+
+const char *reflector_state_text(enum reflector_state state)
+{
+    return states[state].name;
 }
 
 /* ---- failures ---- */
@@ -90,6 +103,30 @@ static void well(struct reflector *r)
 
 /* ---- requests ---- */
 
+/* Everything that is there has been told, be it as a list or as the initial events of a watch. */
+static void listed(struct reflector *r)
+{
+    atomic_fetch_add_explicit(&r->status.lists, 1, memory_order_relaxed);
+    well(r);
+    if (!r->in.len)
+        strbuf_done(&r->in);
+    r->sink.synced(r->sink.ctx);
+}
+
+static void read_watch(struct reflector *r)
+{
+    r->broken = reflector_read_watch(r, &r->e) < 0;
+    if (r->sm.now == REFLECTOR_STREAM && !r->initial) {
+        sm_move(&r->sm, REFLECTOR_WATCH);
+        atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
+        http_call_set_idle(r->call, WATCH_IDLE_MS);
+        listed(r);
+    } else if (r->sm.now == REFLECTOR_WATCH && !r->broken) {
+        well(r);
+        r->n_gone = 0;
+    }
+}
+
 static int on_chunk(void *ctx, long status, const char *p, size_t n)
 {
     struct reflector *r = ctx;
@@ -98,12 +135,10 @@ static int on_chunk(void *ctx, long status, const char *p, size_t n)
     strbuf_add(&r->in, p, n);
     if (status != 200)
         return 0;
-    bool list = r->sm.now == REFLECTOR_LIST;
-    r->broken = (list ? reflector_read_list(r, &r->e) : reflector_read_watch(r, &r->e)) < 0;
-    if (!list && !r->broken) {
-        well(r);
-        r->n_gone = 0;
-    }
+    if (r->sm.now == REFLECTOR_LIST)
+        r->broken = reflector_read_list(r, &r->e) < 0;
+    else
+        read_watch(r);
     return r->broken;
 }
 
@@ -119,7 +154,7 @@ static void ask(struct reflector *r, const struct strbuf *path, long idle_ms, bo
                                          .end = end,
                                          .ctx = r };
     strbuf_reset(&r->in);
-    r->broken = r->gone = false;
+    r->broken = r->gone = r->refused = false;
     r->begun_ns = clock_ns();
     if (api_client_send(r->client, &request, &r->call, &r->e) == 0)
         return;
@@ -175,13 +210,19 @@ static void list_page(struct reflector *r)
     strbuf_done(&path);
 }
 
+static void stream(struct reflector *r);
+
+/* Reads everything, in the way that the server has. */
 static void list(struct reflector *r)
 {
     strbuf_reset(&r->revision);
     strbuf_reset(&r->page);
     vec_clear(&r->seen);
     atomic_store_explicit(&r->status.watching, false, memory_order_relaxed);
-    list_page(r);
+    if (r->no_stream)
+        list_page(r);
+    else
+        stream(r);
 }
 
 static void on_list_end(void *ctx, const struct http_result *h)
@@ -201,10 +242,7 @@ static void on_list_end(void *ctx, const struct http_result *h)
         return;
     }
     reflector_sweep(r);
-    atomic_fetch_add_explicit(&r->status.lists, 1, memory_order_relaxed);
-    well(r);
-    strbuf_done(&r->in);
-    r->sink.synced(r->sink.ctx);
+    listed(r);
     watch(r);
 }
 
@@ -214,7 +252,8 @@ static void on_list_end(void *ctx, const struct http_result *h)
  * to be asked for lists without a pause. */
 static void on_gone(struct reflector *r)
 {
-    log_info("source/apiserver: %s: revision %s is gone; listing again", r->o->path, r->revision.p);
+    log_info("source/apiserver: %s: %s; listing again", r->o->path,
+             r->broken ? r->e.text : "its revision is gone");
     strbuf_reset(&r->revision);
     r->failures = r->n_gone++;
     if (r->n_gone == 1) {
@@ -245,18 +284,68 @@ static void on_watch_end(void *ctx, const struct http_result *h)
     }
 }
 
-static void watch(struct reflector *r)
+static void ask_watch(struct reflector *r, const char *revision, long idle_ms, http_end_fn *end)
 {
     struct strbuf path = { 0 };
     unsigned seconds = WATCH_SECONDS + rand_below(&r->rand, WATCH_SECONDS);
     strbuf_printf(&path, "%s?watch=true&allowWatchBookmarks=true&timeoutSeconds=%u", r->o->path,
                   seconds);
-    add_parameter(&path, "resourceVersion", r->revision.p);
+    if (r->initial)
+        strbuf_puts(&path, "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+    add_parameter(&path, "resourceVersion", revision);
     add_selectors(r, &path);
-    sm_move(&r->sm, REFLECTOR_WATCH);
-    atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
-    ask(r, &path, WATCH_IDLE_MS, false, on_watch_end);
+    ask(r, &path, idle_ms, false, end);
     strbuf_done(&path);
+}
+
+static void watch(struct reflector *r)
+{
+    sm_move(&r->sm, REFLECTOR_WATCH);
+    r->initial = false;
+    atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
+    ask_watch(r, r->revision.p, WATCH_IDLE_MS, on_watch_end);
+}
+
+/* ---- a list as the beginning of a watch ---- */
+
+/* A server without them says so in its status or, when it finds out late, as an event (for want of
+ * a feature of its storage); one that does not know the parameters ends the watch, or never says
+ * where its initial events end. Whatever else may be in the way of a stream need not be in that of
+ * a list. */
+static bool has_no_streams(const struct reflector *r, const struct http_result *h)
+{
+    if (h->status == 200)
+        return r->refused || (!h->error && !r->broken) || h->error == -ETIMEDOUT ||
+               r->failures >= STREAMS_MAX;
+    return h->status == 400 || h->status == 422 || r->failures >= STREAMS_MAX;
+}
+
+static void on_stream_end(void *ctx, const struct http_result *h)
+{
+    struct reflector *r = ctx;
+    char text[API_STATUS_TEXT];
+    if (r->sm.now == REFLECTOR_WATCH) {
+        on_watch_end(r, h);
+        return;
+    }
+    r->call = NULL;
+    strbuf_reset(&r->revision);
+    if (has_no_streams(r, h)) {
+        log_debug("source/apiserver: %s: no stream: %s", r->o->path,
+                  r->broken ? r->e.text : api_status_text(h, r->in.p, r->in.len, text));
+        r->no_stream = true;
+        list(r);
+    } else {
+        failed(r, h);
+    }
+}
+
+/* From the server's cache the first time, from its store when the cache was too old. */
+static void stream(struct reflector *r)
+{
+    sm_move(&r->sm, REFLECTOR_STREAM);
+    r->initial = true;
+    ask_watch(r, r->n_gone ? NULL : "0", STREAM_IDLE_MS, on_stream_end);
 }
 
 static void begin(struct reflector *r)

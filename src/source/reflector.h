@@ -1,17 +1,21 @@
 /* One resource of an API server, listed and then watched, for as long as the reflector lives.
  *
- *     wait -> list -> watch -> (wait -> watch ...) ; a watch that is told that its revision is gone
- * lists again
+ *     waiting -> streaming -> watching -> (waiting -> watching ...)
+ *                    |            ^
+ *                    +-> listing -+
  *
- * Lists come as protocol buffers, object by object as the bytes arrive, so that no list is ever in
- * memory as a whole; or as JSON from servers that speak nothing else. Either may come in pages.
+ * A watch that begins with all objects (sendInitialEvents) is asked for first; a server that has
+ * none is asked for lists from then on. A watch that is told that its revision is gone starts over.
+ *
+ * Objects come as protocol buffers, one by one as the bytes arrive, so that no list is ever in
+ * memory as a whole; or as JSON from servers that speak nothing else. A list may come in pages.
  * When a list has ended, objects that it did not have are swept from the consumer. While the server
  * is away the consumer keeps what it has; attempts follow one another with growing pauses and
  * jitter. A watch that is silent for longer than the server's bookmarks allow is dead and begun
  * anew on a fresh connection.
  *
- * Sources: kubernetes.io/docs/reference/using-api/api-concepts (efficient detection of changes, 410
- * Gone, bookmarks). */
+ * Sources: kubernetes.io/docs/reference/using-api/api-concepts (efficient detection of changes,
+ * streaming lists, 410 Gone, bookmarks). */
 #pragma once
 
 #include "kube/object.h"
@@ -43,12 +47,21 @@ struct reflector_sink {
     void (*problem)(void *ctx, const char *text); /* one sentence about one object */
 };
 
+enum reflector_state {
+    REFLECTOR_WAIT,
+    REFLECTOR_STREAM,
+    REFLECTOR_LIST,
+    REFLECTOR_WATCH,
+    REFLECTOR_STATES
+};
+
 /* For metrics and `ready`; written on the loop's thread, read on any. */
 struct reflector_status {
     _Atomic bool watching;
     _Atomic int64_t
         heard_ns; /* monotonic: when the server was last heard to be up to date; 0: never */
     _Atomic uint64_t lists, events, failures;
+    _Atomic uint64_t entered[REFLECTOR_STATES]; /* how often each state was */
 };
 
 struct reflector;
@@ -61,3 +74,4 @@ void reflector_free(
     struct reflector *r); /* NULL is fine; the loop must run on for its timer to be closed */
 const struct reflector_status *reflector_status(const struct reflector *r);
 const struct reflector_options *reflector_options(const struct reflector *r);
+const char *reflector_state_text(enum reflector_state state); /* "watching" */

@@ -11,8 +11,6 @@
 #include "kube/decode.h"
 #include "source/reflector.h"
 
-enum reflector_state { REFLECTOR_WAIT, REFLECTOR_LIST, REFLECTOR_WATCH, REFLECTOR_STATES };
-
 /* Where the reading of a list in protocol buffers stands. */
 enum list_part { LIST_HEAD, LIST_ITEMS, LIST_JSON };
 
@@ -37,7 +35,10 @@ struct reflector {
     uint64_t raw_left;  /* bytes of the list's own message that are still to come */
     struct strbuf page; /* token of the list's next page */
     VEC(uint64_t) seen; /* hashes of the keys that the list had; sorted before the sweep */
-    bool gone;          /* the revision is too old */
+    bool initial;       /* the watch's events are still those that stand for a list */
+    bool no_stream;     /* the server has no such watches: lists it is */
+    bool refused;       /* instead of an event it has told an error */
+    bool gone;          /* the revision is too old, or newer than what the server knows */
     unsigned n_gone;    /* such answers in a row */
     bool broken;        /* what has come could not be read: e says why */
     struct err e;
@@ -50,5 +51,6 @@ int reflector_read_list(struct reflector *r, struct err *e);
 int reflector_read_watch(struct reflector *r, struct err *e);
 /* The list's bytes have ended. */
 int reflector_list_end(struct reflector *r, struct err *e);
-/* Objects that the list did not have are gone. */
+/* Objects that the list did not have are gone. A watch's reader does it by itself when the initial
+ * events have ended. */
 void reflector_sweep(struct reflector *r);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define INITIAL_END "k8s.io/initial-events-end" /* annotation of the bookmark behind them */
+
 /* ---- objects ---- */
 
 /* 64 bits of a keyed hash: that two keys meet, which would keep an object that is gone, will not
@@ -201,6 +203,7 @@ void reflector_sweep(struct reflector *r)
 static int take_error(struct reflector *r, const struct tree *t, struct err *e)
 {
     const char *message = tree_str(t, "message"), *reason = tree_str(t, "reason");
+    r->refused = true;
     r->gone =
         str_eq(tree_str(t, "code"), "410") || str_eq(reason, "Expired") || str_eq(reason, "Gone");
     return err_set(e, ERR_REFUSED, "the watch ended: %s",
@@ -209,13 +212,54 @@ static int take_error(struct reflector *r, const struct tree *t, struct err *e)
                             : "no reason given");
 }
 
-static int take_event(struct reflector *r, const char *type, const struct tree *t, struct err *e)
+/* The decimal numbers that revisions are, by their size; false also where one is none. */
+static bool is_older(const char *a, const char *b)
+{
+    size_t m = strspn(a, "0123456789"), n = strspn(b, "0123456789");
+    if (a[m] || b[n] || !m || !n || *a == '0' || *b == '0')
+        return false;
+    return m != n ? m < n : strcmp(a, b) < 0;
+}
+
+/* Revisions only grow within a watch. A server that goes back is behind the one that we had before,
+ * or restored from a backup: either way only a list from its store says what holds. */
+static int check_order(struct reflector *r, const struct tree *t, struct err *e)
+{
+    const char *revision = tree_str(t, "metadata.resourceVersion");
+    if (!revision || !r->revision.len || !is_older(revision, r->revision.p))
+        return 0;
+    r->gone = true;
+    return err_set(e, ERR_REFUSED, "the watch went back from revision %s to %s", r->revision.p,
+                   revision);
+}
+
+static bool ends_initial(const struct tree *t)
+{
+    return str_eq(tree_text(tree_get(tree_path(t, "metadata.annotations"), INITIAL_END)), "true");
+}
+
+static int take_initial(struct reflector *r, const char *type, const struct tree *t, struct err *e)
+{
+    if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
+        put_listed(r, t);
+    } else if (strcmp(type, "BOOKMARK") == 0 && ends_initial(t)) {
+        set_revision(r, t);
+        if (!r->revision.len)
+            return err_set(e, ERR_PARSE, "the initial events end without a resourceVersion");
+        reflector_sweep(r);
+        r->initial = false;
+    } else if (strcmp(type, "BOOKMARK") != 0) {
+        return err_set(e, ERR_PARSE, "an initial event of type \"%.40s\"", type);
+    }
+    return 0;
+}
+
+static int take_change(struct reflector *r, const char *type, const struct tree *t, struct err *e)
 {
     const char *name = tree_str(t, "metadata.name");
-    if (!t)
-        return err_set(e, ERR_PARSE, "an event without its object");
-    if (strcmp(type, "ERROR") == 0)
-        return take_error(r, t, e);
+    int code = check_order(r, t, e);
+    if (code < 0)
+        return code;
     atomic_fetch_add_explicit(&r->status.events, 1, memory_order_relaxed);
     if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0)
         put(r, t);
@@ -225,6 +269,15 @@ static int take_event(struct reflector *r, const char *type, const struct tree *
         return err_set(e, ERR_PARSE, "an event of unknown type \"%.40s\"", type);
     set_revision(r, t);
     return 0;
+}
+
+static int take_event(struct reflector *r, const char *type, const struct tree *t, struct err *e)
+{
+    if (!t)
+        return err_set(e, ERR_PARSE, "an event without its object");
+    if (strcmp(type, "ERROR") == 0)
+        return take_error(r, t, e);
+    return r->initial ? take_initial(r, type, t, e) : take_change(r, type, t, e);
 }
 
 static int read_proto_event(struct reflector *r, const char *p, size_t n, struct err *e)

@@ -36,11 +36,21 @@ def fill(api):
     api.state.put(endpoint_slice("db", "10.1.0.1", "10.1.0.2", ns="shop"))
 
 
-@pytest.fixture(params=[True, False], ids=["protobuf", "json"])
+@pytest.fixture(params=["protobuf-stream", "json"])
 def api(request):
-    with ApiServer(proto=request.param) as server:
+    """In either form, and with lists, or watches that begin with all objects."""
+    with ApiServer(proto=request.param.startswith("protobuf"), stream=request.param.endswith("stream")) as server:
         fill(server)
         yield server
+
+
+EVERY_FORM = pytest.mark.parametrize("api", ["protobuf", "json", "protobuf-stream", "json-stream"], indirect=True)
+
+
+def lists_of(api, plural):
+    """What has asked the server for all objects, and was not refused."""
+    sign = "sendInitialEvents" if api.stream else "limit="
+    return [p for p in api.paths() if "/%s?" % plural in p and sign in p and "continue" not in p]
 
 
 @pytest.fixture
@@ -69,6 +79,7 @@ def follow(server, api, name="new", seconds=10.0):
     server.until(name + ".default.svc.cluster.local.", ["10.96.1.1"], seconds=seconds)
 
 
+@EVERY_FORM
 def test_lists_and_changes(api, start):
     server = start("endpoint " + api.url())
     server.until(WEB, ["10.96.0.1"], seconds=5)
@@ -84,15 +95,16 @@ def test_lists_and_changes(api, start):
     server.until(WEB, "NXDOMAIN", seconds=5)
     api.state.delete("Namespace", "", "shop")
     server.until("db.shop.svc.cluster.local.", "NXDOMAIN", seconds=5)
-    lists = [p for p in api.paths() if "watch" not in p and "/services?" in p]
-    assert len([p for p in lists if "continue" not in p]) == 1
-    assert api.proto == (len(lists) == 1)  # JSON comes in pages
+    assert len(lists_of(api, "services")) == 1
+    pages = [p for p in api.paths() if "/services?" in p and "continue" in p]
+    assert bool(pages) == (not api.proto and not api.stream)  # JSON lists come in pages
     assert not [p for p in api.paths() if "/pods" in p]
     metrics = http_get(server.numbered(2), "/metrics")[1]
     assert 'signpost_apiserver_lists_total{kind="Service",namespace=""} 1' in metrics
     assert 'signpost_apiserver_watching{kind="Service",namespace=""} 1' in metrics
 
 
+@pytest.mark.parametrize("api", ["protobuf", "json"], indirect=True)
 def test_a_list_in_pages(api, start):
     """A server without a cache, or one whose cache is not filled yet, heeds the limit in either form."""
     api.pages = True
@@ -105,6 +117,7 @@ def test_a_list_in_pages(api, start):
     follow(server, api)
 
 
+@pytest.mark.parametrize("api", ["protobuf", "json"], indirect=True)
 def test_a_change_between_pages(api, start):
     """It concerns an object that would have been on the page before: the watch begins where the list began."""
     api.pages = True
@@ -166,6 +179,7 @@ def test_nothing_is_cached_before_the_first_list(api, signpost, tmp_path):
         server.until(WEB, ["10.96.0.1"])
 
 
+@EVERY_FORM
 @pytest.mark.parametrize("fault", ["break", "garbage", 500, 429])
 def test_a_list_that_fails(api, start, fault):
     api.faults["services?list"] = [fault]
@@ -181,12 +195,12 @@ def test_a_watch_that_fails(api, start, fault):
     server = start("endpoint " + api.url())
     server.until(WEB, ["10.96.0.1"], seconds=5)
     follow(server, api)
-    assert len([p for p in api.paths() if "/services?" in p and "watch" not in p and "continue" not in p]) == 1
+    assert len(lists_of(api, "services")) == 1
 
 
 def test_a_connection_that_is_reset_when_it_is_used_again(api, start):
     """Nobody's failure: the request goes out on another connection at once."""
-    api.pages = False
+    api.pages = api.stream = False
     api.faults["services?list"] = ["reset"]
     server = start("endpoint " + api.url())
     server.until(WEB, ["10.96.0.1"], seconds=5)
@@ -201,7 +215,34 @@ def test_a_watch_that_ends_goes_on_where_it_was(api, start):
     for i in range(3):
         api.state.end_watches()
         follow(server, api, "n%d" % i)
-    assert len([p for p in api.paths() if "/services?" in p and "watch" not in p and "continue" not in p]) == 1
+    assert len(lists_of(api, "services")) == 1
+
+
+@pytest.mark.parametrize("api", ["json-stream"], indirect=True)
+@pytest.mark.parametrize("how", ["ends", "silent"])
+def test_a_server_that_does_not_know_how_to_stream(api, start, how):
+    """It may take the parameters for nothing and leave the end of the initial events out."""
+    api.faults["services?list"] = ["no end, " + how]
+    server = start("endpoint " + api.url())
+    server.until(WEB, ["10.96.0.1"], seconds=25)
+    follow(server, api)
+    asked = [p for p in api.paths() if "/services?" in p]
+    assert len([p for p in asked if "sendInitialEvents" in p]) == 1
+    assert len([p for p in asked if "limit=" in p]) >= 1
+
+
+@pytest.mark.parametrize("api", ["protobuf-stream", "protobuf"], indirect=True)
+def test_a_replica_that_is_behind(api, start):
+    """A watch that goes back in revisions is not believed: what the store says now is asked for."""
+    server = start("endpoint " + api.url())
+    ready(server)
+    follow(server, api)
+    old = service("new", "10.96.2.2")
+    api.state.replay(old, 101)
+    follow(server, api, "other", seconds=20)
+    assert server.addresses("new.default.svc.cluster.local.") == ["10.96.1.1"]
+    server.wait_log("the watch went back from revision")
+    assert ["resourceVersion=0" in p for p in lists_of(api, "services")] == [True, False]
 
 
 def test_gone(api, start):
@@ -219,15 +260,13 @@ def test_gone(api, start):
     assert server.addresses("s1.default.svc.cluster.local.") == ["10.96.0.11"]
 
 
-def lists_of(api, plural):
-    return [p for p in api.paths() if "/%s?" % plural in p and "watch" not in p and "continue" not in p]
-
-
+@EVERY_FORM
 def test_gone_again_and_again(api, start):
     """A server that takes none of the revisions that it gives is not asked for lists in a tight loop."""
     api.faults["services?watch"] = [410] * 1000
     server = start("endpoint " + api.url())
     server.until(WEB, ["10.96.0.1"], seconds=5)
+    api.state.end_watches()  # also one that has begun with all objects
     end = time.monotonic() + 2
     while time.monotonic() < end:
         assert server.addresses(WEB) == ["10.96.0.1"]

@@ -1,6 +1,7 @@
 /* Any bytes as what an API server sends, whole and in pieces: either way the same objects come out
- * of them, in the same order, with the same end. The first octet says which kind of object and
- * whether it is a list or a watch, the second how long the pieces are. */
+ * of them, in the same order, with the same end. The first octet says which kind of object, whether
+ * it is a list or a watch, and whether the watch begins with all objects; the second how long the
+ * pieces are. */
 #include "base/hash.h"
 #include "source/reflector_impl.h"
 
@@ -8,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES_MAX 256
+#define NAMES_MAX       256
+#define LIST            4 /* bits of the first octet */
+#define INITIAL         8
+#define LIST_OR_INITIAL (LIST | INITIAL)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -90,15 +94,16 @@ static void keep_ends(const struct reflector *r, struct outcome *o)
     (void)snprintf(o->page, sizeof o->page, "%s", r->page.len ? r->page.p : "");
 }
 
-static void run(const struct reflector_options *options, bool list, const uint8_t *p, size_t n,
+static void run(const struct reflector_options *options, uint8_t how, const uint8_t *p, size_t n,
                 size_t piece, struct outcome *o)
 {
     struct reflector r = { .o = options,
                            .sink = { o, on_put, on_del, on_sweep, NULL, NULL, on_problem },
-                           .decoder = decoder_new("fuzz", 0) };
+                           .decoder = decoder_new("fuzz", 0),
+                           .initial = (how & LIST_OR_INITIAL) == INITIAL };
     arena_init(&r.arena, 4096);
     memset(o, 0, sizeof *o);
-    feed(&r, list, p, n, piece, o);
+    feed(&r, how & LIST, p, n, piece, o);
     keep_ends(&r, o);
     for (size_t i = 0; i < o->n; i++)
         free(o->names[i]);
@@ -122,10 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     const struct reflector_options *o = &kinds[data[0] & 3];
-    bool list = data[0] & 4;
     size_t piece = 1 + data[1] % 64;
-    run(o, list, data + 2, size - 2, size, &whole);
-    run(o, list, data + 2, size - 2, piece, &pieces);
+    run(o, data[0], data + 2, size - 2, size, &whole);
+    run(o, data[0], data + 2, size - 2, piece, &pieces);
     if (whole.calls != pieces.calls || whole.code != pieces.code ||
         strcmp(whole.error, pieces.error) != 0 || strcmp(whole.revision, pieces.revision) != 0 ||
         strcmp(whole.page, pieces.page) != 0)

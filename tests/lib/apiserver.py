@@ -18,7 +18,7 @@ RESOURCES = {
     "namespaces": ("v1", "Namespace"), "nodes": ("v1", "Node"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"), "leases": ("coordination.k8s.io/v1", "Lease"),
 }
-REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError",
+REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 422: "Invalid", 429: "TooManyRequests", 500: "InternalError",
            503: "ServiceUnavailable"}
 
 
@@ -100,6 +100,14 @@ class State:
                 if owners and not any(o["uid"] in uids for o in owners):
                     self.delete(*key)
 
+    def replay(self, obj, revision):
+        """What a replica that is behind would send: an object as it was at an earlier revision."""
+        with self.changed:
+            obj["metadata"]["resourceVersion"] = str(revision)
+            self.revision += 1
+            self.events.append((self.revision, "MODIFIED", obj))
+            self.changed.notify_all()
+
     def compact(self):
         """What happened so far can no longer be watched."""
         with self.changed:
@@ -165,6 +173,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.write("GET")
         if words[-1] not in RESOURCES:
             return self.answer(404, b"{}")
+        initial = query.get("sendInitialEvents") == "true"
+        if initial and not server.stream:
+            return self.refuse(422)
         fault = server.fault(words[-1], query)
         if fault == "hang":
             return server.gone.wait(60)
@@ -273,15 +284,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.chunk(json.dumps({"type": how, "object": obj}).encode() + b"\n")
 
+    def initial_events(self, state, kind, query, namespace):
+        """All objects, and the bookmark that says so; [] if they were not asked for."""
+        if query.get("sendInitialEvents") != "true":
+            return []
+        assert query["resourceVersionMatch"] == "NotOlderThan" and query["allowWatchBookmarks"] == "true"
+        objects = [o for (k, _, _), o in sorted(state.objects.items()) if k == kind and fits(o, query, namespace)]
+        version = next(v for v, k in RESOURCES.values() if k == kind)
+        end = {"apiVersion": version, "kind": kind, "metadata": {
+            "resourceVersion": str(state.revision), "annotations": {"k8s.io/initial-events-end": "true"}}}
+        return [("ADDED", o) for o in objects] + [("BOOKMARK", end)]
+
     def watch(self, state, kind, query, namespace, proto, fault):
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        at = int(query["resourceVersion"])
         with state.changed:
             cut = state.cut
+            initial = self.initial_events(state, kind, query, namespace)
+            at = state.revision if initial else int(query["resourceVersion"])
+        if isinstance(fault, str) and fault.startswith("no end"):
+            if fault.endswith("silent"):
+                return self.server.owner.gone.wait(60)
+            initial = initial[:-1]
+            cut -= fault.endswith("ends")
+        for number, (how, obj) in enumerate(initial):
+            if fault in ("break", "garbage") and number == len(initial) // 2:
+                return self.chunk(b"\x00\x00\x00\x05wrong") if fault == "garbage" else None
+            self.event(how, obj, proto)
         if at < state.oldest - 1:  # told within the stream, as the API does
             status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired",
                       "message": "too old resource version"}
@@ -317,8 +349,9 @@ class ApiServer:
     """Runs while inside `with`. stop() and start() keep state and port. As a real one does, it sends JSON in pages, and
     protocol buffers from its cache at once, unless `pages` says that there is no cache."""
 
-    def __init__(self, proto=True, token=None, tls=None):
+    def __init__(self, proto=True, token=None, tls=None, stream=False):
         self.state, self.proto, self.token, self.tls = State(), proto, token, tls
+        self.stream = stream  # a watch may begin with all objects
         self.pages = not proto
         self.between_pages = []  # called before a list's later pages, which come with the newest revision
         self.faults = {}    # plural -> list of faults for the next requests; "" for any
@@ -371,7 +404,8 @@ class ApiServer:
                 waiting = self.faults.get(method + " " + plural)
                 return waiting.pop(0) if waiting else None
         with self.lock:
-            for name in (plural + ("?watch" if query.get("watch") else "?list"), plural, ""):
+            listing = "watch" not in query or "sendInitialEvents" in query
+            for name in (plural + ("?list" if listing else "?watch"), plural, ""):
                 if self.faults.get(name):
                     return self.faults[name].pop(0)
         return None

@@ -41,8 +41,8 @@ class Etcd:
     same authority for.
     """
 
-    def __init__(self, folder, name="one", peers=None, tls=None):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder, name="one", peers=None, tls=None, program=PROGRAM):
+        self.folder, self.program = pathlib.Path(folder), program
         self.name = name
         self.tls = tls
         self.port, peer = free_ports(2)
@@ -67,7 +67,7 @@ class Etcd:
         if self.tls:
             flags.update({"trusted-ca-file": self.tls[0], "cert-file": self.tls[1],
                           "key-file": self.tls[2]})
-        command = [PROGRAM] + ["--%s=%s" % item for item in flags.items()]
+        command = [self.program] + ["--%s=%s" % item for item in flags.items()]
         return command + (["--client-cert-auth"] if self.tls else [])
 
     def start(self, wait=True):
