@@ -14,6 +14,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define LOOK_MS        2000 /* between looks at the template and the ConfigMap */
@@ -45,7 +46,7 @@ struct node_cache {
     struct node_addresses addresses;
     struct node_rules rules;
     struct http_server *metrics;
-    metric failed[FAILURES];
+    atomic_uint failed[FAILURES]; /* read by the thread that serves metrics */
     uv_timer_t look, sync;
 };
 
@@ -105,7 +106,7 @@ static const struct flag flags[] = {
 
 static void failed(enum failure what, const struct err *e)
 {
-    metric_add(cache.failed[what], 1);
+    atomic_fetch_add(&cache.failed[what], 1);
     log_error("%s", e->text);
 }
 
@@ -272,11 +273,14 @@ static int read_rules(struct err *e)
     };
     cache.addresses =
         (struct node_addresses){ .link = interface, .ips = cache.ips, .n_ips = cache.n_ips };
-    if (cache.rules.kind == RULES_IPTABLES && setup_rules) {
-        process.guard.no_seccomp = true;         /* iptables is a program */
-        guard_let_write(&process.guard, "/run"); /* its lock */
-    }
-    return 0;
+    if (cache.rules.kind != RULES_IPTABLES || !setup_rules)
+        return 0;
+    process.guard.runs_programs = true;
+    process.guard.capabilities |= 1ULL << CAP_NET_RAW; /* for iptables-legacy */
+    return process.guard.user ? err_set(e, ERR_INVALID,
+                                        "-rules iptables: not with -user: only "
+                                        "root can run iptables")
+                              : 0;
 }
 
 static int check_numbers(struct err *e)
@@ -316,13 +320,20 @@ static void show_metrics(void *ctx, const char *path, struct http_reply *reply)
         metric_print(&reply->body);
 }
 
+static double read_failed(void *ctx)
+{
+    return atomic_load((atomic_uint *)ctx);
+}
+
+/* All of them from the start, as monitoring wants to see zeros. */
 static int open_metrics(struct err *e)
 {
     for (int i = 0; i < FAILURES; i++) {
         char labels[64];
         (void)snprintf(labels, sizeof labels, "errortype=\"%s\"", failure_names[i]);
-        cache.failed[i] = metric_counter("coredns_nodecache_setup_errors_total",
-                                         "Failures of the node cache's own set-up.", labels);
+        metric_counter_read("coredns_nodecache_setup_errors_total",
+                            "Failures of the node cache's own set-up.", labels, read_failed,
+                            &cache.failed[i]);
     }
     return http_server_open(metrics_address, show_metrics, NULL, &cache.metrics, e);
 }

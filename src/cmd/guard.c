@@ -52,7 +52,7 @@ static int become(const struct guard *g, const char *pidfile, struct err *e)
 
 int guard_begin(struct guard *g, const char *pidfile, struct err *e)
 {
-    g->bounding = privilege_empty_bounding(g->capabilities);
+    g->bounding = privilege_limit_bounding(g->runs_programs ? g->capabilities : 0, g->capabilities);
     int ret = g->user ? become(g, pidfile, e) : 0;
     if (ret == 0)
         g->keep = privilege_keep_only(g->capabilities);
@@ -132,7 +132,7 @@ static int write_only_below(const struct guard *g, const char *pidfile)
 
 void guard_finish(struct guard *g, const char *pidfile)
 {
-    tell("empty bounding set of capabilities", g->bounding, "");
+    tell("small bounding set of capabilities", g->bounding, "");
     tell("few capabilities", g->keep, "");
     tell("no new privileges", privilege_no_new(), "");
     if (SANITIZED) {
@@ -141,6 +141,11 @@ void guard_finish(struct guard *g, const char *pidfile)
         return;
     }
     tell("no core files", privilege_no_dump(), "");
+    if (g->runs_programs) {
+        log_info("guard: read-only file system, list of system calls: left out, for other programs "
+                 "are run");
+        return;
+    }
     int ret = write_only_below(g, pidfile);
     tell("read-only file system", ret, " (Landlock, Linux 5.13)");
     g->read_only = ret == 0;

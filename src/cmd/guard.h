@@ -16,6 +16,7 @@
 struct guard {
     const char *user;          /* "NAME", "UID", "UID:GID"; NULL: stay */
     bool no_seccomp;           /* leave the filter of system calls out */
+    bool runs_programs;        /* leave out whatever would keep other programs from running */
     struct flag_list writable; /* folders */
     uint64_t capabilities;     /* a set of bits, 1 << CAP_*, that is kept when it is there */
     int bounding, keep;        /* how guard_begin() fared, for guard_finish() to tell */

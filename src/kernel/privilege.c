@@ -78,14 +78,14 @@ int privilege_become(const struct privilege_user *u, struct err *e)
 
 /* ---- capabilities ---- */
 
-int privilege_empty_bounding(uint64_t harmless)
+int privilege_limit_bounding(uint64_t keep, uint64_t harmless)
 {
     int ret = 0;
     for (int cap = 0; cap < CAPABILITIES_MAX; cap++) {
         int has = prctl(PR_CAPBSET_READ, cap);
         if (has < 0)
             break; /* the kernel has no more of them */
-        if (has && prctl(PR_CAPBSET_DROP, cap) < 0 && !(harmless >> cap & 1))
+        if (has && !(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) < 0 && !(harmless >> cap & 1))
             ret = -errno;
     }
     return ret;

@@ -27,9 +27,10 @@ int privilege_user_parse(const char *text, struct privilege_user *ret, struct er
  * CAP_SETUID and CAP_SETGID. */
 int privilege_become(const struct privilege_user *u, struct err *e);
 
-/* Empties the bounding set: no program that is started can have capabilities. Without CAP_SETPCAP
- * it stays as it is: -EPERM when there is anything in it but those of `harmless`. */
-int privilege_empty_bounding(uint64_t harmless);
+/* Cuts the bounding set down: no program that is started can have capabilities but those of `keep`.
+ * Without CAP_SETPCAP it stays as it is: -EPERM when there is anything in it but those of
+ * `harmless`. */
+int privilege_limit_bounding(uint64_t keep, uint64_t harmless);
 /* Permitted and effective: those of `capabilities` that were permitted; inheritable and ambient:
  * none. */
 int privilege_keep_only(uint64_t capabilities);

@@ -305,7 +305,7 @@ static int drops(void)
     bool could = geteuid() == 0;
     uint64_t permitted = status_of("CapPrm");
     if (could) {
-        want(privilege_empty_bounding(0) == 0 && privilege_become(&u, NULL) == 0);
+        want(privilege_limit_bounding(0, 0) == 0 && privilege_become(&u, NULL) == 0);
         want(status_of("CapBnd") == 0);
         want(getuid() == 65534 && geteuid() == 65534 && getgid() == 65533);
         want(getgroups(0, NULL) == 0);
@@ -315,8 +315,8 @@ static int drops(void)
         want(privilege_become(&self, &e) == 0);
         want(privilege_become(&u, &e) == -EPERM && strstr(e.text, "65534"));
         if (status_of("CapBnd"))
-            want(privilege_empty_bounding(0) == -EPERM);
-        want(privilege_empty_bounding(UINT64_MAX) == 0);
+            want(privilege_limit_bounding(0, 0) == -EPERM);
+        want(privilege_limit_bounding(0, UINT64_MAX) == 0);
     }
     want(privilege_keep_only(bind_service) == 0);
     want(status_of("CapEff") == (permitted & bind_service));
