@@ -22,7 +22,8 @@ void rcu_online(void);
 
 /* Waits until every online reader has passed a quiescent state. */
 void rcu_synchronize(void);
-/* Calls fn(p) after a grace period, on a thread of RCU's own. Never blocks. */
+/* Calls fn(p) after a grace period, on a thread of RCU's own. Never blocks. What an online reader
+ * retires is gathered until it goes offline or is many. */
 void rcu_retire(void *p, void (*fn)(void *p));
 /* Waits until all that was retired so far has been freed (at the end of a process or test). */
 void rcu_barrier_all(void);
