@@ -28,6 +28,7 @@ struct cache *cache_new(const struct cache_limits *limits)
         sum += c->shard_max[k];
     }
     c->n_buckets = (2 * sum + CACHE_WAYS - 1) / CACHE_WAYS;
+    cache_notes_init(&c->notes, sum * CACHE_SHARDS);
     /* calloc() leaves pages of that size untouched; one bucket more to align by hand. */
     size_t n = (size_t)c->n_buckets * CACHE_SHARDS;
     c->memory = xcalloc(n + 1, sizeof(struct cache_bucket));
@@ -64,6 +65,7 @@ void cache_free(struct cache *c)
         return;
     for (size_t i = 0; i < CACHE_SHARDS; i++)
         free_shard(c, &c->shards[i]);
+    cache_notes_done(&c->notes);
     free(c->memory);
     free(c);
 }

@@ -82,12 +82,29 @@ struct cache_shard {
     struct cache_bucket *buckets;
 };
 
+/* When replies were given that are not kept, because they come as quickly without
+ * (setup_at_once()): so that their TTLs count down as those of kept ones. A note is half a hash and
+ * a time, changed without a lock. Two keys that fall together, two workers that write at once or a
+ * note that gave way to others make a TTL start anew, or too low: never too high. */
+#define CACHE_NOTES 8 /* of a bucket */
+
+struct cache_note_bucket {
+    _Atomic uint64_t note[CACHE_NOTES]; /* 0: free */
+};
+
+struct cache_notes {
+    uint32_t n_buckets;
+    struct cache_note_bucket *buckets;
+    void *memory;
+};
+
 struct cache {
     unsigned users; /* configurations; control thread */
     struct cache_limits limits;
     uint32_t shard_max[CACHE_KINDS];
     uint32_t n_buckets; /* of a shard */
     void *memory;
+    struct cache_notes notes;
     struct cache_shard shards[CACHE_SHARDS];
 };
 
@@ -125,6 +142,17 @@ static inline bool cache_is_fresh(const struct cache_entry *e, int64_t now)
 
 /* Seconds left, at least 1 for a fresh entry; the TTL of its records. */
 uint32_t cache_ttl_left(const struct cache_entry *e, int64_t now);
+
+/* ---- cache_note.c ---- */
+
+void cache_notes_init(struct cache_notes *n, uint32_t capacity);
+void cache_notes_done(struct cache_notes *n);
+void cache_note_prefetch(const struct cache *c, uint64_t hash);
+/* How long ago the first reply to the key was noted, in nanoseconds; -1: nothing is noted. hash: of
+ * a cache_key. */
+int64_t cache_note_age(const struct cache *c, uint64_t hash, int64_t now);
+/* Notes a first reply. */
+void cache_note(struct cache *c, uint64_t hash, int64_t now);
 
 /* Takes an entry over, with its shard locked: it replaces the one of its key and kind, and what it
  * makes obsolete. A failure does not displace data that could still be served: it is freed instead.

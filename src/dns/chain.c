@@ -21,6 +21,19 @@ static uint16_t out_from(const struct chain_part *parts, size_t step, size_t n_o
     return (uint16_t)(n_out - count_parts(parts, step, 'o'));
 }
 
+/* The step at part i: what the next one promises holds for it when nothing behind i, the next one
+ * included, has a hook. */
+static at_once_fn *next_at_once(const struct chain_part *parts, size_t i, size_t n)
+{
+    for (size_t k = i + 1; k < n; k++) {
+        if (parts[k].out || parts[k].out_step)
+            return NULL;
+        if (parts[k].in)
+            return parts[k].at_once;
+    }
+    return NULL;
+}
+
 struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_t n,
                           const struct block *block, bool any_class)
 {
@@ -33,8 +46,12 @@ struct chain *chain_build(struct arena *a, const struct chain_part *parts, size_
     for (size_t i = 0; i < n; i++) {
         const struct chain_part *p = &parts[i];
         if (p->in)
-            in[i_in++] = (struct chain_step){ p->in, p->in_conf, p->plugin,
-                                              out_from(parts, i, n_out), (uint8_t)(i + 1) };
+            in[i_in++] = (struct chain_step){ .run = p->in,
+                                              .conf = p->in_conf,
+                                              .plugin = p->plugin,
+                                              .out_from = out_from(parts, i, n_out),
+                                              .id = (uint8_t)(i + 1),
+                                              .next_at_once = next_at_once(parts, i, n) };
         if (p->out || p->out_step)
             out[--i_out] =
                 (struct chain_hook){ p->out, p->out_step, p->out_conf, p->plugin, p->out_always };
@@ -171,6 +188,12 @@ bool route_has_plugin(const struct route *r, const char *name)
     for (uint16_t i = 0; i < c->n_after; i++)
         found |= strcmp(c->after[i].plugin->name, name) == 0;
     return found;
+}
+
+bool query_next_at_once(const struct query *q)
+{
+    const struct chain_step *s = &q->route->chain->in[q->step];
+    return s->next_at_once && s->next_at_once(q, s[1].conf);
 }
 
 bool query_is_last(const struct query *q)

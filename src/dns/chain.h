@@ -11,7 +11,13 @@ struct chain_step {
     void *conf;
     const struct plugin *plugin;
     uint16_t out_from;
-    uint8_t id; /* 1 + position in plugins[] */
+    uint8_t id;               /* 1 + position in plugins[] */
+    at_once_fn *next_at_once; /* of the next step, when no hook stands in between; or NULL */
+};
+
+struct chain_ahead {
+    ahead_fn *run;
+    const void *conf;
 };
 
 struct chain_hook {
@@ -29,8 +35,8 @@ struct chain {
     uint16_t n_in, n_out, n_after;
     bool any_class;
     const struct block *block;
-    ahead_fn *ahead; /* or NULL */
-    const void *ahead_conf;
+    struct chain_ahead ahead[QUERY_AHEAD];
+    unsigned n_ahead;
 };
 
 /* What plugins registered: one part for each of plugins[], in that order. */
@@ -38,6 +44,7 @@ struct chain_part {
     const struct plugin *plugin;
     step_fn *in, *out_step; /* one of out and out_step */
     hook_fn *out, *after;
+    at_once_fn *at_once; /* of `in`; or NULL */
     void *in_conf, *out_conf, *after_conf;
     bool out_always;
 };

@@ -76,8 +76,8 @@ static void build_chains(struct dns_config *s)
     for (size_t k = 0; k < s->corefile->n_blocks; k++) {
         struct block_setup *b = &s->blocks[k];
         struct chain *c = chain_build(&s->arena, b->parts, count_plugins(), b->block, b->any_class);
-        c->ahead = b->ahead;
-        c->ahead_conf = b->ahead_conf;
+        memcpy(c->ahead, b->ahead, sizeof c->ahead);
+        c->n_ahead = b->n_ahead;
         b->chain = c;
     }
 }

@@ -42,9 +42,18 @@ struct zone_list setup_zones(struct setup *s);
 void setup_in(struct setup *s, step_fn *fn, void *conf);
 /* Called for all queries of a batch before the first of them runs its chain, twice each: once to
  * bring the place of what will be looked up towards the processor, once (second) what stands in
- * that place. Only a hint; the outermost plugin of a block that asks for it has it. */
-typedef void ahead_fn(struct query *q, const void *conf, bool second);
+ * that place. Only a hint; the two outermost plugins of a block that ask for it have it. What the
+ * first call leaves in `ahead` is there for the second and for the step. */
+typedef void ahead_fn(struct query *q, const void *conf, struct query_ahead *ahead, bool second);
 void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf);
+/* Will the plugin's step answer q from memory, without asking anybody, and as quickly each time?
+ * Then there is nothing to be gained by keeping the reply. conf is the step's. A step that does so
+ * sets q->at_once. */
+typedef bool at_once_fn(const struct query *q, const void *conf);
+void setup_at_once(struct setup *s, at_once_fn *fn);
+/* For a step that runs: would the next one answer at once, and is its reply not changed on the way
+ * back from there? */
+bool query_next_at_once(const struct query *q);
 /* On the way back, inner plugins first, before the reply is encoded: may change q->reply. Not
  * called for bare replies, nor when a step further out ended the chain. */
 void setup_out(struct setup *s, hook_fn *fn, void *conf);

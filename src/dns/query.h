@@ -16,6 +16,7 @@
 #define QUERY_PACKET  4096
 #define QUERY_DEPTH   8  /* nested internal look-ups (CNAME chasing) */
 #define QUERY_SCRATCH 64 /* bytes that a plugin may keep in a waiting query */
+#define QUERY_AHEAD   2  /* plugins of a block that look ahead */
 
 enum transport { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_COUNT };
 
@@ -41,6 +42,12 @@ typedef enum step resume_fn(struct query *q, void *conf, void *data);
  */
 typedef size_t sign_fn(struct query *q, void *conf, uint8_t *out, size_t len);
 
+/* What a look-ahead found out: a key in q->msg, and its hash. */
+struct query_ahead {
+    const uint8_t *key; /* NULL: nothing */
+    uint64_t hash;
+};
+
 struct query {
     struct query_msg msg;      /* the parsed question; q->msg.q.lower is the name for look-ups */
     struct reply reply;        /* starts as: QR, RD and CD copied, EDNS echoed, NOERROR, empty */
@@ -57,9 +64,9 @@ struct query {
     bool dropped;
     int64_t deadline_ns; /* nobody waits for the answer any more then (`cancel`); 0: none */
 
-    /* What the plugin's look-ahead found out (setup_ahead()): a key in msg and its hash. */
-    const uint8_t *ahead_key;
-    uint64_t ahead_hash;
+    struct query_ahead ahead[QUERY_AHEAD]; /* by plugin (setup_ahead()) */
+    bool at_once; /* the reply came from memory and would come again as quickly: setup_at_once() */
+    bool noting;  /* `cache` does not keep the reply; it notes that there was one */
     struct cache_fetch
         *fetch; /* what `cache` fetches with this query, until it hears of the reply */
 
@@ -95,6 +102,15 @@ struct query {
     uint8_t *packet; /* inline_packet, or malloc'ed for long TCP messages */
     uint8_t inline_packet[QUERY_PACKET];
 };
+
+/* The look-ahead's result for that key, or NULL. */
+static inline const struct query_ahead *query_ahead_of(const struct query *q, const uint8_t *key)
+{
+    for (unsigned i = 0; i < QUERY_AHEAD; i++)
+        if (q->ahead[i].key == key)
+            return &q->ahead[i];
+    return NULL;
+}
 
 /* The client's address; IPv4-mapped addresses are IPv4. */
 static inline struct ip query_client(const struct query *q)

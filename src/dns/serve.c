@@ -118,7 +118,8 @@ static void reply_begin(struct query *q)
     q->dropped = false;
     q->waiting = false;
     q->route = NULL;
-    q->ahead_key = NULL;
+    memset(q->ahead, 0, sizeof q->ahead);
+    q->at_once = q->noting = false;
     q->sign = NULL;
     q->asked = NULL;
     q->served = NULL;
@@ -230,8 +231,8 @@ static void udp_reply(struct dns_socket *s, struct query *q)
 static void look_ahead(struct query *q, bool second)
 {
     const struct chain *c = q->route->chain;
-    if (c->ahead)
-        c->ahead(q, c->ahead_conf, second);
+    for (unsigned i = 0; i < c->n_ahead; i++)
+        c->ahead[i].run(q, c->ahead[i].conf, &q->ahead[i], second);
 }
 
 /* Reads the datagram in place i. STEP_NEXT: it has a chain to run. */

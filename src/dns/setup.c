@@ -30,10 +30,14 @@ void setup_in(struct setup *s, step_fn *fn, void *conf)
 
 void setup_ahead(struct setup *s, ahead_fn *fn, const void *conf)
 {
-    if (s->block->ahead)
-        return;
-    s->block->ahead = fn;
-    s->block->ahead_conf = conf;
+    struct block_setup *b = s->block;
+    if (b->n_ahead < QUERY_AHEAD)
+        b->ahead[b->n_ahead++] = (struct chain_ahead){ fn, conf };
+}
+
+void setup_at_once(struct setup *s, at_once_fn *fn)
+{
+    s->part->at_once = fn;
 }
 
 void setup_out(struct setup *s, hook_fn *fn, void *conf)

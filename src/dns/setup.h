@@ -56,8 +56,8 @@ struct block_setup {
     const char *view; /* or NULL */
     filter_fn *filter;
     const void *filter_conf;
-    ahead_fn *ahead;
-    const void *ahead_conf;
+    struct chain_ahead ahead[QUERY_AHEAD];
+    unsigned n_ahead;
     const struct chain *chain;
 };
 

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from dns_world import Server, write_whole
+from small_world import metric
 
 COREFILE = """.:@PORT@ {
     bind 127.0.0.1
@@ -236,3 +237,30 @@ def test_churn(world):
     assert sum(counts) > 500
     write_whole(world.manifests / "svc.yaml", SERVICE % ("svc", "default", "10.96.2.1"))
     world.until(name_of("svc"), ["10.96.2.1"])
+
+
+def test_behind_a_cache(signpost, tmp_path):
+    """What `kubernetes` says is not kept by `cache`: TTLs count down, and changes show at once."""
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "web.yaml").write_text(SERVICE % ("web", "default", "10.96.0.10"))
+    corefile = (COREFILE.replace("loadbalance", "prometheus 127.0.0.1:@PORT2@\n    cache 3600")
+                .replace("manifests\n", "manifests\n        ttl 3600\n", 1))
+    with Server(signpost, tmp_path, corefile) as server:
+        server.until(name_of("web"), ["10.96.0.10"])
+
+        def ttl():
+            return server.ask(name_of("web")).answer[0].ttl
+        deadline = time.monotonic() + 20
+        while ttl() > 3598:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert metric(server, 2, 'coredns_cache_hits_total{.*type="success".*}')[0] >= 1
+        assert server.addresses(name_of("new")) == "NXDOMAIN"
+        assert server.addresses(name_of("new")) == "NXDOMAIN"
+        assert metric(server, 2, 'coredns_cache_hits_total{.*type="denial".*}')[0] >= 1
+        write_whole(folder / "web.yaml", SERVICE % ("web", "default", "10.96.0.11"))
+        (folder / "new.yaml").write_text(SERVICE % ("new", "default", "10.96.0.20"))
+        server.until(name_of("web"), ["10.96.0.11"])
+        server.until(name_of("new"), ["10.96.0.20"])
+        assert metric(server, 2, "coredns_cache_entries{.*}") == [0, 0]

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#include <string.h>
+
 /* A query's time is that of its batch; a look-up of the server's own may be much later than its
  * parent. */
 int64_t cache_now(const struct query *q)
@@ -23,29 +25,30 @@ static bool is_for_us(const struct cache_plugin *p, const struct query *q)
            q->msg.q.type != RR_AXFR && q->msg.q.type != RR_IXFR;
 }
 
-/* Where it was computed ahead, ahead_key is the name as typed: no other plugin hashes that. */
+/* The look-ahead's key is the name as typed: no other plugin hashes that. */
 static void make_key(const struct query *q, struct cache_key *k)
 {
     bool do_bit = q->msg.edns.present && q->msg.edns.do_bit, cd = q->msg.flags & FLAG_CD;
-    if (q->ahead_key == q->msg.q.name.wire)
-        *k = (struct cache_key){ &q->msg.q, q->ahead_hash, do_bit, cd };
+    const struct query_ahead *a = query_ahead_of(q, q->msg.q.name.wire);
+    if (a)
+        *k = (struct cache_key){ &q->msg.q, a->hash, do_bit, cd };
     else
         cache_key_init(k, &q->msg.q, do_bit, cd);
 }
 
-void cache_ahead(struct query *q, const void *conf, bool second)
+void cache_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second)
 {
     const struct cache_plugin *p = conf;
     if (second) {
-        if (q->ahead_key)
-            cache_prefetch_entry(p->cache, q->ahead_hash);
+        if (ahead->key)
+            cache_prefetch_entry(p->cache, ahead->hash);
         return;
     }
     struct cache_key k;
     make_key(q, &k);
-    q->ahead_key = q->msg.q.name.wire;
-    q->ahead_hash = k.hash;
+    *ahead = (struct query_ahead){ q->msg.q.name.wire, k.hash };
     __builtin_prefetch(cache_bucket_of(p->cache, k.hash));
+    cache_note_prefetch(p->cache, k.hash);
 }
 
 /* ---- answering ---- */
@@ -97,6 +100,61 @@ static enum step answer_stale(struct cache_plugin *p, struct query *q, const str
     return STEP_DONE;
 }
 
+/* ---- replies that come from memory anyway ---- */
+
+static bool is_lower_case(const struct question *q)
+{
+    return memcmp(q->name.wire, q->lower, q->name.len) == 0;
+}
+
+/* Nothing is gained by keeping what the next step would say: it is noted that it said so. A reply
+ * to a question with capitals is kept all the same when it is the first, for its spelling. */
+static bool is_to_be_noted(const struct cache_plugin *p, const struct query *q,
+                           const struct cache_key *k, int64_t now)
+{
+    return query_next_at_once(q) &&
+           (is_lower_case(&q->msg.q) || cache_note_age(p->cache, k->hash, now) >= 0);
+}
+
+/* Owners as the first who asked spelled them: in lower case. */
+static void lower_owners(struct query *q)
+{
+    const struct question *asked = &q->msg.q;
+    if (is_lower_case(asked))
+        return;
+    for (int s = 0; s < SECTION_COUNT; s++)
+        for (uint16_t i = 0; i < q->reply.section[s].n; i++) {
+            const uint8_t **owner = &q->reply.section[s].items[i].owner;
+            if (!*owner)
+                *owner = asked->lower;
+            else if (*owner >= asked->name.wire && *owner < asked->name.wire + asked->name.len)
+                *owner = asked->lower + (*owner - asked->name.wire);
+        }
+}
+
+/* The TTLs that the reply would have if the first one had been kept. */
+static void end_noting(struct cache_plugin *p, struct query *q)
+{
+    struct cache_metrics *m = cache_metrics_of(p, q);
+    struct cache_verdict v;
+    struct cache_key k;
+    if (q->bare || q->dropped) {
+        metric_add(m->misses, 1);
+        return;
+    }
+    make_key(q, &k);
+    int64_t now = cache_now(q), age = cache_note_age(p->cache, k.hash, now);
+    cache_judge(&p->limits, &q->reply, k.do_bit, k.do_bit ? clock_unix() : 0, &v);
+    bool counts = v.store && q->at_once && !zone_set_covers(p->disabled[v.kind], &q->msg.q);
+    bool again = counts && age >= 0 && age < v.life_ns;
+    metric_add(again ? m->hits[v.kind] : m->misses, 1);
+    if (again)
+        lower_owners(q);
+    else if (counts)
+        cache_note(p->cache, k.hash, now);
+    cache_set_ttl(&q->reply, again && !p->keepttl ? v.ttl - (uint32_t)(age / 1000000000) : v.ttl);
+}
+
 enum step cache_in(struct query *q, void *conf)
 {
     struct cache_plugin *p = conf;
@@ -107,6 +165,10 @@ enum step cache_in(struct query *q, void *conf)
     int64_t now = cache_now(q);
     metric_add(cache_metrics_of(p, q)->requests, 1);
     struct cache_entry *e = cache_find(p->cache, &k, now);
+    if (!e && is_to_be_noted(p, q, &k, now)) {
+        q->noting = true;
+        return STEP_NEXT;
+    }
     if (!e)
         return cache_fetch_miss(p, q, &k);
     return cache_is_fresh(e, now) ? cache_hit(p, q, &k, e) : answer_stale(p, q, &k, e, now);
@@ -126,6 +188,15 @@ static void cache_why_before(struct query *q, void *conf, struct why_words *w)
     make_key(q, &k);
     int64_t now = cache_now(q);
     const struct cache_entry *e = cache_find(p->cache, &k, now);
+    if (!e && is_to_be_noted(p, q, &k, now)) {
+        long long noted = cache_note_age(p->cache, k.hash, now);
+        if (noted < 0)
+            why_say(w, "miss", "the reply comes from memory: it is not kept");
+        else
+            why_say(w, "miss", "the reply comes from memory: its TTL counts from %lld s ago",
+                    noted / 1000000000);
+        return;
+    }
     if (!e) {
         why_say(w, "miss", "the reply is kept if it may be");
         return;
@@ -145,4 +216,6 @@ void cache_out(struct query *q, void *conf)
 {
     if (q->fetch)
         cache_fetch_end(conf, q);
+    else if (q->noting)
+        end_noting(conf, q);
 }

@@ -47,7 +47,7 @@ struct cache_plugin {
 enum step cache_in(struct query *q, void *conf);
 extern const struct plugin_why cache_why;
 void cache_out(struct query *q, void *conf);
-void cache_ahead(struct query *q, const void *conf, bool second);
+void cache_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second);
 int64_t cache_now(const struct query *q);
 /* Answers with a fresh entry. */
 enum step cache_hit(struct cache_plugin *p, struct query *q, const struct cache_key *k,

@@ -164,6 +164,7 @@ static enum step name_error(struct lookup *l)
     struct query *q = l->q;
     if (zone_set_covers(l->k->fallthrough, &q->msg.q))
         return STEP_NEXT;
+    q->at_once = true;
     /* Before the first full list "no such name" would be a guess, and nothing to be cached. */
     if (!snapshot_synced(l->k->snapshot))
         return query_fail(q, RCODE_SERVFAIL, NULL);
@@ -171,6 +172,15 @@ static enum step name_error(struct lookup *l)
     q->reply.flags |= FLAG_AA;
     add_soa(l, SECTION_AUTHORITY);
     return STEP_DONE;
+}
+
+/* All but names outside the zone, which have to be asked for, and what the next plugin may know. */
+bool kubernetes_at_once(const struct query *q, const void *conf)
+{
+    const struct kubernetes *k = conf;
+    int zone = zone_set_find(k->zones, &q->msg.q);
+    return zone >= 0 && !zone_set_covers(k->fallthrough, &q->msg.q) &&
+           !is_external(kubernetes_service(k, q, zone));
 }
 
 enum step kubernetes_in(struct query *q, void *conf)
@@ -187,6 +197,7 @@ enum step kubernetes_in(struct query *q, void *conf)
     enum outcome o = resolve(&l, &outside);
     if (o == OUTCOME_NAME_ERROR)
         return name_error(&l);
+    q->at_once = o != OUTCOME_WAIT;
     q->reply.flags |= FLAG_AA;
     if (o == OUTCOME_NODATA) {
         struct lookup asked = { .q = q, .k = k, .name = &q->msg.q, .zone = zone, .type = type };

@@ -71,7 +71,10 @@ enum outcome { OUTCOME_NAME_ERROR, OUTCOME_NODATA, OUTCOME_ANSWER, OUTCOME_WAIT 
 const uint8_t *lookup_zone(const struct lookup *l);
 
 /* kubernetes_name.c */
-void kubernetes_ahead(struct query *q, const void *conf, bool second);
+void kubernetes_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second);
+/* The Service of a name that has one, whatever stands left of it; NULL: none. */
+const struct snap_service *kubernetes_service(const struct kubernetes *k, const struct query *q,
+                                              int zone);
 void place_parse(const struct lookup *l, struct place *ret);
 /* a: a label, possibly with a leading underscore that does not count; b: length-prefixed text. An
  * emptied or missing label matches everything. */
@@ -111,4 +114,5 @@ const char *kubernetes_label(struct query *q, const void *conf, const char *name
 extern const struct plugin_why kubernetes_why;
 
 /* kubernetes.c */
+bool kubernetes_at_once(const struct query *q, const void *conf);
 enum step kubernetes_in(struct query *q, void *conf);

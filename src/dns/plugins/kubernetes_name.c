@@ -15,37 +15,52 @@ static const uint8_t *label_at(const struct lookup *l, int i)
     return l->name->lower + l->name->name.off[i];
 }
 
+/* key: two labels of the name, the service's and the namespace's. */
+static const struct snap_service *service_at(const struct kubernetes *k, const struct query *q,
+                                             const uint8_t *key)
+{
+    size_t len = 2u + key[0] + key[1 + key[0]];
+    const struct query_ahead *a = query_ahead_of(q, key);
+    return snapshot_service_hashed(k->snapshot, a ? a->hash : snapshot_hash(key, len), key, len);
+}
+
 static const struct snap_service *find_service(const struct lookup *l, int service)
 {
-    const uint8_t *key = label_at(l, service);
-    const uint8_t *ns = label_at(l, service + 1);
-    size_t len = (size_t)(ns + 1 + ns[0] - key);
-    uint64_t hash = key == l->q->ahead_key ? l->q->ahead_hash : snapshot_hash(key, len);
-    const struct snap_service *s = snapshot_service_hashed(l->k->snapshot, hash, key, len);
+    const struct snap_service *s = service_at(l->k, l->q, label_at(l, service));
     if (!s || !atomic_load_explicit(&s->visible, memory_order_relaxed) || s->hidden_empty)
         return NULL;
     return s;
 }
 
-/* The key stands before "svc" and the zone, whatever is left of it. */
-void kubernetes_ahead(struct query *q, const void *conf, bool second)
+/* The key stands before "svc" and the zone, whatever is left of it; NULL: the name is too short. */
+static const uint8_t *service_key(const struct kubernetes *k, const struct query *q, int zone)
+{
+    const struct name *n = &q->msg.q.name;
+    int service = n->n_labels - (int)zone_set_labels(k->zones, zone) - 3;
+    return service < 0 ? NULL : q->msg.q.lower + n->off[service];
+}
+
+const struct snap_service *kubernetes_service(const struct kubernetes *k, const struct query *q,
+                                              int zone)
+{
+    const uint8_t *key = service_key(k, q, zone);
+    return key ? service_at(k, q, key) : NULL;
+}
+
+void kubernetes_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second)
 {
     const struct kubernetes *k = conf;
     if (second) {
-        if (q->ahead_key)
-            snapshot_prefetch(k->snapshot, q->ahead_hash, true);
+        if (ahead->key)
+            snapshot_prefetch(k->snapshot, ahead->hash, true);
         return;
     }
     int zone = zone_set_find(k->zones, &q->msg.q);
-    const struct name *n = &q->msg.q.name;
-    int service = zone < 0 ? -1 : n->n_labels - (int)zone_set_labels(k->zones, zone) - 3;
-    if (service < 0)
+    const uint8_t *key = zone < 0 ? NULL : service_key(k, q, zone);
+    if (!key)
         return;
-    const uint8_t *key = q->msg.q.lower + n->off[service];
-    size_t len = (size_t)n->off[service + 2] - n->off[service];
-    q->ahead_key = key;
-    q->ahead_hash = snapshot_hash(key, len);
-    snapshot_prefetch(k->snapshot, q->ahead_hash, false);
+    *ahead = (struct query_ahead){ key, snapshot_hash(key, 2u + key[0] + key[1 + key[0]]) };
+    snapshot_prefetch(k->snapshot, ahead->hash, false);
 }
 
 /* "z1.z2.pin._zone.s.ns.svc": `service` is the label index of s. */

@@ -429,6 +429,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     transfers_add(transfers_find(s), kubernetes_transfer, k);
     metadata_provide(metadata_of(s), "kubernetes/", kubernetes_label, k);
     setup_in(s, kubernetes_in, k);
+    setup_at_once(s, kubernetes_at_once);
     setup_ahead(s, kubernetes_ahead, k);
     setup_ready(s, kubernetes_ready, k);
     setup_stop(s, kubernetes_stop, k);

@@ -491,6 +491,40 @@ static void test_share(void **state)
     arena_done(&w.a);
 }
 
+/* ---- notes ---- */
+
+#define HASH(bucket, half) ((uint64_t)(bucket) << 32 | (uint32_t)(half))
+
+static void test_note(void **state)
+{
+    (void)state;
+    struct cache *c = cache_new(&defaults);
+    assert_int_equal(cache_note_age(c, HASH(1, 7), T0), -1);
+    cache_note(c, HASH(1, 7), T0);
+    assert_int_equal(cache_note_age(c, HASH(1, 7), T0), 0);
+    assert_int_equal(cache_note_age(c, HASH(1, 7), T0 + 3 * SECOND), 3 * SECOND);
+    assert_int_equal(cache_note_age(c, HASH(1, 8), T0), -1);
+    cache_note(c, HASH(1, 7), T0 + 9 * SECOND); /* its own place again */
+    assert_int_equal(cache_note_age(c, HASH(1, 7), T0 + 10 * SECOND), SECOND);
+    done(c);
+}
+
+static void test_note_takes_the_oldest_ones_place(void **state)
+{
+    (void)state;
+    struct cache *c = cache_new(&defaults);
+    for (int i = 0; i < CACHE_NOTES; i++)
+        cache_note(c, HASH(1, 100 + i), T0 + (i == 3 ? 0 : 5 + i) * SECOND);
+    cache_note(c, HASH(1, 200), T0 + 60 * SECOND);
+    assert_int_equal(cache_note_age(c, HASH(1, 103), T0 + 60 * SECOND), -1);
+    for (int i = 0; i < CACHE_NOTES; i++)
+        if (i != 3)
+            assert_int_equal(cache_note_age(c, HASH(1, 100 + i), T0 + 60 * SECOND),
+                             (55 - i) * SECOND);
+    assert_int_equal(cache_note_age(c, HASH(1, 200), T0 + 60 * SECOND), 0);
+    done(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,6 +542,8 @@ int main(void)
         cmocka_unit_test(test_kinds_have_their_own_room),
         cmocka_unit_test(test_counters_survive_a_renewal),
         cmocka_unit_test(test_share),
+        cmocka_unit_test(test_note),
+        cmocka_unit_test(test_note_takes_the_oldest_ones_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

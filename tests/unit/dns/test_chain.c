@@ -167,6 +167,41 @@ static void test_below(void **state)
     done(f);
 }
 
+static bool at_once(const struct query *q, const void *conf)
+{
+    (void)q;
+    return ((const struct act *)conf)->letter == 'c';
+}
+
+/* a before c: b has a hook, a step, or nothing. */
+static void test_next_at_once(void **state)
+{
+    (void)state;
+    struct fixture *f = build(STEP_NEXT, STEP_NEXT, STEP_DONE);
+    struct chain_part parts[3] = {
+        [0] = { .plugin = &names[0], .in = step_in },
+        [1] = { .plugin = &names[1] },
+        [2] = { .plugin = &names[2], .in = step_in, .in_conf = &f->acts[2], .at_once = at_once }
+    };
+    struct route route = { 0 };
+    f->query.route = &route;
+    f->query.step = 0;
+    route.chain = chain_build(&f->arena, parts, 3, NULL, false);
+    assert_true(query_next_at_once(&f->query));
+    parts[1].out = hook;
+    route.chain = chain_build(&f->arena, parts, 3, NULL, false);
+    assert_false(query_next_at_once(&f->query));
+    parts[1].out = NULL;
+    parts[1].in = step_in;
+    route.chain = chain_build(&f->arena, parts, 3, NULL, false);
+    assert_false(query_next_at_once(&f->query));
+    f->query.step = 1;
+    assert_true(query_next_at_once(&f->query));
+    f->query.step = 2;
+    assert_false(query_next_at_once(&f->query));
+    done(f);
+}
+
 static void test_empty_chain_refuses(void **state)
 {
     (void)state;
@@ -187,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_drop_runs_no_hook),
         cmocka_unit_test(test_some_hear_of_every_end),
         cmocka_unit_test(test_below),
+        cmocka_unit_test(test_next_at_once),
         cmocka_unit_test(test_empty_chain_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
