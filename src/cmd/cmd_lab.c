@@ -7,6 +7,8 @@
 #include "lab/lab.h"
 #include "lab/place.h"
 #include "lab/report.h"
+#include "lab/request.h"
+#include "source/kubeconfig.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,11 +16,13 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define WAIT_MAX 3600 /* seconds */
+
 extern const struct command cmd_lab;
 
 struct options {
-    const char *dir, *node, *name;
-    long port;
+    const char *dir, *node, *name, *kubeconfig;
+    long port, wait;
     bool help;
 };
 
@@ -37,13 +41,34 @@ static int source_folder(int argc, char **argv, char out[PATH_MAX], struct err *
     return 0;
 }
 
+static int start(const struct options *o, struct lab_options *lab, struct err *e)
+{
+    struct arena a;
+    struct api_config api;
+    char file[PATH_MAX];
+    int code = 0;
+    arena_init(&a, 4096);
+    if (o->kubeconfig && !realpath(o->kubeconfig, file))
+        code = err_set(e, -errno, "--kubeconfig %s: %s", o->kubeconfig, strerror(errno));
+    else if (o->kubeconfig)
+        code = kubeconfig_load((const char *[]){ file }, 1, NULL, &a, &api, e);
+    lab->api = o->kubeconfig ? &api : NULL;
+    if (code == 0)
+        code = lab_start(lab, e);
+    arena_done(&a);
+    return code;
+}
+
 static int run_up(const struct options *o, int argc, char **argv, struct err *e)
 {
     char source[PATH_MAX];
     struct lab_options lab = { .dir = o->dir, .source = source, .progress = show_progress };
+    lab.ready_s = o->wait;
+    if (o->wait < 1 || o->wait > WAIT_MAX)
+        return err_set(e, ERR_INVALID, "--wait %ld: give 1 to %d seconds", o->wait, WAIT_MAX);
     int code = source_folder(argc, argv, source, e);
     if (code == 0)
-        code = lab_start(&lab, e);
+        code = start(o, &lab, e);
     if (code == 0)
         code = lab_wait_names(o->dir, e);
     if (code < 0)
@@ -51,10 +76,29 @@ static int run_up(const struct options *o, int argc, char **argv, struct err *e)
     printf("The lab runs, in %s. Try:\n"
            "  signpost lab status\n"
            "  signpost lab exec NAMESPACE/POD -- getent hosts NAME\n"
+           "  signpost lab walk NAMESPACE/POD NAME\n"
            "  signpost lookup NAME --pod NAMESPACE/POD\n"
            "  signpost lab down\n",
            o->dir);
     return 0;
+}
+
+static int run_walk(const struct options *o, int argc, char **argv, struct err *e)
+{
+    struct observer observer;
+    pid_t lab;
+    if (argc != 2 || !strchr(argv[0], '/'))
+        return err_set(e, ERR_INVALID,
+                       "give a pod and the name of a Service with a web server behind it: "
+                       "signpost lab walk NAMESPACE/POD NAME");
+    int code = lab_find(o->dir, &lab, e);
+    if (code == 0)
+        code = observer_open(&observer, o->dir, argv[0], e);
+    if (code < 0)
+        return code;
+    code = request_show(&observer, argv[1], stdout, e);
+    observer_done(&observer);
+    return code;
 }
 
 static int run_down(const struct options *o, int argc, char **argv, struct err *e)
@@ -124,8 +168,9 @@ static int run_backend(const struct options *o, int argc, char **argv, struct er
 static const struct verb {
     const char *name;
     int (*run)(const struct options *o, int argc, char **argv, struct err *e);
-} verbs[] = { { "up", run_up },         { "down", run_down }, { "exec", run_exec },
-              { "status", run_status }, { "demo", run_demo }, { "backend", run_backend } };
+} verbs[] = { { "up", run_up },          { "down", run_down }, { "exec", run_exec },
+              { "status", run_status },  { "walk", run_walk }, { "demo", run_demo },
+              { "backend", run_backend } };
 
 static const struct verb *find_verb(const char *name)
 {
@@ -159,6 +204,9 @@ static int act(struct options *o, int argc, char **argv, struct err *e)
         { "dir", FLAG_STRING, &o->dir, "DIR", "Where the lab's files lie." },
         { "node", FLAG_STRING, &o->node, "NODE",
           "exec: in this node (or \"outside\") in place of a pod." },
+        { "kubeconfig", FLAG_STRING, &o->kubeconfig, "FILE",
+          "up: write all objects to this API server, too." },
+        { "wait", FLAG_INT, &o->wait, "SECONDS", "up: how long for all pods to be ready; 60." },
         { "port", FLAG_INT, &o->port, "N", "backend: the port to listen on." },
         { "name", FLAG_STRING, &o->name, "NAME", "backend: what it calls itself; $HOSTNAME." },
     };
@@ -168,7 +216,7 @@ static int act(struct options *o, int argc, char **argv, struct err *e)
         return code;
     const struct verb *v = left ? find_verb(argv[0]) : NULL;
     if (!v)
-        return err_set(e, ERR_INVALID, "%s%s%s: up, down, exec, status, demo or backend",
+        return err_set(e, ERR_INVALID, "%s%s%s: up, down, exec, status, walk, demo or backend",
                        left ? "there is no \"" : "what shall it do", left ? argv[0] : "",
                        left ? "\"" : "");
     memmove(argv + left, argv + own, (size_t)(argc - own) * sizeof *argv);
@@ -179,7 +227,7 @@ static int act(struct options *o, int argc, char **argv, struct err *e)
 static int run(int argc, char **argv)
 {
     char dir[PATH_MAX];
-    struct options o = { .dir = place_default(dir), .port = 8080 };
+    struct options o = { .dir = place_default(dir), .port = 8080, .wait = LAB_READY_S };
     struct err e = { 0 };
     int code = act(&o, argc, argv, &e);
     if (code < 0)
@@ -189,7 +237,8 @@ static int run(int argc, char **argv)
 
 const struct command cmd_lab = {
     .name = "lab",
-    .args = "up DIR | down | exec NAMESPACE/POD -- CMD... | status | demo DIR",
+    .args = "up DIR | down | exec NAMESPACE/POD -- CMD... | status | walk NAMESPACE/POD NAME | "
+            "demo DIR",
     .summary = "a mini-cluster in network namespaces, without root",
     .details =
         "\"up\" makes nodes and pods of a folder of manifests: each is a network namespace, inside "
@@ -200,7 +249,14 @@ const struct command cmd_lab = {
         "only where there is no \"command\". The folder is followed: a Pod whose manifest goes "
         "ends, "
         "and what is added appears.\n\n"
-        "\"exec\" runs a program inside a pod, or a node with --node. \"demo\" shows a request on "
+        "With --kubeconfig the objects are also created, changed and deleted on an API server, "
+        "with the "
+        "status of pods as a kubelet writes it; the server must be reachable from the lab, so it "
+        "is a "
+        "pod of the lab itself as a rule (docs/cluster.md).\n\n"
+        "\"exec\" runs a program inside a pod, or a node with --node. \"walk\" makes one web "
+        "request "
+        "in a pod and shows every step of its way that was observed. \"demo\" shows a request on "
         "its "
         "whole way from a name to a pod, with what was observed at each step, and ends with "
         "failure "

@@ -130,23 +130,6 @@ static int show_client(const struct demo *d, struct err *e)
     return code < 0 ? code : show_command(d, curl, e);
 }
 
-static int show_journey(struct observer *o, struct err *e)
-{
-    struct request r;
-    struct journey j = { 0 };
-    int code = request_make(o, "bar", &r, e);
-    if (code < 0)
-        return code;
-    request_tell(&r, &j);
-    journey_print(&j, "One request, from the name to the pod and back", stdout);
-    const char *missing = journey_first_missing(&j);
-    if (missing)
-        code = err_set(e, ERR_REFUSED, "the walk is incomplete: \"%s\" was not observed", missing);
-    journey_done(&j);
-    request_done(&r);
-    return code;
-}
-
 static int show_spread(const struct demo *d, const char *title, const char *const *pods,
                        unsigned requests, struct err *e)
 {
@@ -278,7 +261,7 @@ static int watch(struct demo *d, struct err *e)
     int code = observer_open(&o, d->dir, CLIENT, e);
     if (code < 0)
         return code;
-    code = show_journey(&o, e);
+    code = request_show(&o, "bar", stdout, e);
     if (code == 0) {
         headline("Names");
         code = names_show(&o, stdout, e);

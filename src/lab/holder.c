@@ -180,6 +180,7 @@ static noreturn_fn void run(const struct holder_options *o)
     start_loop(&h);
     h.kubelet.dir = o->dir;
     h.kubelet.source = o->source;
+    h.kubelet.api = o->api;
     h.kubelet.loop = &h.loop;
     h.kubelet.ctx = &h;
     tell(&h, "+making namespaces, links and routes");

@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 
 /* The text that was written last is kept, so that equal objects cause no events for followers. */
-void kubelet_write(struct kubelet *k, const char *kind, const char *namespace, const char *name,
-                   json_t *json)
+static void write_object(struct kubelet *k, const char *kind, const char *namespace,
+                         const char *name, json_t *json)
 {
     char file[600], path[PATH_MAX];
     char *text = json_dumps(json, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
@@ -29,11 +29,48 @@ void kubelet_write(struct kubelet *k, const char *kind, const char *namespace, c
     free(ht_put_str(&k->written, file, text));
 }
 
+void kubelet_write(struct kubelet *k, const char *kind, const char *namespace, const char *name,
+                   json_t *json)
+{
+    if (!k->publisher || publisher_put(k->publisher, kind, namespace, name, json))
+        write_object(k, kind, namespace, name, json);
+    else
+        json_decref(json);
+}
+
+/* What the API server has filled in (clusterIP) is part of the object. Of Pods and Nodes the lab
+ * itself knows best. */
+static void on_published(void *ctx, const char *kind, const char *namespace, const char *name,
+                         json_t *reply)
+{
+    if (str_eq(kind, "Pod") || str_eq(kind, "Node"))
+        return;
+    json_object_del(json_object_get(reply, "metadata"), "managedFields");
+    write_object(ctx, kind, namespace, name, json_incref(reply));
+}
+
+static void on_idle(void *ctx)
+{
+    struct kubelet *k = ctx;
+    if (k->changed)
+        k->changed(k->ctx);
+}
+
+static int start_publishing(struct kubelet *k, struct err *e)
+{
+    if (!k->api)
+        return 0;
+    k->publish_calls = (struct publish_calls){ on_published, on_idle, k };
+    return publisher_new(k->loop, k->api, &k->publish_calls, &k->publisher, e);
+}
+
 void kubelet_unwrite(struct kubelet *k, const char *kind, const char *namespace, const char *name)
 {
     char file[600], path[PATH_MAX];
     status_file_name(kind, namespace, name, file, sizeof file);
     free(ht_del_str(&k->written, file));
+    if (k->publisher)
+        publisher_remove(k->publisher, kind, namespace, name);
     unlink(place_path(path, k->dir, "objects/%s", file));
 }
 
@@ -197,6 +234,8 @@ int kubelet_init(struct kubelet *k, struct err *e)
     struct manifests nothing = { 0 };
     int code = net_init(&k->net, e);
     if (code == 0)
+        code = start_publishing(k, e);
+    if (code == 0)
         code = manifests_read(k->source, &nothing, &k->manifests, e);
     if (code == 0)
         manifests_done(&k->manifests);
@@ -236,5 +275,9 @@ size_t kubelet_waiting(const struct kubelet *k, struct strbuf *out)
             continue;
         strbuf_printf(out, "%s%s", n++ ? ", " : "", p->key);
     }
-    return n;
+    size_t waiting = k->publisher ? publisher_waiting(k->publisher) : 0;
+    if (waiting)
+        strbuf_printf(out, "%s%zu objects that the API server has not taken yet", n ? ", " : "",
+                      waiting);
+    return n + waiting;
 }

@@ -12,6 +12,7 @@
 #include "lab/net.h"
 #include "lab/podspec.h"
 #include "lab/prober.h"
+#include "lab/publish.h"
 #include "lab/status.h"
 
 #define KUBELET_DOMAIN  "cluster.local"
@@ -44,6 +45,9 @@ struct kubelet {
     VEC(struct pod_run *) pods;
     struct ht written; /* file name -> its text, of DIR/objects */
     unsigned n_links;
+    const struct api_config *api; /* where the objects are published; NULL: nowhere */
+    struct publish_calls publish_calls;
+    struct publisher *publisher;
     void (*changed)(void *ctx); /* after anything that may matter to who waits; may be NULL */
     void *ctx;
 };
@@ -54,8 +58,8 @@ int kubelet_init(struct kubelet *k, struct err *e);
 void kubelet_sync(struct kubelet *k);
 /* A child of the process has ended. */
 void kubelet_reaped(struct kubelet *k, pid_t pid, int wait_status);
-/* Adds the names of Pods that run and are not ready, though their manifests do not say so; returns
- * how many there are. */
+/* Adds the names of Pods that run and are not ready, though their manifests do not say so, and how
+ * many objects the API server has not got yet; returns the number of both. */
 size_t kubelet_waiting(const struct kubelet *k, struct strbuf *out);
 /* What node_run.c does for kubelet.c: a node's process, and the world outside when the folder has a
  * sub-folder "outside" (a Corefile for its name server, and the hosts that live there). */

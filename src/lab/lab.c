@@ -52,7 +52,7 @@ static int prepare(const struct lab_options *o, struct err *e)
 static noreturn_fn void become_holder(const struct lab_options *o, int report, int lifeline)
 {
     char path[PATH_MAX];
-    struct holder_options h = { o->dir, o->source, report, lifeline };
+    struct holder_options h = { o->dir, o->source, o->api, report, lifeline };
     int null = open("/dev/null", O_RDWR);
     int log = open(place_path(path, o->dir, "log"), O_WRONLY | O_CREAT | O_APPEND, 0644);
     setsid();
@@ -109,7 +109,8 @@ static int take_lines(struct listener *l, int fd)
 static int wait_ready(const struct lab_options *o, int fd, struct err *e)
 {
     struct listener l = { .o = o, .e = e };
-    int64_t until = clock_ns() + LAB_READY_NS;
+    long seconds = o->ready_s ? o->ready_s : LAB_READY_S;
+    int64_t until = clock_ns() + seconds * 1000000000LL;
     for (;;) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int64_t left = (until - clock_ns()) / 1000000;
@@ -118,8 +119,8 @@ static int wait_ready(const struct lab_options *o, int fd, struct err *e)
             continue;
         if (n <= 0)
             return err_set(e, -ETIMEDOUT,
-                           "not ready after %lld s: %s (what they say: %s/pods/*/*.log)",
-                           LAB_READY_NS / 1000000000, l.waiting, o->dir);
+                           "not ready after %ld s: %s (what they say: %s/pods/*/*.log)", seconds,
+                           l.waiting, o->dir);
         int code = take_lines(&l, fd);
         if (code)
             return code < 0 ? code : 0;

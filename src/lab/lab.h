@@ -2,18 +2,21 @@
 #pragma once
 
 #include "base/err.h"
+#include "source/kubeconfig.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define LAB_READY_NS 60000000000LL /* how long to wait until all pods are ready */
+#define LAB_READY_S  60            /* how long to wait until all pods are ready, unless told */
 #define LAB_NAMES_NS 10000000000LL /* and then for the first answer of the cluster DNS */
 
 struct lab_options {
     const char *dir;    /* where its files go; made, and emptied if an ended lab left something */
     const char *source; /* folder of manifests */
-    bool mine;          /* it ends with this process; otherwise only by lab_stop() */
+    const struct api_config *api; /* publish the objects there, or NULL */
+    long ready_s;                 /* 0: LAB_READY_S */
+    bool mine;                    /* it ends with this process; otherwise only by lab_stop() */
     void (*progress)(void *ctx, const char *line); /* may be NULL */
     void *ctx;
 };

@@ -77,7 +77,8 @@ static void printf_like(2, 3) problem(struct manifests *m, const char *fmt, ...)
 
 static bool is_cluster_scoped(const char *kind)
 {
-    return str_eq(kind, "Node") || str_eq(kind, "Namespace");
+    return str_eq(kind, "Node") || str_eq(kind, "Namespace") || str_eq(kind, "ClusterRole") ||
+           str_eq(kind, "ClusterRoleBinding");
 }
 
 /* The places where the other fields of the struct point into. */

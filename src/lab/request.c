@@ -421,3 +421,20 @@ void request_tell(struct request *r, struct journey *j)
     tell_reply(r, j);
     tell_total(r, j);
 }
+
+int request_show(struct observer *o, const char *name, FILE *out, struct err *e)
+{
+    struct request r;
+    struct journey j = { 0 };
+    int code = request_make(o, name, &r, e);
+    if (code < 0)
+        return code;
+    request_tell(&r, &j);
+    journey_print(&j, "One request, from the name to the pod and back", out);
+    const char *missing = journey_first_missing(&j);
+    if (missing)
+        code = err_set(e, ERR_REFUSED, "the walk is incomplete: \"%s\" was not observed", missing);
+    journey_done(&j);
+    request_done(&r);
+    return code;
+}

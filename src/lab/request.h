@@ -6,6 +6,8 @@
 #include "lab/dns_seen.h"
 #include "lab/enter.h"
 
+#include <stdio.h>
+
 struct request {
     struct observer *o;
     const char *typed; /* "bar" */
@@ -23,3 +25,5 @@ int request_make(struct observer *o, const char *name, struct request *ret, stru
 void request_done(struct request *r);
 /* Every step from the name to the reply, each with what was observed. */
 void request_tell(struct request *r, struct journey *j);
+/* All of it for one request: prints the walk. Fails, naming the step, when one was not observed. */
+int request_show(struct observer *o, const char *name, FILE *out, struct err *e);
