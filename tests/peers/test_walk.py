@@ -1,0 +1,47 @@
+"""The swap matrix: a pod asks for a Service by its name and is answered by another pod, whoever of
+the real programs and ours plays each part, all on a real API server."""
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+import walk_world
+from walk_checks import CHECKS, COMBINATIONS, SOON
+
+
+@pytest.fixture(scope="module")
+def world(signpost):
+    reason = walk_world.missing()
+    if reason:
+        pytest.skip(reason)
+    folder = pathlib.Path(subprocess.check_output(["mktemp", "-d", "/tmp/walk-XXXXXX"], text=True).strip())
+    # other suites count the processes of laboratories
+    with open("/tmp/signpost-lab-tests.%d" % os.getuid(), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            with walk_world.Walk(signpost, folder) as made:
+                yield made
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=COMBINATIONS, ids="+".join)
+def walk(request, world):
+    """The world in one of its combinations, with one pod behind bar."""
+    dns, proxy, controller = request.param
+    reason = walk_world.missing(dns, proxy, controller)
+    if reason:
+        pytest.skip(reason)
+    world.scale("bar-1")
+    world.use(dns=dns, proxy=proxy, controller=controller)
+    world.until_answered_by("bar-1", seconds=SOON)
+    return world
+
+
+def test_walk(walk):
+    for check in CHECKS.values():
+        check(walk)
+    CHECKS["walk"](walk)

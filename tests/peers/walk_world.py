@@ -1,0 +1,305 @@
+"""A laboratory with a real control plane in it: etcd and kube-apiserver are pods of a node of their
+own, and the cluster DNS, the service proxy and the controller of slices are each ours or the
+original, all with no more rights than the originals have. The rest is examples/shop."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+from certificates import Authority
+from kube_world import PROGRAMS, ROOT
+
+SHOP = ROOT / "examples" / "shop"
+CONTROL, API = "172.18.0.10", "https://172.18.0.10:6443"
+CIDR = "10.244.0.0/16"
+NODES = ("node-1", "node-2")
+BARS = ("bar-1", "bar-2", "bar-3")
+ADMIN = "administrator"
+
+DNS = ("signpost", "coredns")
+PROXIES = ("signpost", "kube-proxy-nftables", "kube-proxy-iptables")
+CONTROLLERS = ("signpost", "kube-controller-manager")
+
+# token, user, groups: each has the rights that the API server itself gives the original's user, or
+# those of packaging/kubernetes
+USERS = (
+    (ADMIN, "admin", "system:masters"),
+    ("dns", "system:serviceaccount:kube-system:signpost-dns", "system:serviceaccounts"),
+    ("proxy", "system:kube-proxy", ""),
+    ("controller", "system:serviceaccount:kube-system:endpointslice-controller", "system:serviceaccounts"),
+)
+
+
+def kubeconfig(token):
+    return {"kind": "Config", "apiVersion": "v1", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": API, "certificate-authority": "ca.crt"}}],
+            "users": [{"name": "u", "user": {"token": token}}]}
+
+
+def pod(name, node, program, args, host_network=True, volumes=(), **container):
+    """A pod of kube-system. volumes: of {"mountPath": ..., "hostPath": ...} or "emptyDir"."""
+    mounts, sources = [], []
+    for i, volume in enumerate(volumes):
+        volume = dict(volume)
+        mounts.append({"name": "v%d" % i, "mountPath": volume.pop("mountPath")})
+        sources.append({"name": "v%d" % i, **volume})
+    box = {"name": "main", "image": program.rsplit("/", 1)[-1], "command": [program], "args": list(args),
+           "volumeMounts": mounts, **container}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "kube-system"},
+            "spec": {"nodeName": node, "hostNetwork": host_network, "dnsPolicy": "Default",
+                     "terminationGracePeriodSeconds": 2, "containers": [box], "volumes": sources}}
+
+
+def http_probe(port, path):
+    return {"readinessProbe": {"httpGet": {"port": port, "path": path}, "periodSeconds": 1}}
+
+
+class Walk:
+    """Runs while inside `with`. Everything lies in a folder, which must have a short name (mounts and
+    sockets are made below it)."""
+
+    def __init__(self, signpost, folder):
+        self.signpost = signpost
+        self.folder = pathlib.Path(folder)
+        self.source, self.dir = self.folder / "manifests", self.folder / "lab"
+        self.credentials = self.folder / "credentials"
+        self.roles = {}  # "dns" -> what plays it
+
+    # ---- the folder of manifests ----
+
+    def path(self, name):
+        return self.source / "kube-system" / (name + ".json")
+
+    def write(self, name, *objects):
+        """All in one file, from one moment to the next."""
+        hidden = self.path("." + name)
+        hidden.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        hidden.rename(self.path(name))
+
+    def prepare(self):
+        for name in ("shop", "data", "other", "outside"):
+            shutil.copytree(SHOP / name, self.source / name)
+        shutil.copy(SHOP / "cluster.yaml", self.source)
+        self.scale("bar-1")
+        self.path("x").parent.mkdir()
+        self.write_credentials()
+        self.write("control", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "control"},
+                               "spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]},
+                               "status": {"addresses": [{"type": "InternalIP", "address": CONTROL}]}},
+                   *self.control_plane())
+
+    def write_credentials(self):
+        self.credentials.mkdir()
+        authority = Authority(self.credentials)
+        authority.issue("server", "/CN=server", "IP:%s,IP:127.0.0.1,IP:10.96.0.1" % CONTROL)
+        authority.run("genrsa", "-out", "sa.key", "2048")
+        authority.run("rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
+        tokens = ['%s,"%s",%d,"%s"\n' % (token, user, i, groups)
+                  for i, (token, user, groups) in enumerate(USERS)]
+        (self.credentials / "tokens.csv").write_text("".join(tokens))
+        for token, _, _ in USERS:
+            (self.credentials / (token + ".json")).write_text(json.dumps(kubeconfig(token)))
+        account = self.credentials / "account"  # as a kubelet mounts it
+        account.mkdir()
+        shutil.copy(self.credentials / "ca.crt", account)
+        (account / "token").write_text("dns")
+        (account / "namespace").write_text("kube-system")
+
+    def volumes(self, *more):
+        return ({"mountPath": "/peers", "hostPath": {"path": str(PROGRAMS)}},
+                {"mountPath": "/credentials", "hostPath": {"path": str(self.credentials)}}, *more)
+
+    def control_plane(self):
+        etcd = "http://127.0.0.1:2379"
+        yield pod("etcd", "control", "etcd", [
+            "--data-dir=/data", "--listen-client-urls=" + etcd, "--advertise-client-urls=" + etcd,
+            "--listen-peer-urls=http://127.0.0.1:2380", "--unsafe-no-fsync"],
+            volumes=[{"mountPath": "/data", "emptyDir": {}}])
+        yield pod("kube-apiserver", "control", "/peers/kube-apiserver", [
+            "--etcd-servers=" + etcd, "--secure-port=6443", "--bind-address=0.0.0.0",
+            "--advertise-address=" + CONTROL, "--service-cluster-ip-range=10.96.0.0/16",
+            "--tls-cert-file=/credentials/server.crt", "--tls-private-key-file=/credentials/server.key",
+            "--client-ca-file=/credentials/ca.crt", "--token-auth-file=/credentials/tokens.csv",
+            "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-account-key-file=/credentials/sa.pub",
+            "--service-account-signing-key-file=/credentials/sa.key",
+            "--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false"],
+            volumes=self.volumes(), readinessProbe={"tcpSocket": {"port": 6443}, "periodSeconds": 1})
+
+    # ---- who plays which part ----
+
+    def dns(self, which):
+        program = {"signpost": "signpost", "coredns": "/peers/coredns"}[which]
+        args = (["dns"] if which == "signpost" else []) + ["-conf", "/etc/coredns/Corefile"]
+        for i, node in enumerate(NODES):
+            made = pod("%s-%d" % (which if which == "coredns" else "signpost-dns", i + 1), node, program, args,
+                       host_network=False,
+                       volumes=self.volumes(
+                           {"mountPath": "/etc/coredns", "configMap": {"name": "signpost-dns"}},
+                           {"mountPath": "/run/secrets/kubernetes.io/serviceaccount",
+                            "hostPath": {"path": str(self.credentials / "account")}}),
+                       env=[{"name": "KUBERNETES_SERVICE_HOST", "value": CONTROL},
+                            {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"}],
+                       ports=[{"name": "dns", "containerPort": 53, "protocol": "UDP"},
+                              {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
+                              {"name": "metrics", "containerPort": 9153, "protocol": "TCP"}],
+                       **http_probe(8181, "/ready"))
+            made["metadata"]["labels"] = {"k8s-app": "kube-dns"}
+            yield made
+
+    def proxy(self, which):
+        program, mode = "signpost", "nftables"
+        if which != "signpost":
+            program, mode = "/peers/kube-proxy", which.rsplit("-", 1)[-1]
+        for i, node in enumerate(NODES):
+            args = (["proxy"] if which == "signpost" else []) + [
+                "--kubeconfig=/credentials/proxy.json", "--hostname-override=" + node, "--cluster-cidr=" + CIDR,
+                "--proxy-mode=" + mode, "--conntrack-max-per-core=0", "--healthz-bind-address=0.0.0.0:10256"]
+            yield pod("%s-%d" % ("signpost-proxy" if which == "signpost" else "kube-proxy", i + 1), node, program,
+                      args, volumes=self.volumes(), **http_probe(10256, "/healthz"))
+
+    def controller(self, which):
+        common = ["--kubeconfig=/credentials/controller.json", "--leader-elect=false"]
+        if which == "signpost":
+            yield pod("signpost-controller", "control", "signpost", [
+                "controller", *common, "--metrics-bind-address=0.0.0.0:10257"], volumes=self.volumes(),
+                **http_probe(10257, "/readyz"))
+        else:
+            yield pod("kube-controller-manager", "control", "/peers/kube-controller-manager", [
+                *common, "--controllers=endpointslice-controller", "--secure-port=0"], volumes=self.volumes())
+
+    def use(self, **roles):
+        """Swaps what plays a part (dns, proxy, controller), and waits until all of it is ready."""
+        made = {}
+        for role, which in roles.items():
+            if self.roles.get(role) == which:
+                continue
+            for old in self.names(role):
+                self.path(role).unlink(missing_ok=True)
+                wait(lambda name=old: not self.object("pod", name, "kube-system"), 30, "%s ends" % old)
+            if role == "proxy" and role in self.roles:
+                self.clean_nodes()
+            self.roles[role] = which
+            made[role] = list(getattr(self, role)(which))
+            self.write(role, *made[role])
+        for pods in made.values():
+            for one in pods:
+                name = one["metadata"]["name"]
+                wait(lambda n=name: self.is_ready(n), 120, "%s is ready: %s" % (name, self.log_of(name)))
+
+    def names(self, role):
+        if role not in self.roles:
+            return []
+        return [p["metadata"]["name"] for p in getattr(self, role)(self.roles[role])]
+
+    def clean_nodes(self):
+        """What an administrator does who exchanges a proxy: the one that went leaves its rules."""
+        for node in NODES:
+            if self.roles["proxy"] == "signpost":
+                self.on(node, "signpost", "proxy", "--cleanup")
+            else:
+                self.on(node, "nft", "flush", "ruleset")
+
+    def put(self, file, folder):
+        hidden = self.source / folder / ("." + file.name)
+        shutil.copy(file, hidden)
+        hidden.rename(self.source / folder / file.name)
+
+    def scale(self, *bars):
+        """Of the pods behind Service bar these and no others."""
+        for name in BARS:
+            if name not in bars:
+                (self.source / "shop" / (name + ".yaml")).unlink(missing_ok=True)
+            elif not (self.source / "shop" / (name + ".yaml")).exists():
+                self.put(SHOP / "shop" / (name + ".yaml"), "shop")
+
+    # ---- running ----
+
+    def call(self, *args, timeout=120, check=True):
+        done = subprocess.run([self.signpost, "lab", args[0], "--dir", str(self.dir), *args[1:]],
+                              capture_output=True, text=True, timeout=timeout, check=False)
+        if check and done.returncode:
+            raise AssertionError("signpost lab %s: %s%s" % (" ".join(args), done.stdout, done.stderr))
+        return done
+
+    def on(self, node, *command):
+        return self.call("exec", "--node", node, "--", *command).stdout
+
+    def foo(self, *command, check=True):
+        return self.call("exec", "shop/foo", "--", *command, check=check)
+
+    def __enter__(self):
+        self.prepare()
+        try:
+            self.call("up", str(self.source), "--kubeconfig", str(self.credentials / (ADMIN + ".json")),
+                      "--wait", "240", timeout=300)
+            # with this at the start, `lab up` would wait for answers from the cluster DNS
+            self.put(ROOT / "packaging/kubernetes/dns.yaml", "kube-system")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.call("down", check=False)
+
+    # ---- what is seen ----
+
+    def object(self, kind, name, namespace="shop"):
+        with contextlib.suppress(FileNotFoundError):
+            return json.loads((self.dir / "objects" / ("%s_%s_%s.json" % (kind, namespace, name))).read_text())
+        return None
+
+    def is_ready(self, name, namespace="kube-system"):
+        made = self.object("pod", name, namespace) or {}
+        return any(c["type"] == "Ready" and c["status"] == "True"
+                   for c in made.get("status", {}).get("conditions", []))
+
+    def log_of(self, name, namespace="kube-system"):
+        return self.dir / "pods" / ("%s_%s" % (namespace, name)) / "main.log"
+
+    def get(self, path):
+        """What the API server says, asked on its own node."""
+        text = self.on("control", "curl", "-sfk", "-H", "Authorization: Bearer " + ADMIN, API + path)
+        return json.loads(text)
+
+    def answers(self, name="bar", requests=40):
+        """The pods that answered that many requests of foo, with how often; None stands for failure."""
+        done = self.foo("curl", "-s", "--connect-timeout", "1", "--max-time", "3", "-H", "Connection: close",
+                        "http://%s/?request=[1-%d]" % (name, requests), check=False)
+        counts = {}
+        for line in done.stdout.splitlines():
+            who = json.loads(line)["pod"]
+            counts[who] = counts.get(who, 0) + 1
+        failed = requests - sum(counts.values())
+        return {**counts, None: failed} if failed else counts
+
+    def until_answered_by(self, *pods, seconds=60):
+        """Each of them and nobody else, with no failure."""
+        wait(lambda: set(self.answers()) == set(pods), seconds, "answers from %s" % " ".join(pods))
+
+
+def wait(what, seconds, why):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "not within %g s: %s" % (seconds, why)
+        time.sleep(0.05)
+
+
+def missing(*roles):
+    """Why this cannot be run here; None: it can."""
+    for name in ("kube-apiserver", *roles):
+        program = name.split("-nftables")[0].split("-iptables")[0]
+        if program != "signpost" and not os.access(PROGRAMS / program, os.X_OK):
+            return "%s is not in build-peers/: ./run peers builds it" % program
+    if not shutil.which("etcd"):
+        return "there is no etcd: ./run peers installs it"
+    if "kube-proxy-iptables" in roles and not shutil.which("iptables", path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+        return "there is no iptables: ./run peers installs it"
+    if subprocess.run(["unshare", "-Urnmp", "--fork", "true"], check=False, capture_output=True).returncode:
+        return "this machine gives no user namespaces"
+    return None
