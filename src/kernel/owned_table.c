@@ -26,7 +26,7 @@ struct batch {
     uint8_t *buf;
     size_t len;
     uint8_t family;
-    uint32_t last; /* sequence number of the last message but the end */
+    uint32_t first, last; /* sequence numbers, without the two bounds */
     const char *table;
 };
 
@@ -216,20 +216,29 @@ static struct nlmsghdr *message_at(const struct batch *b, uint32_t seq)
     return h;
 }
 
-/* The first error, or the acknowledgement of the last message. */
+/* 1: nothing of this transaction, 0: all of it was taken, or the error. */
+static int outcome(const struct batch *b, const struct nlmsghdr *h)
+{
+    if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < mnl_nlmsg_size(sizeof(struct nlmsgerr)))
+        return 1;
+    const struct nlmsgerr *told = mnl_nlmsg_get_payload(h);
+    bool ours = h->nlmsg_seq >= b->first && h->nlmsg_seq <= b->last;
+    return ours ? told->error : 1; /* what failed before has an error for each message */
+}
+
 static int read_outcome(const struct batch *b)
 {
-    uint8_t buf[32768];
-    unsigned port = mnl_socket_get_portid(b->nl->sock);
+    _Alignas(struct nlmsghdr) uint8_t buf[8192];
     for (;;) {
-        ssize_t len = mnl_socket_recvfrom(b->nl->sock, buf, sizeof buf);
-        if (len < 0)
+        ssize_t n = mnl_socket_recvfrom(b->nl->sock, buf, sizeof buf);
+        int len = (int)n, ret = 1;
+        if (n < 0)
             return -errno;
-        int state = mnl_cb_run(buf, (size_t)len, 0, port, NULL, NULL);
-        if (state == MNL_CB_ERROR)
-            return -errno;
-        if (state == MNL_CB_STOP)
-            return 0;
+        for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
+             ret > 0 && mnl_nlmsg_ok(h, len); h = mnl_nlmsg_next(h, &len))
+            ret = outcome(b, h);
+        if (ret <= 0)
+            return ret;
     }
 }
 
@@ -250,6 +259,7 @@ static int transact(struct owned_table *t, size_t messages, void (*put)(struct b
     cleanup_free uint8_t *buf = xcalloc(messages + 2, RULE_BYTES_MAX);
     struct batch b = { .nl = &t->nl, .buf = buf, .family = t->family, .table = t->name };
     put_bound(&b, NFNL_MSG_BATCH_BEGIN);
+    b.first = t->nl.seq + 1;
     put(&b, ctx);
     put_bound(&b, NFNL_MSG_BATCH_END);
     return send_all(&b);
