@@ -31,6 +31,7 @@ PLUGIN_ALSO = {
     "secondary": ["dns/axfr.h", "dns/zone_data.h"],  # reads what comes in
     "dnstap": ["net/frames.h", "net/tls.h"],  # how its messages travel
     "tls": ["net/tls.h"],  # makes it
+    "autopath": ["kube/object.h"],  # @node: what it asks for
     "cache": ["dns/cache.h"],
     "etcd": ["source/etcd.h", "config/tree.h"],  # where its values come from; their JSON
     "dnssec": ["dns/dnskey_list.h", "dns/rrsig.h", "dns/sig_cache.h"],

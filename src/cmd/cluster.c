@@ -282,7 +282,8 @@ static int open_server(uv_loop_t *loop, const struct object_source *source, stru
                                                .namespaces = source->namespaces,
                                                .n_namespaces = source->n_namespaces,
                                                .labels = source->labels,
-                                               .namespace_labels = source->namespace_labels };
+                                               .namespace_labels = source->namespace_labels,
+                                               .node = source->node };
     r = api_client_new(loop, &config, &c->client, e);
     if (r == 0)
         r = apiserver_open(loop, c->client, &options, &sink, &c->server, e);
@@ -326,8 +327,8 @@ static char *key_of(const struct object_source *s)
     }
     if (s->n_dirs)
         return strbuf_steal(&b);
-    const char *const words[] = { s->kubeconfig, s->context, s->endpoint, s->cert,
-                                  s->key,        s->ca,      s->labels,   s->namespace_labels };
+    const char *const words[] = { s->kubeconfig, s->context, s->endpoint,         s->cert, s->key,
+                                  s->ca,         s->labels,  s->namespace_labels, s->node };
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         add_word(&b, words[i]);
     for (size_t i = 0; i < s->n_namespaces; i++)

@@ -149,6 +149,7 @@ struct object_source {
     const char *const *namespaces;
     size_t n_namespaces;
     const char *labels, *namespace_labels;
+    const char *node; /* of pods only those on that node; NULL: all */
 };
 /* The store behind a source, shared by all who ask for the same. Opened by the command through
  * dns_options.open_source. */

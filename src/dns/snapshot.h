@@ -24,7 +24,8 @@ struct snapshot_options {
     const struct selector *namespace_labels; /* NULL: all */
     const struct selector *labels;           /* of Services, slices, pods; NULL: all */
     enum snapshot_pods pods;
-    bool endpoints; /* false: `noendpoints` */
+    const char *node; /* only pods of that node (pods verified); NULL: all */
+    bool endpoints;   /* false: `noendpoints` */
     bool endpoint_pod_names;
     bool ignore_empty; /* ClusterIP Services without a ready endpoint do not exist */
     bool externals;    /* someone asks for external addresses (`k8s_external`) */

@@ -180,6 +180,16 @@ static const char *copy(struct arena *a, const char *s)
     return s && *s ? arena_strdup(a, s) : NULL;
 }
 
+static const char *fields_of(struct arena *a, const struct resource *r, const char *only,
+                             const char *node)
+{
+    if (only)
+        return arena_printf(a, "metadata.name=%s", only);
+    if (r->kind == KIND_POD && node)
+        return arena_printf(a, "%s,spec.nodeName=%s", r->field_selector, node);
+    return r->field_selector;
+}
+
 /* The part of a kind in a namespace; of a Namespace the object itself. */
 static void add_part(struct apiserver *s, const struct resource *r,
                      const struct apiserver_options *o, const char *ns)
@@ -196,8 +206,7 @@ static void add_part(struct apiserver *s, const struct resource *r,
         .label_selector = is_namespace ? copy(a, o->namespace_labels)
                           : namespaced ? copy(a, o->labels)
                                        : NULL,
-        .field_selector =
-            p->only ? arena_printf(a, "metadata.name=%s", p->only) : r->field_selector,
+        .field_selector = fields_of(a, r, p->only, o->node),
         .api_version = r->api_version,
         .name = r->kind_name,
         .kind = r->kind,

@@ -1,7 +1,11 @@
 """`autopath`: whose path it is, what is looked up, and what comes back."""
+import re
+from urllib.parse import unquote
+
 import dns.flags
 import pytest
 
+from apiserver import ApiServer
 from dns_world import Server, http_get, records, run_until_end, write_whole
 
 PODS = """
@@ -19,6 +23,27 @@ PODS = """
 .:@PORT2@ {
     bind 127.0.0.1
     file root.db .
+}
+"""
+
+NODE = """
+cluster.local:@PORT@ {
+    bind 127.0.0.1
+    prometheus 127.0.0.1:@PORT3@
+    autopath @node {
+        name n
+        %s
+    }
+    cache 30
+    forward . 127.0.0.1:@PORT2@
+}
+.:@PORT2@ {
+    bind 127.0.0.1
+    prometheus 127.0.0.1:@PORT4@
+    file root.db .
+    kubernetes cluster.local {
+        manifests @DIR@/manifests
+    }
 }
 """
 
@@ -67,6 +92,15 @@ kind: Pod
 metadata: {name: client, namespace: %s}
 spec: {nodeName: n, containers: [{name: c, image: x}]}
 status: {phase: Running, podIP: %s, podIPs: [{ip: %s}]}
+"""
+
+
+KUBECONFIG = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "%s"}}]
+users: [{name: u, user: {}}]
 """
 
 
@@ -141,6 +175,37 @@ def test_needs_verified_pods(start, mode):
     assert "pods verified" in server.log()
 
 
+def test_a_node_knows_its_own_pods(start, tmp_path):
+    """One question instead of the whole walk, behind a cache that only forwards."""
+    other = pod("b").replace("nodeName: n", "nodeName: m")
+    server = start(NODE % "manifests @DIR@/manifests", pod("a"), other)
+    z = "svc.cluster.local."
+    for _ in range(2):  # from upstream, then from the cache
+        assert answer(server, "www.example.net.a." + z)[0][2:] == ("CNAME", "www.example.net.")
+        assert answer(server, "web.a." + z) == [("web.a." + z, 5, "A", "10.96.0.1")]
+        assert answer(server, "web.b.a." + z)[1][3] == "10.96.0.2"
+        assert server.addresses("www.example.net.a." + z, "AAAA") == []
+    assert server.addresses("www.example.net.b." + z) == "NXDOMAIN", "that pod is on another node"
+    assert server.addresses("nope.nope.a." + z) == "NXDOMAIN"
+    write_whole(tmp_path / "manifests" / "objects.yaml", OBJECTS)  # the pod goes
+    server.until("www.example.net.a." + z, "NXDOMAIN")
+
+
+def test_a_nodes_pods_from_an_api_server(start, tmp_path):
+    with ApiServer() as api:
+        for name, node in (("here", "n"), ("there", "m")):
+            api.state.put({"apiVersion": "v1", "kind": "Pod",
+                           "metadata": {"name": name, "namespace": "a" if node == "n" else "b"},
+                           "spec": {"nodeName": node},
+                           "status": {"phase": "Running", "podIP": "127.0.0.1"}})
+        (tmp_path / "kubeconfig").write_text(KUBECONFIG % api.url())
+        server = start(NODE % "kubeconfig @DIR@/kubeconfig")
+        server.until("www.example.net.a.svc.cluster.local.", ["198.51.100.1", "www.example.net."])
+        assert server.addresses("www.example.net.b.svc.cluster.local.") == "NXDOMAIN"
+        asked = [unquote(p) for p in api.paths() if p.startswith("/api/v1/")]
+        assert asked and all("/pods?" in p and "spec.nodeName=n" in p for p in asked), asked
+
+
 def requests(server):
     text = http_get(server.numbered(3), "/metrics")[1]
     return sum(int(line.split()[-1]) for line in text.splitlines()
@@ -172,7 +237,10 @@ def test_an_error_ends_the_search(start):
 
 @pytest.mark.parametrize("line, words", [
     ("autopath", "no resolv-conf"), ("autopath nope.conf", "nope.conf"),
-    ("autopath @erratic", "@erratic"), ("autopath long.conf", "long.conf:2: more than 32"),
+    ("autopath @erratic", "@erratic"), ("autopath @node {\n nope x\n }", "unknown property 'nope'"),
+    ("autopath @node {\n name a,b\n manifests .\n }", "'a,b' is no name of a node"),
+    ("autopath @node {\n name\n }", "Wrong argument count"),
+    ("autopath @node {\n manifests .\n kubeconfig x\n }", "cannot both be the source"), ("autopath long.conf", "long.conf:2: more than 32"),
     ("autopath bad.conf", "bad.conf:1: not a domain name"),
 ])
 def test_refused(signpost, tmp_path, line, words):
@@ -180,4 +248,5 @@ def test_refused(signpost, tmp_path, line, words):
     (tmp_path / "bad.conf").write_text("search a..b\n")
     code, output = run_until_end(
         signpost, tmp_path, ".:5300 {\n    bind 127.0.0.1\n    %s\n    whoami\n}\n" % line)
-    assert code == 1 and words in output and "Corefile:3 - " in output, output
+    assert code == 1 and words in output, output
+    assert re.search(r"Corefile:[3-6] - ", output), output

@@ -1,10 +1,11 @@
-/* `autopath [ZONE...] RESOLV-CONF|@kubernetes`: a name below the client's first search element is
- * looked up with all of them at once, so that the client need not ask again
+/* `autopath [ZONE...] RESOLV-CONF|@kubernetes|@node`: a name below the client's first search
+ * element is looked up with all of them at once, so that the client need not ask again
  * (docs/plugins/autopath.md).
  *
- * With @kubernetes the client's own question shows which namespace it takes for its own; a pod of
- * that namespace with the client's address is all that has to be known. So pods that share an
- * address, or take one over, do not disturb each other, and no second table of pods is needed. */
+ * With @kubernetes and @node the client's own question shows which namespace it takes for its own;
+ * a pod of that namespace with the client's address is all that has to be known. So pods that share
+ * an address, or take one over, do not disturb each other, and no second table of pods is needed.
+ */
 #include "dns/plugins/autopath.h"
 
 #include <string.h>
@@ -132,13 +133,12 @@ static enum step try_next(struct query *q, struct walk *w)
 static int own_path(const struct query *q, const struct autopath *a, const uint8_t *own[3])
 {
     const struct name *n = &q->msg.q.name;
-    const struct kubernetes *k = a->k;
-    int zone = k && k->options.pods == PODS_VERIFIED ? zone_set_find(k->zones, &q->msg.q) : -1;
-    int ns = zone < 0 ? -1 : n->n_labels - (int)zone_set_labels(k->zones, zone) - 2;
+    int zone = a->snapshot ? zone_set_find(a->pod_zones, &q->msg.q) : -1;
+    int ns = zone < 0 ? -1 : n->n_labels - (int)zone_set_labels(a->pod_zones, zone) - 2;
     if (ns < 0 || memcmp(q->msg.q.lower + n->off[ns + 1], "\003svc", 4) != 0)
         return -1;
     struct ip client = query_client(q);
-    if (!snapshot_pod(k->snapshot, q->msg.q.lower + n->off[ns], &client))
+    if (!snapshot_pod(a->snapshot, q->msg.q.lower + n->off[ns], &client))
         return -1;
     for (int i = 0; i < 3; i++)
         own[i] = q->msg.q.lower + n->off[ns + i];
@@ -178,13 +178,17 @@ static enum step autopath_in(struct query *q, void *conf)
 
 static void find_kubernetes(struct autopath *a)
 {
-    a->k = offers_find(a->offers, "kubernetes");
-    if (!a->k)
+    const struct kubernetes *k = offers_find(a->offers, "kubernetes");
+    if (!k)
         log_warning("plugin/autopath: @kubernetes has no effect: there is no 'kubernetes' in the "
                     "same server block");
-    else if (a->k->options.pods != PODS_VERIFIED)
+    else if (k->options.pods != PODS_VERIFIED)
         log_warning("plugin/autopath: @kubernetes has no effect: it needs 'pods verified' in the "
                     "block's 'kubernetes'");
+    else {
+        a->snapshot = k->snapshot;
+        a->pod_zones = k->zones;
+    }
 }
 
 static int autopath_start(void *conf, struct err *e)
@@ -193,7 +197,9 @@ static int autopath_start(void *conf, struct err *e)
     unsigned n;
     (void)e;
     const struct route *const *routes = dns_config_routes(a->config, &n);
-    if (a->pods)
+    a->snapshot = a->own;
+    a->pod_zones = a->zones;
+    if (a->pods && !a->own)
         find_kubernetes(a);
     a->found = arena_zalloc(a->arena, n * sizeof *a->found);
     for (unsigned i = 0; i < n; i++) {
@@ -220,17 +226,18 @@ static int read_args(struct autopath *a, struct setup *s, struct dispenser *d,
         zones = setup_zones(s);
     a->zones = zone_set_new(a->arena, &zones);
     *ret_source = args[n - 1];
-    return dispenser_end(d, e);
+    return 0;
 }
 
-/* @kubernetes: this host's own search list follows that of the cluster; it may have none. */
+/* Pods: this host's own search list follows that of the cluster; it may have none. */
 static int read_source(struct autopath *a, struct setup *s, const struct dispenser *d,
                        const char *source, struct err *e)
 {
     const char *path = source[0] == '@' ? AUTOPATH_OWN_FILE : setup_path(s, source);
-    if (source[0] == '@' && strcmp(source, "@kubernetes") != 0)
+    if (source[0] == '@' && strcmp(source, "@kubernetes") != 0 && strcmp(source, "@node") != 0)
         return dispenser_err(
-            d, e, "'%s' cannot be a source of search paths; use @kubernetes or a file", source);
+            d, e, "'%s' cannot be a source of search paths; use @kubernetes, @node or a file",
+            source);
     a->pods = source[0] == '@';
     if (autopath_read_search(a, path, e) == 0)
         return 0;
@@ -252,6 +259,10 @@ static int autopath_setup(struct setup *s, struct dispenser *d, struct err *e)
     int ret = read_args(a, s, d, &source, e);
     if (ret == 0)
         ret = read_source(a, s, d, source, e);
+    if (ret == 0 && strcmp(source, "@node") == 0)
+        ret = autopath_read_node(a, s, d, e);
+    if (ret == 0)
+        ret = dispenser_end(d, e);
     if (ret < 0)
         return ret;
     setup_in(s, autopath_in, a);

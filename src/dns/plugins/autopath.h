@@ -11,9 +11,13 @@ struct autopath {
     struct zone_set *zones;
     const uint8_t *search[AUTOPATH_SEARCH_MAX]; /* plain wire, lower case */
     unsigned n_search;
-    bool pods; /* @kubernetes: three elements of the client's namespace come first */
+    bool pods; /* three elements of the client's namespace come first */
     struct offers *offers;
-    const struct kubernetes *k; /* since the start; NULL: nothing to do */
+    /* Whose pods, below which zones: those of `kubernetes` (since the start; NULL: nothing to do),
+     * or our own. */
+    const struct snapshot *snapshot;
+    const struct zone_set *pod_zones;
+    struct snapshot *own; /* @node */
     struct dns_config *config;
     struct arena *arena;
     metric *found; /* by route id */
@@ -21,3 +25,5 @@ struct autopath {
 
 /* Reads the search list of a resolv.conf (autopath_search.c). */
 int autopath_read_search(struct autopath *a, const char *path, struct err *e);
+/* Reads the block of `@node`, and opens what it names (autopath_node.c). */
+int autopath_read_node(struct autopath *a, struct setup *s, struct dispenser *d, struct err *e);
