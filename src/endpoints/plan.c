@@ -1,11 +1,10 @@
 #include "endpoints/plan.h"
 
-#include "base/hash.h"
 #include "base/str.h"
 #include "endpoints/plan_wanted.h"
+#include "endpoints/slice_name.h"
 #include "kube/slice_builder.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum draft_state { DRAFT_KEEP, DRAFT_UPDATE, DRAFT_NEW };
@@ -92,7 +91,7 @@ static struct wanted *match(struct packing *p, const struct slice *s, const stru
 static const char *uid_of(const struct slice *s, const struct endpoint *ep)
 {
     size_t i = (size_t)(ep - s->endpoints);
-    return i < s->n_pod_uids ? slice_str(s, s->pod_uids[i]) : "";
+    return i < s->n_targets ? slice_str(s, s->targets[i].uid) : "";
 }
 
 static bool has_changed(const struct packing *p, const struct wanted *w, const struct slice *s,
@@ -100,7 +99,9 @@ static bool has_changed(const struct packing *p, const struct wanted *w, const s
 {
     if (p->in->api && strcmp(w->pod->object.meta.uid, uid_of(s, ep)) != 0)
         return true;
-    return w->conditions != ep->conditions || strcmp(w->zone, slice_str(s, ep->zone)) != 0 ||
+    unsigned said = p->in->api ? ENDPOINT_ALL_SAID : 0;
+    return (w->conditions | said) != ep->conditions ||
+           strcmp(w->zone, slice_str(s, ep->zone)) != 0 ||
            strcmp(w->pod->node, slice_str(s, ep->node)) != 0;
 }
 
@@ -217,18 +218,13 @@ static bool name_in_use(const struct packing *p, const char *name)
     return p->in->taken && p->in->taken(p->in->ctx, name);
 }
 
-/* "<service>-<5 hex digits>" of a counter, not of the content: endpoints come and go, names stay,
- * and processes that read the same objects mostly agree. */
 static const char *fresh_name(struct packing *p)
 {
     const struct meta *m = &p->in->service->object.meta;
     const char *name;
-    do {
-        const char *seed =
-            arena_printf(&p->arena, "%s/%s/%u", m->namespace, m->name, p->next_name++);
-        uint32_t h = (uint32_t)(hash_stable(seed, strlen(seed)) >> 20) & 0xfffff;
-        name = arena_printf(&p->arena, "%s-%05x", m->name, h);
-    } while (name_in_use(p, name));
+    do
+        name = slice_name(&p->arena, m->namespace, m->name, p->next_name++);
+    while (name_in_use(p, name));
     return name;
 }
 
@@ -315,7 +311,16 @@ static void add_hint(struct slice_builder *b, const char *hint, uint8_t *n)
 static void add_for_api(struct packing *p, const struct wanted *w, struct endpoint *ep)
 {
     struct slice_builder *b = &p->builder;
-    vec_push(&b->pod_uids, slice_builder_text(b, w->pod->object.meta.uid));
+    const struct meta *m = &w->pod->object.meta;
+    const struct target_ref ref = { .kind = "Pod",
+                                    .namespace = m->namespace,
+                                    .name = m->name,
+                                    .uid = m->uid,
+                                    .api_version = "",
+                                    .field_path = "",
+                                    .version = "" };
+    ep->conditions |= ENDPOINT_ALL_SAID;
+    vec_push(&b->targets, slice_builder_target(b, &ref));
     uint32_t first = (uint32_t)b->hints.n;
     add_hint(b, zone_hint(p, w), &ep->n_hints);
     add_hint(b, node_hint(p, w), &ep->n_node_hints);
@@ -369,6 +374,7 @@ static int64_t trigger_of(const struct packing *p, const struct draft *d)
 static void finish_for_api(const struct packing *p, const struct draft *d, const struct slice *old,
                            struct slice *s)
 {
+    s->owner_kind = "Service";
     s->owner_uid = p->in->service->object.meta.uid;
     s->version = old ? old->version : NULL;
     s->object.meta.uid = old ? old->object.meta.uid : "";

@@ -1,27 +1,9 @@
 #include "endpoints/plan_wanted.h"
 
-#include "base/str.h"
+#include "endpoints/pod_offer.h"
+#include "endpoints/ports.h"
 
 #include <string.h>
-
-static int compare_ports(const void *a, const void *b)
-{
-    const struct slice_port *x = a, *y = b;
-    int r = strcmp(x->name, y->name);
-    if (r)
-        return r;
-    if (x->protocol != y->protocol)
-        return x->protocol < y->protocol ? -1 : 1;
-    return x->port < y->port ? -1 : x->port > y->port;
-}
-
-static bool ports_equal(const struct slice_port *a, const struct slice_port *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (compare_ports(&a[i], &b[i]) != 0 || !str_eq(a[i].app_protocol, b[i].app_protocol))
-            return false;
-    return true;
-}
 
 static uint32_t find_group(const struct wanted_set *w, uint8_t family,
                            const struct slice_port *ports, size_t n)
@@ -38,52 +20,22 @@ uint32_t wanted_group(const struct wanted_set *w, const struct slice *s)
 {
     struct slice_port *sorted = xcalloc(s->n_ports + 1, sizeof *sorted);
     memcpy(sorted, s->ports ? s->ports : sorted, s->n_ports * sizeof *sorted);
-    qsort(sorted, s->n_ports, sizeof *sorted, compare_ports);
+    qsort(sorted, s->n_ports, sizeof *sorted, port_compare);
     uint32_t group = find_group(w, s->family, sorted, s->n_ports);
     free(sorted);
     return group;
 }
 
-/* The number behind a named target: the first container port of that name and protocol; 0: none. */
-static uint16_t target_of(const struct service_port *p, const struct pod *pod)
-{
-    if (!p->target_name)
-        return p->target_port;
-    for (uint16_t i = 0; i < pod->n_ports; i++)
-        if (pod->ports[i].protocol == p->protocol && str_eq(pod->ports[i].name, p->target_name))
-            return pod->ports[i].port;
-    return 0;
-}
-
-/* A port that the Pod does not have is left out for this Pod. */
 static uint32_t group_of_pod(struct wanted_set *w, const struct service *s, const struct pod *pod,
                              uint8_t family, struct arena *a)
 {
-    struct slice_port *ports = arena_alloc(a, (s->n_ports + 1) * sizeof *ports);
-    uint16_t n = 0;
-    for (uint16_t i = 0; i < s->n_ports; i++) {
-        const struct service_port *p = &s->ports[i];
-        uint16_t number = target_of(p, pod);
-        if (number)
-            ports[n++] = (struct slice_port){ .name = p->name,
-                                              .app_protocol = p->app_protocol,
-                                              .port = number,
-                                              .protocol = p->protocol };
-    }
-    qsort(ports, n, sizeof *ports, compare_ports);
+    const struct slice_port *ports;
+    uint16_t n = pod_ports_for(s, pod, a, &ports);
     uint32_t group = find_group(w, family, ports, n);
     if (group != UINT32_MAX)
         return group;
     vec_push(&w->groups, (struct group){ .ports = ports, .n_ports = n, .family = family });
     return (uint32_t)w->groups.n - 1;
-}
-
-static const struct ip *ip_of_family(const struct pod *pod, uint8_t family)
-{
-    for (uint8_t i = 0; i < pod->n_ips; i++)
-        if (pod->ips[i].family == family)
-            return &pod->ips[i];
-    return NULL;
 }
 
 static uint8_t conditions_of(const struct service *s, const struct pod *pod)
@@ -98,28 +50,6 @@ static uint8_t conditions_of(const struct service *s, const struct pod *pod)
     return (uint8_t)bits;
 }
 
-/* Pods whose hostname the DNS may tell: those that name this Service as their subdomain. */
-static const char *hostname_of(const struct service *s, const struct pod *pod)
-{
-    if (pod->hostname && str_eq(pod->subdomain, s->object.meta.name))
-        return pod->hostname;
-    return "";
-}
-
-static bool is_finished(const struct pod *pod)
-{
-    return pod->phase == POD_SUCCEEDED || pod->phase == POD_FAILED;
-}
-
-/* Named targets differ from Pod to Pod; numbers do not, then all of a family share one group. */
-static bool has_named_targets(const struct service *s)
-{
-    for (uint16_t i = 0; i < s->n_ports; i++)
-        if (s->ports[i].target_name)
-            return true;
-    return false;
-}
-
 struct builder {
     const struct plan_input *in;
     struct arena *arena;
@@ -132,8 +62,8 @@ static void add_pod(struct builder *b, const struct pod *pod, uint8_t family,
                     uint32_t *common_group)
 {
     const struct service *s = b->in->service;
-    const struct ip *ip = ip_of_family(pod, family);
-    if (is_finished(pod) || !ip)
+    const struct ip *ip = pod_ip_of(pod, family);
+    if (pod_is_finished(pod) || !ip)
         return;
     const struct node *node = *pod->node ? b->in->node(b->in->ctx, pod->node) : NULL;
     if (*pod->node && !node && b->in->nodes_required && !s->publish_not_ready) {
@@ -146,7 +76,7 @@ static void add_pod(struct builder *b, const struct pod *pod, uint8_t family,
     b->set->groups.items[group].n++;
     vec_push(&b->set->wanted, (struct wanted){ .pod = pod,
                                                .ip = ip,
-                                               .hostname = hostname_of(s, pod),
+                                               .hostname = pod_hostname_in(s, pod),
                                                .zone = node ? node->zone : "",
                                                .group = group,
                                                .conditions = conditions_of(s, pod) });
@@ -184,30 +114,13 @@ static void sort_pods(struct builder *b)
         qsort(b->pods, n, sizeof *b->pods, by_name);
 }
 
-/* What the Service says, else what its addresses are, else both for a headless one. */
-static unsigned families_of(const struct service *s, uint8_t ret[2])
-{
-    unsigned n = 0;
-    for (; n < 2 && s->families[n]; n++)
-        ret[n] = s->families[n];
-    if (n)
-        return n;
-    for (; n < 2 && n < s->n_cluster_ips; n++)
-        ret[n] = s->cluster_ips[n].family;
-    if (n)
-        return n;
-    ret[0] = 4;
-    ret[1] = 6;
-    return s->headless ? 2 : 1;
-}
-
 void wanted_build(const struct plan_input *in, struct arena *a, struct wanted_set *ret)
 {
     struct builder b = { .in = in, .arena = a, .set = ret };
     uint8_t families[2];
-    unsigned n = families_of(in->service, families);
+    unsigned n = service_families(in->service, families);
     memset(ret, 0, sizeof *ret);
-    b.named_targets = has_named_targets(in->service);
+    b.named_targets = service_has_named_targets(in->service);
     sort_pods(&b);
     for (unsigned i = 0; i < n; i++)
         add_family(&b, families[i]);

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "endpoints/plan.h"
+#include "endpoints/plan_mirror.h"
 #include "endpoints/tracker.h"
 
 #include <string.h>
@@ -53,13 +53,10 @@ static void delete_slice(struct planner *p, const char *ns, const char *name)
     store_delete(p->store, KIND_SLICE, ns_copy, name_copy);
 }
 
-static void delete_all(void *ctx, const struct meta *service)
+static void delete_all(struct planner *p, const struct meta *service, const struct slices *s)
 {
-    struct planner *p = ctx;
-    struct slices s = slices_of(p, service);
-    vec_each (it, &s.ours)
+    vec_each (it, &s->ours)
         delete_slice(p, service->namespace, (*it)->object.meta.name);
-    vec_done(&s.ours);
 }
 
 struct look_up {
@@ -80,6 +77,15 @@ static bool is_taken(void *ctx, const char *name)
     return store_get(l->store, KIND_SLICE, l->ns, name) != NULL;
 }
 
+static void carry_out(struct planner *p, const char *ns, struct plan *plan)
+{
+    for (size_t i = 0; i < plan->n_dels; i++)
+        delete_slice(p, ns, plan->dels[i]);
+    for (size_t i = 0; i < plan->n_puts; i++)
+        store_put(p->store, plan->puts[i]);
+    plan_done(plan);
+}
+
 static void compute(struct planner *p, const struct member_set *set, const struct slices *slices)
 {
     const char *ns = set->service->object.meta.namespace;
@@ -94,11 +100,36 @@ static void compute(struct planner *p, const struct member_set *set, const struc
                                      .existing = slices->ours.items,
                                      .n_existing = slices->ours.n },
                &plan);
-    for (size_t i = 0; i < plan.n_dels; i++)
-        delete_slice(p, ns, plan.dels[i]);
-    for (size_t i = 0; i < plan.n_puts; i++)
-        store_put(p->store, plan.puts[i]);
-    plan_done(&plan);
+    carry_out(p, ns, &plan);
+}
+
+/* Endpoints without slices of their own, as old manifests have them, are told as slices. */
+static void mirror(struct planner *p, const struct endpoints *e, const struct slices *slices)
+{
+    struct look_up look_up = { p->store, e->object.meta.namespace };
+    struct mirror_report report;
+    struct plan plan;
+    mirror_build(&(struct mirror_input){ .endpoints = e,
+                                         .existing = slices->ours.items,
+                                         .n_existing = slices->ours.n,
+                                         .taken = is_taken,
+                                         .ctx = &look_up },
+                 &plan, &report);
+    carry_out(p, e->object.meta.namespace, &plan);
+}
+
+/* A Service, or what would be one, whose Pods are nobody's business here. */
+static void on_unwanted(void *ctx, const struct meta *service)
+{
+    struct planner *p = ctx;
+    struct slices s = slices_of(p, service);
+    const struct object *o = store_get(p->store, KIND_SERVICE, service->namespace, service->name);
+    const struct object *e = store_get(p->store, KIND_ENDPOINTS, service->namespace, service->name);
+    if (!s.foreign && mirror_applies(o ? service_of(o) : NULL, e ? endpoints_of(e) : NULL))
+        mirror(p, endpoints_of(e), &s);
+    else
+        delete_all(p, service, &s);
+    vec_done(&s.ours);
 }
 
 static void plan_set(struct planner *p, struct member_set *set)
@@ -156,16 +187,43 @@ static void slice_changed(struct planner *p, const struct slice *old, const stru
     consider_owner(p, new);
 }
 
+static void endpoints_changed(struct planner *p, const struct meta *m)
+{
+    const struct object *o = store_get(p->store, KIND_SERVICE, m->namespace, m->name);
+    if (o && !service_selects(service_of(o)))
+        on_unwanted(p, m);
+}
+
 static void on_change(void *ctx, const struct change *c)
 {
     struct planner *p = ctx;
     if (!p->tracker.started)
         return;
-    if (c->kind == KIND_SLICE)
+    if (c->kind == KIND_ENDPOINTS)
+        endpoints_changed(p, c->new ? &c->new->meta : &c->old->meta);
+    else if (c->kind == KIND_SLICE)
         slice_changed(p, c->old ? slice_of(c->old) : NULL, c->new ? slice_of(c->new) : NULL);
     else
         tracker_change(&p->tracker, c);
     plan_dirty(p);
+}
+
+struct found {
+    VEC(const struct object *) objects;
+};
+
+static void collect(void *ctx, const struct object *o)
+{
+    vec_push(&((struct found *)ctx)->objects, o);
+}
+
+static void mirror_all(struct planner *p)
+{
+    struct found all = { 0 };
+    store_each(p->store, KIND_ENDPOINTS, NULL, collect, &all);
+    vec_each (o, &all.objects)
+        endpoints_changed(p, &(*o)->meta);
+    vec_done(&all.objects);
 }
 
 /* Everything at once, so that each Service is planned once and not with each of its Pods. */
@@ -175,6 +233,7 @@ void planner_start(struct planner *p)
         return;
     tracker_start(&p->tracker);
     plan_dirty(p);
+    mirror_all(p);
 }
 
 static void on_synced(void *ctx)
@@ -190,7 +249,7 @@ struct planner *planner_new(struct store *store)
                                    .wanted = is_ours,
                                    .dirty = mark,
                                    .untracked = forget,
-                                   .unwanted = delete_all,
+                                   .unwanted = on_unwanted,
                                    .ctx = p };
     p->listener = (struct listener){ .changed = on_change, .synced = on_synced, .ctx = p };
     store_listen(store, &p->listener);

@@ -1,8 +1,8 @@
-/* Keeps a store's computed EndpointSlices up to date: for every Service with a selector for which
- * the source brings no slice of its own, from the Pods and Nodes in the same store. Work is done
- * when the store tells of a change, only for the Services that the change can touch. Nothing is
- * computed before the first full list is in. Of the listeners of one store only the planner may
- * write to it. */
+/* Keeps a store's computed EndpointSlices up to date: for every Service for which the source brings
+ * no slice of its own, from the Pods and Nodes in the same store or, when it has no selector, from
+ * its Endpoints. Work is done when the store tells of a change, only for the Services that the
+ * change can touch. Nothing is computed before the first full list is in. Of the listeners of one
+ * store only the planner may write to it. */
 #pragma once
 
 #include "store/store.h"

@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "kube/decoder.h"
+#include "kube/endpoints.h"
 #include "kube/pod.h"
 #include "kube/service.h"
 
@@ -21,6 +22,7 @@ static const struct kind_row kind_rows[] = {
     { "Pod", "", "v1", KIND_POD },
     { "Service", "", "v1", KIND_SERVICE },
     { "ConfigMap", "", "v1", KIND_CONFIGMAP },
+    { "Endpoints", "", "v1", KIND_ENDPOINTS },
     { "EndpointSlice", "discovery.k8s.io/", "v1", KIND_SLICE },
 };
 
@@ -80,6 +82,7 @@ static struct object *decode_kind(struct decoder *d, enum kind kind)
         struct node node;
         struct namespace namespace;
         struct configmap configmap;
+        struct endpoints endpoints;
     } u;
     memset(&u, 0, sizeof u);
     u.object.kind = kind;
@@ -93,6 +96,8 @@ static struct object *decode_kind(struct decoder *d, enum kind kind)
         decode_node(d, &u.node);
     else if (kind == KIND_NAMESPACE)
         decode_namespace(d, &u.namespace);
+    else if (kind == KIND_ENDPOINTS)
+        decode_endpoints(d, &u.endpoints);
     else
         decode_configmap(d, &u.configmap);
     return d->failed ? NULL : object_copy(&u.object);

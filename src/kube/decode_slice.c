@@ -1,6 +1,7 @@
 /* EndpointSlice of discovery.k8s.io/v1. */
 #include "kube/check.h"
 #include "kube/decoder.h"
+#include "kube/endpoints.h"
 
 #include <string.h>
 
@@ -10,22 +11,31 @@
 #define HINTS_MAX     8
 #define OWNERS_MAX    1000
 
-static void decode_ports(struct decoder *d, struct slice *s)
+uint16_t decode_slice_ports(struct decoder *d, const struct tree *t, const struct slice_port **ret)
 {
-    const struct tree *list = decode_list(d, d->root, "ports", PORTS_MAX);
+    const struct tree *list = decode_list(d, t, "ports", PORTS_MAX);
     struct slice_port *ports = arena_alloc(&d->arena, decode_count(list) * sizeof *ports);
-    s->ports = ports;
+    uint16_t n = 0;
+    *ret = ports;
     for (const struct tree *c = list ? list->child : NULL; c; c = c->next) {
         const char *name = decode_checked(d, c, "name", check_dns_label);
         if (c->kind != TREE_MAPPING)
             decode_fail(d, c, NULL, "must be a mapping");
-        ports[s->n_ports++] = (struct slice_port){
+        ports[n++] = (struct slice_port){
             .name = name ? name : "",
             .app_protocol = decode_text(d, c, "appProtocol"),
             .port = (int32_t)decode_int(d, c, "port", 0, 65535, -1),
             .protocol = decode_protocol(d, c),
         };
     }
+    return n;
+}
+
+static unsigned conditions_said(const struct tree *c)
+{
+    return (tree_get(c, "ready") ? ENDPOINT_READY_SAID : 0u) |
+           (tree_get(c, "serving") ? ENDPOINT_SERVING_SAID : 0u) |
+           (tree_get(c, "terminating") ? ENDPOINT_TERMINATING_SAID : 0u);
 }
 
 static uint8_t decode_conditions(struct decoder *d, const struct tree *t)
@@ -38,6 +48,8 @@ static uint8_t decode_conditions(struct decoder *d, const struct tree *t)
         bits |= ENDPOINT_SERVING;
     if (decode_bool(d, c, "terminating", false))
         bits |= ENDPOINT_TERMINATING;
+    if (!(d->without & PART_WRITING))
+        bits |= conditions_said(c);
     return (uint8_t)bits;
 }
 
@@ -59,24 +71,20 @@ static void decode_hints(struct decoder *d, const struct tree *t, struct endpoin
     ep->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
 }
 
-static void decode_target(struct decoder *d, const struct tree *t, struct endpoint *ep,
-                          uint32_t *ret_uid)
+static void decode_pod_of(struct decoder *d, const struct target_ref *ref, struct endpoint *ep)
 {
-    const struct tree *ref = decode_map(d, t, "targetRef");
-    const char *kind = decode_text(d, ref, "kind");
-    if (!kind || strcmp(kind, "Pod") != 0)
+    if (d->without & PART_ENDPOINT_POD || strcmp(ref->kind, "Pod") != 0)
         return;
-    ep->pod = slice_builder_text(&d->slice, decode_text(d, ref, "name"));
-    ep->pod_namespace = slice_builder_text(&d->slice, decode_text(d, ref, "namespace"));
-    if (!(d->without & PART_WRITING))
-        *ret_uid = slice_builder_text(&d->slice, decode_text(d, ref, "uid"));
+    ep->pod = slice_builder_text(&d->slice, ref->name);
+    ep->pod_namespace = slice_builder_text(&d->slice, ref->namespace);
 }
 
 /* One entry of the API becomes as many endpoints as it has addresses. */
 static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t family)
 {
     struct endpoint ep;
-    uint32_t uid = 0;
+    struct target_ref ref = { .kind = "" };
+    bool writing = !(d->without & PART_WRITING);
     const struct tree *addresses = decode_list(d, t, "addresses", ADDRESSES_MAX);
     if (t->kind != TREE_MAPPING) {
         decode_fail(d, t, NULL, "must be a mapping");
@@ -90,8 +98,9 @@ static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t fam
     ep.zone = slice_builder_text(&d->slice, decode_text(d, t, "zone"));
     if (!(d->without & PART_ENDPOINT_NODE))
         ep.node = slice_builder_text(&d->slice, decode_text(d, t, "nodeName"));
-    if (!(d->without & PART_ENDPOINT_POD))
-        decode_target(d, t, &ep, &uid);
+    if (!(d->without & PART_ENDPOINT_POD) || writing)
+        ref = decode_target_ref(d, t);
+    decode_pod_of(d, &ref, &ep);
     if (!(d->without & PART_ENDPOINT_HINTS))
         decode_hints(d, t, &ep);
     for (const struct tree *c = addresses ? addresses->child : NULL; c; c = c->next) {
@@ -100,8 +109,8 @@ static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t fam
             decode_fail(d, c, NULL, "must be an %s address, as addressType says",
                         family == 4 ? "IPv4" : "IPv6");
         vec_push(&d->slice.endpoints, ep);
-        if (!(d->without & PART_WRITING))
-            vec_push(&d->slice.pod_uids, uid);
+        if (writing)
+            vec_push(&d->slice.targets, slice_builder_target(&d->slice, &ref));
     }
 }
 
@@ -125,9 +134,8 @@ static const char *decode_fqdn(struct decoder *d, const struct tree *list)
     return NULL;
 }
 
-/* The trigger time has a field of its own. */
-static uint16_t decode_annotations(struct decoder *d, const struct tree *metadata,
-                                   const struct label **ret)
+uint16_t decode_annotations(struct decoder *d, const struct tree *metadata,
+                            const struct label **ret)
 {
     const struct tree *map = decode_map(d, metadata, "annotations");
     struct label *all = arena_alloc(&d->arena, decode_count(map) * sizeof *all);
@@ -146,8 +154,10 @@ static void decode_for_writers(struct decoder *d, const struct tree *metadata, s
     s->version = decode_text(d, metadata, "resourceVersion");
     s->n_annotations = decode_annotations(d, metadata, &s->annotations);
     for (const struct tree *c = owners ? owners->child : NULL; c; c = c->next)
-        if (decode_bool(d, c, "controller", false))
+        if (decode_bool(d, c, "controller", false)) {
+            s->owner_kind = decode_text(d, c, "kind");
             s->owner_uid = decode_text(d, c, "uid");
+        }
 }
 
 void decode_slice(struct decoder *d, struct slice *s)
@@ -159,7 +169,7 @@ void decode_slice(struct decoder *d, struct slice *s)
     s->trigger_time_ns =
         decode_time(d, decode_map(d, metadata, "annotations"), ANNOTATION_TRIGGER_TIME);
     s->family = decode_family(d);
-    decode_ports(d, s);
+    s->n_ports = decode_slice_ports(d, d->root, &s->ports);
     if (!(d->without & PART_WRITING))
         decode_for_writers(d, metadata, s);
     const struct tree *list = decode_list(d, d->root, "endpoints", ENDPOINTS_MAX);

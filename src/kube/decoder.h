@@ -60,8 +60,10 @@ int64_t decode_time(struct decoder *d, const struct tree *t, const char *key);
 void decode_meta(struct decoder *d, enum kind kind, struct meta *m);
 
 /* One a kind: fills *ret (already zeroed, kind set) from d->root, metadata included. */
+struct endpoints;
 struct node;
 struct pod;
+struct target_ref;
 struct namespace;
 struct configmap;
 struct service;
@@ -71,3 +73,11 @@ void decode_pod(struct decoder *d, struct pod *ret);
 void decode_node(struct decoder *d, struct node *ret);
 void decode_namespace(struct decoder *d, struct namespace *ret);
 void decode_configmap(struct decoder *d, struct configmap *ret);
+void decode_endpoints(struct decoder *d, struct endpoints *ret);
+
+/* What EndpointSlices and Endpoints have in common. Texts of what is not there are "". */
+struct target_ref decode_target_ref(struct decoder *d, const struct tree *t);
+uint16_t decode_slice_ports(struct decoder *d, const struct tree *t, const struct slice_port **ret);
+/* All but the trigger time, which has a field of its own. */
+uint16_t decode_annotations(struct decoder *d, const struct tree *metadata,
+                            const struct label **ret);

@@ -1,5 +1,6 @@
 #include "kube/layout.h"
 
+#include "kube/endpoints.h"
 #include "kube/pod.h"
 #include "kube/service.h"
 #include "kube/slice.h"
@@ -126,6 +127,14 @@ static const struct field endpoint_fields[] = {
 };
 LAYOUT(endpoint, true);
 
+static const struct field endpoint_target_fields[] = {
+    PLAIN(endpoint_target, kind),        PLAIN(endpoint_target, namespace),
+    PLAIN(endpoint_target, name),        PLAIN(endpoint_target, uid),
+    PLAIN(endpoint_target, api_version), PLAIN(endpoint_target, field_path),
+    PLAIN(endpoint_target, version),
+};
+LAYOUT(endpoint_target, true);
+
 static const struct layout offset_layout = { .size = sizeof(uint32_t), .flat = true };
 static const struct layout byte_layout = { .size = 1, .flat = true };
 
@@ -141,11 +150,42 @@ static const struct field slice_fields[] = {
     PLAIN(slice, computed),
     PLAIN(slice, trigger_time_ns),
     TEXT(slice, version),
+    TEXT(slice, owner_kind),
     TEXT(slice, owner_uid),
     LIST(slice, annotations, n_annotations, &label_layout),
-    LIST(slice, pod_uids, n_pod_uids, &offset_layout),
+    LIST(slice, targets, n_targets, &endpoint_target_layout),
 };
 LAYOUT(slice, false);
+
+static const struct field endpoints_address_fields[] = {
+    PLAIN(endpoints_address, ip),
+    TEXT(endpoints_address, hostname),
+    TEXT(endpoints_address, node),
+    TEXT(endpoints_address, target.kind),
+    TEXT(endpoints_address, target.namespace),
+    TEXT(endpoints_address, target.name),
+    TEXT(endpoints_address, target.uid),
+    TEXT(endpoints_address, target.api_version),
+    TEXT(endpoints_address, target.field_path),
+    TEXT(endpoints_address, target.version),
+};
+LAYOUT(endpoints_address, false);
+
+static const struct field endpoints_subset_fields[] = {
+    LIST(endpoints_subset, addresses, n_addresses, &endpoints_address_layout),
+    LIST(endpoints_subset, not_ready, n_not_ready, &endpoints_address_layout),
+    LIST(endpoints_subset, ports, n_ports, &slice_port_layout),
+};
+LAYOUT(endpoints_subset, false);
+
+static const struct field endpoints_fields[] = {
+    META(endpoints),
+    LIST(endpoints, subsets, n_subsets, &endpoints_subset_layout),
+    TEXT(endpoints, version),
+    LIST(endpoints, annotations, n_annotations, &label_layout),
+    PLAIN(endpoints, trigger_time_ns),
+};
+LAYOUT(endpoints, false);
 
 static const struct field configmap_fields[] = {
     META(configmap),
@@ -160,4 +200,5 @@ const struct layout *const layouts[KIND_COUNT] = {
     [KIND_SERVICE] = &service_layout,
     [KIND_SLICE] = &slice_layout,
     [KIND_CONFIGMAP] = &configmap_layout,
+    [KIND_ENDPOINTS] = &endpoints_layout,
 };

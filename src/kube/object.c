@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "kube/endpoints.h"
 #include "kube/layout.h"
 #include "kube/pod.h"
 
@@ -16,6 +17,7 @@ const char *kind_text(enum kind kind)
         [KIND_SERVICE] = "Service",
         [KIND_SLICE] = "EndpointSlice",
         [KIND_CONFIGMAP] = "ConfigMap",
+        [KIND_ENDPOINTS] = "Endpoints",
     };
     return kind < KIND_COUNT ? text[kind] : "?";
 }
@@ -48,6 +50,13 @@ bool labels_match(const struct meta *m, const struct label *selector, uint16_t n
     return true;
 }
 
+const char *object_version(const struct object *o)
+{
+    return o->kind == KIND_SLICE       ? slice_of(o)->version
+           : o->kind == KIND_ENDPOINTS ? endpoints_of(o)->version
+                                       : NULL;
+}
+
 void object_free(struct object *o)
 {
     free(o);
@@ -65,6 +74,7 @@ static const char *well_known(const char *s, size_t len)
         LABEL_ZONE,
         LABEL_METADATA_NAME,
         SLICE_CONTROLLER,
+        MIRRORING_CONTROLLER,
         "app.kubernetes.io/name",
         "app.kubernetes.io/instance",
         "app.kubernetes.io/component",

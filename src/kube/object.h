@@ -20,6 +20,7 @@
 #define LABEL_ZONE              "topology.kubernetes.io/zone"
 #define LABEL_METADATA_NAME     "kubernetes.io/metadata.name"
 #define SLICE_CONTROLLER        "endpointslice-controller.k8s.io"
+#define MIRRORING_CONTROLLER    "endpointslicemirroring-controller.k8s.io"
 #define ANNOTATION_TRIGGER_TIME "endpoints.kubernetes.io/last-change-trigger-time"
 
 enum kind {
@@ -29,6 +30,7 @@ enum kind {
     KIND_SERVICE,
     KIND_SLICE, /* discovery.k8s.io/v1 EndpointSlice */
     KIND_CONFIGMAP,
+    KIND_ENDPOINTS,
     KIND_COUNT,
 };
 
@@ -70,6 +72,8 @@ bool labels_match(const struct meta *m, const struct label *selector, uint16_t n
 void object_free(struct object *o);
 /* Same bytes in all fields that are read (origin aside)? Then an update changes nothing. */
 bool object_equal(const struct object *a, const struct object *b);
+/* The resourceVersion of an EndpointSlice or of Endpoints; NULL: the source says none. */
+const char *object_version(const struct object *o);
 /* The object as one allocation, whatever its strings and arrays lay in before (a decoder's arena, a
  * caller's stack, another object of which one field was exchanged). */
 struct object *object_copy(const struct object *o);

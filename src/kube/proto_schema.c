@@ -73,7 +73,8 @@ MESSAGE(service, ONE(1, "metadata", object_meta), ONE(2, "spec", service_spec), 
 
 MESSAGE(configmap, ONE(1, "metadata", object_meta), MAP(2, "data"));
 
-MESSAGE(object_reference, STRING(1, "kind"), STRING(2, "namespace"), STRING(3, "name"), STRING(4, "uid"));
+MESSAGE(object_reference, STRING(1, "kind"), STRING(2, "namespace"), STRING(3, "name"), STRING(4, "uid"),
+        STRING(5, "apiVersion"), STRING(6, "resourceVersion"), STRING(7, "fieldPath"));
 MESSAGE(endpoint_address, STRING(1, "ip"), ONE(2, "targetRef", object_reference), STRING(3, "hostname"),
         STRING(4, "nodeName"));
 MESSAGE(subset_port, STRING(1, "name"), INT(2, "port"), STRING(3, "protocol"), STRING(4, "appProtocol"));

@@ -9,6 +9,11 @@ enum { /* conditions; the defaults of the API are applied (ready and serving: tr
        ENDPOINT_READY = 1,
        ENDPOINT_SERVING = 2,
        ENDPOINT_TERMINATING = 4,
+       /* With PART_WRITING: which of them the source says itself. */
+       ENDPOINT_READY_SAID = 8,
+       ENDPOINT_SERVING_SAID = 16,
+       ENDPOINT_TERMINATING_SAID = 32,
+       ENDPOINT_ALL_SAID = 56,
 };
 
 struct endpoint {
@@ -19,6 +24,17 @@ struct endpoint {
     uint32_t first_hint;
     uint32_t hostname, pod, node, zone; /* pool offsets; pod: targetRef name when its kind is Pod */
     uint32_t pod_namespace;
+};
+
+/* What an address stands for, mostly a Pod. "" where the source says nothing. */
+struct target_ref {
+    const char *kind, *namespace, *name, *uid;
+    const char *api_version, *field_path, *version;
+};
+
+/* The same as pool offsets. */
+struct endpoint_target {
+    uint32_t kind, namespace, name, uid, api_version, field_path, version;
 };
 
 struct slice_port {
@@ -43,10 +59,11 @@ struct slice {
     int64_t trigger_time_ns; /* annotation last-change-trigger-time, Unix ns; 0: none */
     /* Only with PART_WRITING: */
     const char *version;             /* resourceVersion, or NULL */
-    const char *owner_uid;           /* of the controlling owner, or NULL */
+    const char *owner_kind;          /* of the controlling owner: "Service", "Endpoints", or NULL */
+    const char *owner_uid;           /* of the same, or NULL */
     const struct label *annotations; /* the other ones */
-    const uint32_t *pod_uids;        /* pool offsets, one an endpoint, or none at all */
-    uint32_t n_pod_uids;
+    const struct endpoint_target *targets; /* one an endpoint, or none at all */
+    uint32_t n_targets;
     uint16_t n_annotations;
 };
 

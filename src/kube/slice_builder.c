@@ -10,7 +10,7 @@ void slice_builder_reset(struct slice_builder *b)
 {
     vec_clear(&b->endpoints);
     vec_clear(&b->hints);
-    vec_clear(&b->pod_uids);
+    vec_clear(&b->targets);
     vec_clear(&b->pool);
     b->n_strings = 0;
     if (b->table)
@@ -21,7 +21,7 @@ void slice_builder_done(struct slice_builder *b)
 {
     vec_done(&b->endpoints);
     vec_done(&b->hints);
-    vec_done(&b->pod_uids);
+    vec_done(&b->targets);
     vec_done(&b->pool);
     free(b->table);
     *b = (struct slice_builder){ 0 };
@@ -70,14 +70,27 @@ uint32_t slice_builder_text(struct slice_builder *b, const char *s)
     return *place;
 }
 
+struct endpoint_target slice_builder_target(struct slice_builder *b, const struct target_ref *ref)
+{
+    return (struct endpoint_target){
+        .kind = slice_builder_text(b, ref->kind),
+        .namespace = slice_builder_text(b, ref->namespace),
+        .name = slice_builder_text(b, ref->name),
+        .uid = slice_builder_text(b, ref->uid),
+        .api_version = slice_builder_text(b, ref->api_version),
+        .field_path = slice_builder_text(b, ref->field_path),
+        .version = slice_builder_text(b, ref->version),
+    };
+}
+
 void slice_builder_finish(const struct slice_builder *b, struct slice *s)
 {
     s->endpoints = b->endpoints.items;
     s->n_endpoints = (uint32_t)b->endpoints.n;
     s->hints = b->hints.items;
     s->n_hints = (uint32_t)b->hints.n;
-    s->pod_uids = b->pod_uids.items;
-    s->n_pod_uids = (uint32_t)b->pod_uids.n;
+    s->targets = b->targets.items;
+    s->n_targets = (uint32_t)b->targets.n;
     s->pool = b->pool.n ? b->pool.items : "";
     s->pool_len = b->pool.n ? (uint32_t)b->pool.n : 1;
 }

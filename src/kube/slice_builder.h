@@ -9,7 +9,7 @@
 struct slice_builder {
     VEC(struct endpoint) endpoints;
     VEC(uint32_t) hints;
-    VEC(uint32_t) pod_uids;
+    VEC(struct endpoint_target) targets;
     VEC(char) pool;
     uint32_t *table; /* offsets of the pool's strings, hashed; 0: free */
     uint32_t n_strings, table_size;
@@ -20,5 +20,6 @@ void slice_builder_reset(
 void slice_builder_done(struct slice_builder *b);
 /* The offset of a string; NULL and "" are 0. */
 uint32_t slice_builder_text(struct slice_builder *b, const char *s);
+struct endpoint_target slice_builder_target(struct slice_builder *b, const struct target_ref *ref);
 /* Points the slice's lists at the builder's arrays. */
 void slice_builder_finish(const struct slice_builder *b, struct slice *s);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "config/tree.h"
 #include "kube/decode.h"
+#include "kube/endpoints.h"
 #include "kube/pod.h"
 #include "kube/service.h"
 #include "kube/slice.h"
@@ -96,8 +97,8 @@ static void dump_endpoint(struct strbuf *b, const struct slice *s, const struct 
         dump_text(b, "hint", slice_str(s, s->hints[ep->first_hint + i]));
     for (unsigned i = 0; i < ep->n_node_hints; i++)
         dump_text(b, "nodeHint", slice_str(s, s->hints[ep->first_hint + ep->n_hints + i]));
-    if (s->n_pod_uids)
-        dump_text(b, "uid", slice_str(s, s->pod_uids[ep - s->endpoints]));
+    if (s->n_targets)
+        dump_text(b, "uid", slice_str(s, s->targets[ep - s->endpoints].uid));
     strbuf_putc(b, '\n');
 }
 
@@ -149,6 +150,42 @@ static void dump_node(struct strbuf *b, const struct node *n)
     strbuf_putc(b, '\n');
 }
 
+static void dump_address(struct strbuf *b, const struct endpoints_address *a, bool ready)
+{
+    char text[IP_TEXT_MAX];
+    strbuf_printf(b, "  %s%s", a->ip.family ? ip_text(&a->ip, text) : "?", ready ? " ready" : "");
+    dump_text(b, "hostname", a->hostname);
+    dump_text(b, "node", a->node);
+    dump_text(b, "kind", a->target.kind);
+    dump_text(b, "namespace", a->target.namespace);
+    dump_text(b, "target", a->target.name);
+    dump_text(b, "uid", a->target.uid);
+    strbuf_putc(b, '\n');
+}
+
+static void dump_endpoints(struct strbuf *b, const struct endpoints *e)
+{
+    if (e->version)
+        strbuf_printf(b, "  version=%s\n", e->version);
+    if (e->trigger_time_ns)
+        strbuf_printf(b, "  trigger=%" PRId64 "\n", e->trigger_time_ns);
+    for (uint32_t i = 0; i < e->n_subsets; i++) {
+        const struct endpoints_subset *s = &e->subsets[i];
+        strbuf_puts(b, "  subset\n");
+        for (unsigned k = 0; k < s->n_ports; k++) {
+            strbuf_printf(b, "  port %d/%s", s->ports[k].port, protocol_text(s->ports[k].protocol));
+            dump_text(b, "name", s->ports[k].name);
+            dump_text(b, "app", s->ports[k].app_protocol);
+            strbuf_putc(b, '\n');
+        }
+        for (uint32_t k = 0; k < s->n_addresses; k++)
+            dump_address(b, &s->addresses[k], true);
+        for (uint32_t k = 0; k < s->n_not_ready; k++)
+            dump_address(b, &s->not_ready[k], false);
+    }
+    dump_labels(b, "annotation", e->annotations, e->n_annotations);
+}
+
 void dump_object(struct strbuf *b, const struct object *o)
 {
     const struct meta *m = &o->meta;
@@ -166,6 +203,8 @@ void dump_object(struct strbuf *b, const struct object *o)
         dump_pod(b, pod_of(o));
     else if (o->kind == KIND_NODE)
         dump_node(b, node_of(o));
+    else if (o->kind == KIND_ENDPOINTS)
+        dump_endpoints(b, endpoints_of(o));
     else if (o->kind == KIND_CONFIGMAP)
         dump_labels(b, "data", configmap_of(o)->data, configmap_of(o)->n_data);
 }

@@ -32,7 +32,8 @@ static void golden_case(void *ctx, const char *folder)
         store_put(s, *it);
     vec_clear(&in.list);
     assert_int_equal(store_revision(s), store_count(s, KIND_SERVICE) + store_count(s, KIND_POD) +
-                                            store_count(s, KIND_NODE) + store_count(s, KIND_SLICE));
+                                            store_count(s, KIND_NODE) + store_count(s, KIND_SLICE) +
+                                            store_count(s, KIND_ENDPOINTS));
     store_set_synced(s);
     store_each(s, KIND_SLICE, NULL, collect, &out);
     dump_sorted(&text, &out);

@@ -144,7 +144,7 @@ static void test_new_slices(void **state)
     assert_false(s->computed);
     assert_int_equal(s->trigger_time_ns, 42);
     assert_int_equal(s->n_endpoints, 1);
-    assert_string_equal(slice_str(s, s->pod_uids[0]), "pod-1");
+    assert_string_equal(slice_str(s, s->targets[0].uid), "pod-1");
     settle(w);
 }
 
@@ -211,7 +211,7 @@ static void edit(struct world *w, bool empty)
     s.annotations = &note;
     s.n_annotations = 1;
     if (empty)
-        s.n_endpoints = s.n_pod_uids = 0;
+        s.n_endpoints = s.n_targets = 0;
     struct object *copy = object_copy(&s.object);
     object_free(w->slices.items[0]);
     w->slices.items[0] = copy;

@@ -12,11 +12,14 @@
 #include "kube/lease.h"
 #include "kube/slice_builder.h"
 
-static struct object *read_back(const struct slice *s)
+static struct object *read_back(const struct object *written)
 {
     struct strbuf text = { 0 };
     struct objects o = { 0 };
-    encode_slice(s, &text);
+    if (written->kind == KIND_SLICE)
+        encode_slice(slice_of(written), &text);
+    else
+        encode_endpoints(endpoints_of(written), &text);
     objects_read(&o, text.p, text.len, "text");
     if (o.errors.len)
         fail_msg("%s: %s", o.errors.p, text.p);
@@ -27,12 +30,12 @@ static struct object *read_back(const struct slice *s)
     return copy;
 }
 
-static void assert_same(const struct slice *s)
+static void assert_same(const struct object *o)
 {
-    struct object *back = read_back(s);
-    if (!object_equal(&s->object, back)) {
+    struct object *back = read_back(o);
+    if (!object_equal(o, back)) {
         struct strbuf b = { 0 };
-        dump_object(&b, &s->object);
+        dump_object(&b, o);
         dump_object(&b, back);
         fail_msg("%s", b.p);
     }
@@ -70,7 +73,11 @@ static struct slice full(struct slice_builder *b)
                 vec_push(&b->hints, slice_builder_text(b, "n1"));
         }
         vec_push(&b->endpoints, ep);
-        vec_push(&b->pod_uids, slice_builder_text(b, i % 2 ? "uid-1" : NULL));
+        vec_push(&b->targets,
+                 (struct endpoint_target){ .kind = slice_builder_text(b, "Pod"),
+                                           .namespace = ep.pod_namespace,
+                                           .name = ep.pod,
+                                           .uid = slice_builder_text(b, i % 2 ? "uid-1" : NULL) });
     }
     struct slice s = { .object = { .kind = KIND_SLICE,
                                    .meta = { .namespace = "shop",
@@ -99,17 +106,17 @@ static void test_round_trip(void **state)
     struct slice s = full(&b);
     /* Strings come into the pool in the decoder's own order, so the first reading is what counts.
      */
-    struct object *first = read_back(&s);
-    assert_same(slice_of(first));
+    struct object *first = read_back(&s.object);
+    assert_same(first);
     assert_int_equal(slice_of(first)->n_endpoints, 5);
     assert_string_equal(slice_of(first)->annotations[0].value, annotations[0].value);
     for (unsigned i = 0; i < 5; i++) {
         const struct slice *r = slice_of(first);
         const struct endpoint *x = &s.endpoints[i], *y = &r->endpoints[i];
-        assert_int_equal(x->conditions, y->conditions);
+        assert_int_equal(x->conditions | ENDPOINT_ALL_SAID, y->conditions);
         assert_int_equal(x->n_hints + x->n_node_hints, y->n_hints + y->n_node_hints);
         assert_string_equal(slice_str(&s, x->hostname), slice_str(r, y->hostname));
-        assert_string_equal(slice_str(&s, s.pod_uids[i]), slice_str(r, r->pod_uids[i]));
+        assert_string_equal(slice_str(&s, s.targets[i].uid), slice_str(r, r->targets[i].uid));
     }
     object_free(first);
     slice_builder_done(&b);
@@ -127,10 +134,91 @@ static void test_empty_and_foreign(void **state)
                        .family = 6,
                        .pool = "",
                        .pool_len = 1 };
-    assert_same(&s);
+    assert_same(&s.object);
     s.family = 0;
     s.fqdn = "x.example.org";
-    assert_same(&s);
+    assert_same(&s.object);
+}
+
+/* Mirrored endpoints say of their conditions only whether they are ready, and may stand for
+ * anything. */
+static void test_mirrored(void **state)
+{
+    (void)state;
+    struct slice_builder b = { 0 };
+    struct slice s = full(&b);
+    s.owner_kind = "Endpoints";
+    for (unsigned i = 0; i < 5; i++) {
+        b.endpoints.items[i].conditions = ENDPOINT_SERVING | ENDPOINT_READY_SAID | (i & 1);
+        b.endpoints.items[i].pod = b.endpoints.items[i].pod_namespace = 0;
+        b.targets.items[i].kind = i ? slice_builder_text(&b, "VirtualMachine") : 0;
+        b.targets.items[i].field_path = i ? slice_builder_text(&b, "spec.x") : 0;
+        if (!i)
+            b.targets.items[i] = (struct endpoint_target){ 0 };
+    }
+    slice_builder_finish(&b, &s);
+    struct object *first = read_back(&s.object);
+    assert_same(first);
+    assert_string_equal(slice_of(first)->owner_kind, "Endpoints");
+    for (unsigned i = 0; i < 5; i++) {
+        const struct slice *r = slice_of(first);
+        assert_int_equal(r->endpoints[i].conditions, s.endpoints[i].conditions);
+        assert_string_equal(slice_str(r, r->targets[i].kind), i ? "VirtualMachine" : "");
+        assert_string_equal(slice_str(r, r->targets[i].field_path), i ? "spec.x" : "");
+        assert_int_equal(r->endpoints[i].pod, 0);
+    }
+    object_free(first);
+    slice_builder_done(&b);
+}
+
+#define NOBODY                                                                                     \
+    {                                                                                              \
+        "", "", "", "", "", "", ""                                                                 \
+    }
+
+static void test_endpoints(void **state)
+{
+    (void)state;
+    static const struct endpoints_address addresses[] = {
+        { .ip = { .family = 4, .bytes = { 10, 0, 0, 1 } },
+          .hostname = "db-0",
+          .node = "n1",
+          .target = { "Pod", "shop", "p", "u", "v1", "spec.x", "7" } },
+        { .ip = { .family = 6, .bytes = { 0x20, 1 } },
+          .hostname = "",
+          .node = "",
+          .target = NOBODY },
+    };
+    static const struct slice_port subset_ports[] = {
+        { .name = "", .port = 80, .protocol = PROTO_TCP },
+        { .name = "dns", .port = 53, .protocol = PROTO_UDP, .app_protocol = "example.com/dns" },
+    };
+    static const struct endpoints_subset subsets[] = {
+        { .addresses = addresses,
+          .n_addresses = 2,
+          .not_ready = addresses,
+          .n_not_ready = 1,
+          .ports = subset_ports,
+          .n_ports = 2 },
+        { .not_ready = addresses, .n_not_ready = 1 },
+    };
+    struct endpoints e = { .object = { .kind = KIND_ENDPOINTS,
+                                       .meta = { .namespace = "shop",
+                                                 .name = "db",
+                                                 .uid = "u-1",
+                                                 .origin = "",
+                                                 .labels = labels,
+                                                 .n_labels = 2 } },
+                           .subsets = subsets,
+                           .n_subsets = 2,
+                           .version = "12",
+                           .annotations = annotations,
+                           .n_annotations = 1,
+                           .trigger_time_ns = 1767323045000000000 };
+    assert_same(&e.object);
+    e = (struct endpoints){ .object = { .kind = KIND_ENDPOINTS,
+                                        .meta = { "default", "x", "", "", NULL, 0, false } } };
+    assert_same(&e.object);
 }
 
 static void test_text(void **state)
@@ -207,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_empty_and_foreign),
+        cmocka_unit_test(test_mirrored),     cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_text),         cmocka_unit_test(test_lease),
         cmocka_unit_test(test_wrong_leases),
     };
