@@ -43,6 +43,9 @@ ENDPOINT = {"addresses": (1, str), "conditions": (2, CONDITIONS), "hostname": (3
             "targetRef": (4, REFERENCE), "nodeName": (6, str), "zone": (7, str),
             "hints": (8, {"forZones": (1, {"name": (1, str)}), "forNodes": (2, {"name": (1, str)})})}
 ENDPOINT_PORT = {"name": (1, str), "protocol": (2, str), "port": (3, int)}
+ADDRESS = {"ip": (1, str), "targetRef": (2, REFERENCE), "hostname": (3, str), "nodeName": (4, str)}
+SUBSET = {"addresses": (1, ADDRESS), "notReadyAddresses": (2, ADDRESS),
+          "ports": (3, {"name": (1, str), "port": (2, int), "protocol": (3, str)})}
 PORT = {"name": (1, str), "containerPort": (3, int), "protocol": (4, str)}
 POD_SPEC = {"containers": (2, {"name": (1, str), "ports": (6, PORT)}), "nodeName": (10, str),
             "hostname": (16, str), "subdomain": (17, str)}
@@ -56,6 +59,7 @@ MESSAGES = {
                 "status": (3, {"loadBalancer": (1, {})})},
     "EndpointSlice": {"metadata": (1, META), "endpoints": (2, ENDPOINT),
                       "ports": (3, ENDPOINT_PORT), "addressType": (4, str)},
+    "Endpoints": {"metadata": (1, META), "subsets": (2, SUBSET)},
     "Pod": {"metadata": (1, META), "spec": (2, POD_SPEC), "status": (3, POD_STATUS)},
     "Node": {"metadata": (1, META)},
 }

@@ -1,12 +1,14 @@
-/* `signpost controller`: makes the EndpointSlices of Services on an API server, with the flags of
- * kube-controller-manager that apply. */
+/* `signpost controller`: makes the EndpointSlices and Endpoints of Services on an API server, with
+ * the flags of kube-controller-manager that apply. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/metric.h"
 #include "base/rand.h"
+#include "cmd/api_writer.h"
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
-#include "cmd/slice_writer.h"
+#include "cmd/event_writer.h"
 #include "kube/check.h"
 #include "loop/loop.h"
 #include "net/http.h"
@@ -29,8 +31,11 @@ static const char *lease_name = "signpost-controller", *lease_namespace = "kube-
                   *lease_lock = "leases", *address = "127.0.0.1:10257";
 static bool elect = true;
 static long long lease_time = 15 * SECOND_NS, renew_time = 10 * SECOND_NS,
-                 retry_time = 2 * SECOND_NS, batch_time;
-static long max_endpoints = 100, workers = 5, qps = 20, burst = 30, verbosity;
+                 retry_time = 2 * SECOND_NS;
+static long max_endpoints = 100, max_mirrored = 1000, qps = 20, burst = 30, verbosity;
+static long workers[CONTROLLERS] = { 5, 5, 5 };
+static long long batch[CONTROLLERS];
+static const char *controllers = "*";
 
 static const struct flag flags[] = {
     { "kubeconfig", FLAG_STRING, &kubeconfig, "FILE",
@@ -48,12 +53,25 @@ static const struct flag flags[] = {
       "When a leader that cannot renew the Lease stops (default 10s)." },
     { "leader-elect-retry-period", FLAG_DURATION, &retry_time, "TIME",
       "Time between two attempts to get or renew the Lease (default 2s)." },
+    { "controllers", FLAG_STRING, &controllers, "LIST",
+      "Which run, separated by commas: endpointslice-controller, endpoints-controller, "
+      "endpointslice-mirroring-controller; * is all of them, -NAME all but one (default *)." },
     { "max-endpoints-per-slice", FLAG_INT, &max_endpoints, "N",
       "Endpoints of a slice, 1 to 1000 (default 100)." },
-    { "concurrent-service-endpoint-syncs", FLAG_INT, &workers, "N",
+    { "concurrent-service-endpoint-syncs", FLAG_INT, &workers[CONTROLLER_SLICES], "N",
       "Services whose slices are written at the same time (default 5)." },
-    { "endpointslice-updates-batch-period", FLAG_DURATION, &batch_time, "TIME",
-      "How long a change of a Pod waits for others (default 0)." },
+    { "endpointslice-updates-batch-period", FLAG_DURATION, &batch[CONTROLLER_SLICES], "TIME",
+      "How long a change of a Pod waits for others before slices are written (default 0)." },
+    { "concurrent-endpoint-syncs", FLAG_INT, &workers[CONTROLLER_ENDPOINTS], "N",
+      "Services whose Endpoints are written at the same time (default 5)." },
+    { "endpoint-updates-batch-period", FLAG_DURATION, &batch[CONTROLLER_ENDPOINTS], "TIME",
+      "How long a change of a Pod waits for others before Endpoints are written (default 0)." },
+    { "mirroring-concurrent-service-endpoint-syncs", FLAG_INT, &workers[CONTROLLER_MIRROR], "N",
+      "Endpoints that are mirrored at the same time (default 5)." },
+    { "mirroring-endpointslice-updates-batch-period", FLAG_DURATION, &batch[CONTROLLER_MIRROR],
+      "TIME", "How long a change of a mirrored slice waits for others (default 0)." },
+    { "mirroring-max-endpoints-per-subset", FLAG_INT, &max_mirrored, "N",
+      "Addresses of a subset that are mirrored, 1 to 1000 (default 1000)." },
     { "kube-api-qps", FLAG_INT, &qps, "N", "Writes a second (default 20)." },
     { "kube-api-burst", FLAG_INT, &burst, "N", "Writes that may be saved up (default 30)." },
     { "metrics-bind-address", FLAG_STRING, &address, "IP:PORT",
@@ -67,17 +85,39 @@ struct run {
     uv_timer_t work, patience;
     struct cluster *cluster;
     struct listener listener;
-    struct slice_writer *writer;
+    struct api_writer *writer;
+    struct event_writer *events;
     struct reconcile *reconcile;
     struct leader *leader;
     struct http_server *pages;
     char identity[IDENTITY_SIZE];
+    unsigned busy_max[CONTROLLERS]; /* 0: it does not run */
+    bool chosen[CONTROLLERS];       /* the command line names it */
     bool poked, leads;
     bool going; /* told to end */
     _Atomic bool synced, acting;
 };
 
 /* ---- options ---- */
+
+/* The names of the original, and those that it had before. */
+static const struct {
+    const char *name, *alias, *workers, *batch;
+    unsigned kinds;
+} known[CONTROLLERS] = {
+    [CONTROLLER_SLICES] = { "endpointslice-controller", "endpointslice",
+                            "concurrent-service-endpoint-syncs",
+                            "endpointslice-updates-batch-period",
+                            1u << KIND_SERVICE | 1u << KIND_SLICE | 1u << KIND_POD |
+                                1u << KIND_NODE },
+    [CONTROLLER_ENDPOINTS] = { "endpoints-controller", "endpoint", "concurrent-endpoint-syncs",
+                               "endpoint-updates-batch-period",
+                               1u << KIND_SERVICE | 1u << KIND_ENDPOINTS | 1u << KIND_POD },
+    [CONTROLLER_MIRROR] = { "endpointslice-mirroring-controller", "endpointslicemirroring",
+                            "mirroring-concurrent-service-endpoint-syncs",
+                            "mirroring-endpointslice-updates-batch-period",
+                            1u << KIND_SERVICE | 1u << KIND_ENDPOINTS | 1u << KIND_SLICE },
+};
 
 static int check_range(const char *flag, long value, long min, long max, struct err *e)
 {
@@ -90,14 +130,55 @@ static int check_numbers(struct err *e)
 {
     int r = check_range("max-endpoints-per-slice", max_endpoints, 1, SLICE_LIMIT, e);
     if (r == 0)
-        r = check_range("concurrent-service-endpoint-syncs", workers, 1, RECONCILE_BUSY_MAX, e);
+        r = check_range("mirroring-max-endpoints-per-subset", max_mirrored, 1, SLICE_LIMIT, e);
+    for (unsigned i = 0; i < CONTROLLERS && r == 0; i++)
+        r = check_range(known[i].workers, workers[i], 1, RECONCILE_BUSY_MAX, e);
     if (r == 0)
         r = check_range("kube-api-qps", qps, 1, RATE_LIMIT, e);
     if (r == 0)
         r = check_range("kube-api-burst", burst, 1, RATE_LIMIT, e);
-    if (r == 0 && (batch_time < 0 || batch_time > 3600 * SECOND_NS))
-        r = err_set(e, ERR_INVALID, "--endpointslice-updates-batch-period: must be 0 to 1h");
+    for (unsigned i = 0; i < CONTROLLERS && r == 0; i++)
+        if (batch[i] < 0 || batch[i] > 3600 * SECOND_NS)
+            r = err_set(e, ERR_INVALID, "--%s: must be 0 to 1h", known[i].batch);
     return r;
+}
+
+/* The last word about a controller counts, as with the original; one that is not named runs when
+ * there is a star. */
+static int choose_one(struct run *r, const char *word, bool *star, struct err *e)
+{
+    bool off = *word == '-';
+    for (unsigned i = 0; i < CONTROLLERS; i++) {
+        if (strcmp(word + off, known[i].name) != 0 && strcmp(word + off, known[i].alias) != 0)
+            continue;
+        r->busy_max[i] = off ? 0 : (unsigned)workers[i];
+        r->chosen[i] = true;
+        return 0;
+    }
+    if (strcmp(word, "*") != 0)
+        return err_set(e, ERR_INVALID, "--controllers: there is no \"%s\"", word + off);
+    *star = true;
+    return 0;
+}
+
+static int choose(struct run *r, struct err *e)
+{
+    bool star = false;
+    unsigned n = 0;
+    for (const char *at = controllers; *at;) {
+        size_t len = strcspn(at, ",");
+        cleanup_free char *word = xstrndup(at, len);
+        int code = choose_one(r, word, &star, e);
+        if (code < 0)
+            return code;
+        at += len + (at[len] == ',');
+    }
+    for (unsigned i = 0; i < CONTROLLERS; i++) {
+        if (star && !r->chosen[i])
+            r->busy_max[i] = (unsigned)workers[i];
+        n += r->busy_max[i] > 0;
+    }
+    return n ? 0 : err_set(e, ERR_INVALID, "--controllers: none is left");
 }
 
 static int check_words(struct err *e)
@@ -182,10 +263,28 @@ static void on_poke(void *ctx)
     uv_timer_start(&r->work, on_work, 0, 0);
 }
 
-static void on_write(void *ctx, const struct slice_write *w)
+static void on_create(void *ctx, const struct object *o, void *token)
 {
     struct run *r = ctx;
-    slice_writer_write(r->writer, w);
+    api_writer_create(r->writer, o, token);
+}
+
+static void on_update(void *ctx, const struct object *o, void *token)
+{
+    struct run *r = ctx;
+    api_writer_update(r->writer, o, token);
+}
+
+static void on_remove(void *ctx, enum kind kind, const char *ns, const char *name, void *token)
+{
+    struct run *r = ctx;
+    api_writer_remove(r->writer, kind, ns, name, token);
+}
+
+static void on_event(void *ctx, const struct event *e)
+{
+    struct run *r = ctx;
+    event_writer_write(r->events, e);
 }
 
 static void act(struct run *r)
@@ -208,7 +307,7 @@ static void on_stopped(void *ctx)
     struct run *r = ctx;
     r->leads = false;
     atomic_store(&r->acting, false);
-    slice_writer_cancel(r->writer);
+    api_writer_cancel(r->writer);
     reconcile_stop(r->reconcile);
 }
 
@@ -273,27 +372,37 @@ static int open_leader(struct run *r, struct err *e)
                       &r->leader, e);
 }
 
+static void open_reconcile(struct run *r)
+{
+    struct reconcile_options o = { .max_endpoints = (unsigned)max_endpoints,
+                                   .max_mirrored = (unsigned)max_mirrored,
+                                   .qps = (unsigned)qps,
+                                   .burst = (unsigned)burst,
+                                   .writer = { .create = on_create,
+                                               .update = on_update,
+                                               .remove = on_remove,
+                                               .event = on_event,
+                                               .poke = on_poke,
+                                               .ctx = r } };
+    for (unsigned i = 0; i < CONTROLLERS; i++) {
+        o.busy_max[i] = r->busy_max[i];
+        o.batch_ns[i] = batch[i];
+    }
+    r->reconcile = reconcile_new(cluster_store(r->cluster), &o);
+}
+
 static int open_all(struct run *r, struct err *e)
 {
-    const struct object_source source = { .kubeconfig = *kubeconfig ? kubeconfig : NULL,
-                                          .endpoint = *master ? master : NULL,
-                                          .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |
-                                                   1u << KIND_POD | 1u << KIND_NODE };
+    struct object_source source = { .kubeconfig = *kubeconfig ? kubeconfig : NULL,
+                                    .endpoint = *master ? master : NULL };
+    for (unsigned i = 0; i < CONTROLLERS; i++)
+        source.kinds |= r->busy_max[i] ? known[i].kinds : 0;
     int ret = cluster_open(&r->loop, &source, &r->cluster, e);
     if (ret < 0)
         return ret;
-    r->writer = slice_writer_new(cluster_client(r->cluster));
-    r->reconcile =
-        reconcile_new(cluster_store(r->cluster), &(struct reconcile_options){
-                                                     .max_endpoints = (unsigned)max_endpoints,
-                                                     .busy_max = (unsigned)workers,
-                                                     .qps = (unsigned)qps,
-                                                     .burst = (unsigned)burst,
-                                                     .batch_ns = batch_time,
-                                                     .write = on_write,
-                                                     .poke = on_poke,
-                                                     .ctx = r,
-                                                 });
+    r->writer = api_writer_new(cluster_client(r->cluster));
+    r->events = event_writer_new(cluster_client(r->cluster));
+    open_reconcile(r);
     r->listener = (struct listener){ .changed = on_change, .synced = on_synced, .ctx = r };
     store_listen(cluster_store(r->cluster), &r->listener);
     if (*address)
@@ -319,7 +428,8 @@ static void run_done(struct run *r)
     http_server_close(r->pages);
     metric_gauge_drop(r);
     leader_free(r->leader);
-    slice_writer_free(r->writer);
+    api_writer_free(r->writer);
+    event_writer_free(r->events);
     reconcile_free(r->reconcile);
     if (r->cluster)
         store_unlisten(cluster_store(r->cluster), &r->listener);
@@ -357,6 +467,8 @@ static int run(int argc, char **argv)
     if (ret == 0)
         ret = check_words(&e);
     if (ret == 0)
+        ret = choose(&r, &e);
+    if (ret == 0)
         ret = make_identity(&r, &e);
     int status = 2;
     if (ret == 0) {
@@ -371,17 +483,22 @@ static int run(int argc, char **argv)
 const struct command cmd_controller = {
     .name = "controller",
     .args = "",
-    .summary = "Makes the EndpointSlices of Services on an API server.",
+    .summary = "Makes the EndpointSlices and Endpoints of Services on an API server.",
     .details =
-        "Does on an API server what the EndpointSlice controller of kube-controller-manager does: "
-        "for each Service with a selector, slices with the Pods that it selects, with the same "
-        "labels, owners and packing, in the fewest writes. Slices that others make are left "
-        "alone. It must not run beside the original, which writes the same slices: start "
-        "kube-controller-manager with --controllers=*,-endpointslice-controller.\n\n"
+        "Does on an API server what three controllers of kube-controller-manager do. "
+        "endpointslice-controller: for each Service with a selector, slices with the Pods that it "
+        "selects, with the same labels, owners and packing, in the fewest writes. "
+        "endpoints-controller: an Endpoints object for each of them. "
+        "endpointslice-mirroring-controller: slices that tell the Endpoints of Services without "
+        "selector. Slices that others make are left alone. It must not run beside the originals, "
+        "which write the same objects: start kube-controller-manager with "
+        "--controllers=*,-endpointslice-controller,-endpoints-controller,"
+        "-endpointslice-mirroring-controller, or leave those here out that run there.\n\n"
         "Several may run; the one that holds the Lease writes. While the API server is away "
         "nothing is written, and what has changed follows when it is back.\n\n"
-        "It needs the right to list and watch services, pods, nodes and endpointslices, to create, "
-        "update and delete endpointslices, and to get, create and update the Lease. SIGTERM and "
-        "SIGINT end it and give the Lease back.",
+        "It needs the right to list and watch services, pods, nodes, endpoints and endpointslices, "
+        "to create, update and delete endpoints and endpointslices, to create and patch events, "
+        "and to get, create and update the Lease. SIGTERM and SIGINT end it and give the Lease "
+        "back.",
     .run = run,
 };

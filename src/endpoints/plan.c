@@ -424,7 +424,7 @@ static void finish(struct packing *p, struct plan *ret)
                           .dels = xcalloc(p->doomed.n + 1, sizeof *ret->dels),
                           .incomplete = p->set.incomplete };
     vec_each (s, &p->doomed)
-        ret->dels[ret->n_dels++] = (*s)->object.meta.name;
+        ret->dels[ret->n_dels++] = &(*s)->object;
 }
 
 void plan_build(const struct plan_input *in, struct plan *ret_plan)

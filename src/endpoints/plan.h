@@ -34,12 +34,12 @@ struct plan_input {
         trigger_time_ns; /* with api: what is written says that this has led to it; 0: nothing */
 };
 
-/* What is to be written: puts are new objects that the caller owns, dels are names of existing
+/* What is to be written: puts are new objects that the caller owns, dels are existing
  * slices. Existing slices that already say the right thing appear in neither. */
 struct plan {
     struct object **puts;
     size_t n_puts;
-    const char **dels; /* they live in the existing slices */
+    const struct object **dels; /* the caller's */
     size_t n_dels;
     bool incomplete; /* Pods were left out because their Node is unknown: try again later */
 };

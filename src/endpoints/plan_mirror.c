@@ -351,7 +351,7 @@ static void finish(struct mirror *m, struct plan *ret)
                           .dels = xcalloc(m->free.n + 1, sizeof *ret->dels) };
     vec_each (s, &m->free) {
         m->report->removed += (*s)->n_endpoints;
-        ret->dels[ret->n_dels++] = (*s)->object.meta.name;
+        ret->dels[ret->n_dels++] = &(*s)->object;
     }
     vec_each (g, &m->groups)
         vec_done(&g->addresses);

@@ -80,7 +80,7 @@ static bool is_taken(void *ctx, const char *name)
 static void carry_out(struct planner *p, const char *ns, struct plan *plan)
 {
     for (size_t i = 0; i < plan->n_dels; i++)
-        delete_slice(p, ns, plan->dels[i]);
+        delete_slice(p, ns, plan->dels[i]->meta.name);
     for (size_t i = 0; i < plan->n_puts; i++)
         store_put(p->store, plan->puts[i]);
     plan_done(plan);

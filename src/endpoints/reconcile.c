@@ -3,10 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/rand.h"
 #include "base/str.h"
-#include "endpoints/plan.h"
-#include "endpoints/reconcile_impl.h"
+#include "endpoints/controller.h"
 
 #include <string.h>
 
@@ -15,18 +13,37 @@
 #define PAUSE_MAX_NS   (1000 * SECOND_NS)
 #define AWAY_STEPS     5 /* up to 32 s */
 
+static const struct controller_type *const types[CONTROLLERS] = {
+    [CONTROLLER_SLICES] = &control_slices,
+    [CONTROLLER_ENDPOINTS] = &control_endpoints,
+    [CONTROLLER_MIRROR] = &control_mirror,
+};
+
+#define each_controller(c, r)                                                                      \
+    for (struct controller *c = (r)->controllers; c < (r)->controllers + CONTROLLERS; c++)         \
+        if (c->type)
+
 static int64_t now_of(const struct reconcile *r)
 {
-    return r->o.now ? r->o.now(r->o.ctx) : clock_ns();
+    return r->o.writer.now ? r->o.writer.now(r->o.writer.ctx) : clock_ns();
+}
+
+static void poke(const struct reconcile *r)
+{
+    r->o.writer.poke(r->o.writer.ctx);
 }
 
 /* ---- the queue ---- */
 
-/* Work that failed is held until its pause is over. */
-static void schedule(struct work *w, int64_t at_ns)
+int64_t controller_now(const struct controller *c)
 {
-    struct reconcile *r = w->r;
-    if (!r->active)
+    return now_of(c->r);
+}
+
+static void schedule_at(struct work *w, int64_t at_ns)
+{
+    struct controller *c = w->controller;
+    if (!c->r->active)
         return;
     if (w->busy) {
         w->again = true;
@@ -35,30 +52,70 @@ static void schedule(struct work *w, int64_t at_ns)
     at_ns = MAX(at_ns, w->held_until_ns);
     if (w->due.place && w->due.at_ns <= at_ns)
         return;
-    due_set(&r->queue, &w->due, at_ns);
-    r->o.poke(r->o.ctx);
+    if (!w->due.place) {
+        metric_add(c->metrics.adds, 1);
+        w->queued_ns = at_ns;
+    }
+    due_set(&c->queue, &w->due, at_ns);
+    poke(c->r);
 }
 
-static void work_free(struct work *w)
+void work_schedule(struct work *w, int64_t pause_ns)
 {
-    work_drop_ops(w);
-    work_drop_expected(w);
-    free(w->namespace);
-    free(w->name);
-    free(w);
+    schedule_at(w, controller_now(w->controller) + pause_ns);
 }
 
-static struct work *work_find(struct reconcile *r, const char *ns, const char *service)
+void work_hurry(struct work *w, int64_t pause_ns)
 {
-    return index_find(&r->works, ns, service);
+    w->held_until_ns = 0;
+    work_schedule(w, pause_ns);
 }
 
-static void work_remove(struct work *w)
+struct work *controller_find(const struct controller *c, const char *ns, const char *name)
 {
-    struct reconcile *r = w->r;
-    due_remove(&r->queue, &w->due);
-    index_remove(&r->works, w->namespace, w->name);
+    return index_find(&c->works, ns, name);
+}
+
+struct work *controller_work(struct controller *c, const char *ns, const char *name)
+{
+    struct work *w = controller_find(c, ns, name);
+    if (w)
+        return w;
+    w = xcalloc(1, sizeof *w);
+    w->controller = c;
+    w->namespace = xstrdup(ns);
+    w->name = xstrdup(name);
+    index_put(&c->works, w);
+    return w;
+}
+
+void work_settle(struct work *w)
+{
+    struct controller *c = w->controller;
+    if (w->busy || w->due.place || w->expected.n || c->type->wanted(w))
+        return;
+    index_remove(&c->works, w->namespace, w->name);
     work_free(w);
+}
+
+void controller_settle(struct controller *c, const struct meta *m)
+{
+    struct work *w = controller_find(c, m->namespace, m->name);
+    if (w)
+        work_settle(w);
+}
+
+void controller_service_dirty(struct controller *c, struct member_set *set)
+{
+    const struct service *s = set->service;
+    const struct meta *m = &s->object.meta;
+    struct work *w = controller_find(c, m->namespace, m->name);
+    if (!w) {
+        w = controller_work(c, m->namespace, m->name);
+        w->trigger_ns = s->created_ns;
+    }
+    w->trigger_ns = earliest(w->trigger_ns, c->r->tracker.trigger_ns);
+    work_schedule(w, c->r->pods_changed ? c->batch_ns : 0);
 }
 
 static struct index_key key_of(const void *item)
@@ -67,45 +124,18 @@ static struct index_key key_of(const void *item)
     return (struct index_key){ w->namespace, w->name };
 }
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a && b ? MIN(a, b) : a ? a : b;
-}
-
-static struct work *work_new(struct reconcile *r, const struct service *s)
-{
-    struct work *w = xcalloc(1, sizeof *w);
-    w->r = r;
-    w->namespace = xstrdup(s->object.meta.namespace);
-    w->name = xstrdup(s->object.meta.name);
-    w->trigger_ns = s->created_ns;
-    index_put(&r->works, w);
-    return w;
-}
+/* ---- what the store tells ---- */
 
 static void on_dirty(void *ctx, struct member_set *set)
 {
     struct reconcile *r = ctx;
-    const struct meta *m = &set->service->object.meta;
-    struct work *w = work_find(r, m->namespace, m->name);
-    if (!w)
-        w = work_new(r, set->service);
-    w->set = set;
-    w->trigger_ns = earliest(w->trigger_ns, r->tracker.trigger_ns);
-    schedule(w, now_of(r) + (r->pods_changed ? r->o.batch_ns : 0));
+    each_controller(c, r) if (c->type->dirty) c->type->dirty(c, set);
 }
 
-/* What is written just now is not interrupted; nothing follows it. */
 static void on_untracked(void *ctx, struct member_set *set)
 {
     struct reconcile *r = ctx;
-    const struct meta *m = &set->service->object.meta;
-    struct work *w = work_find(r, m->namespace, m->name);
-    if (!w)
-        return;
-    w->set = NULL;
-    if (!w->busy)
-        work_remove(w);
+    each_controller(c, r) if (c->type->untracked) c->type->untracked(c, &set->service->object.meta);
 }
 
 static void on_unwanted(void *ctx, const struct meta *service)
@@ -121,136 +151,80 @@ static bool is_wanted(void *ctx, const struct service *s)
     return true;
 }
 
-/* ---- what the store tells ---- */
-
-static bool is_ours(const struct slice *s)
-{
-    return s && str_eq(meta_label(&s->object.meta, LABEL_MANAGED_BY), SLICE_CONTROLLER);
-}
-
-/* Our own writes come back as changes; all others are looked at. */
-static void slice_changed(struct reconcile *r, const struct slice *slice, const struct slice *now)
-{
-    struct work *w =
-        is_ours(slice) ? work_find(r, slice->object.meta.namespace, slice->service) : NULL;
-    if (!w)
-        return;
-    bool echo = work_confirm(w, slice, now);
-    if (echo && !w->due.place)
-        return;
-    w->held_until_ns = 0;
-    schedule(w, now_of(r));
-}
-
-static void on_change(void *ctx, const struct change *c)
+static void on_change(void *ctx, const struct change *change)
 {
     struct reconcile *r = ctx;
     if (!r->active)
         return;
-    r->pods_changed = c->kind == KIND_POD;
-    if (c->kind != KIND_SLICE) {
-        tracker_change(&r->tracker, c);
-        return;
-    }
-    const struct slice *old = c->old ? slice_of(c->old) : NULL;
-    const struct slice *new = c->new ? slice_of(c->new) : NULL;
-    if (old)
-        slice_changed(r, old, new);
-    if (new && (!old || !is_ours(old) || strcmp(old->service, new->service) != 0))
-        slice_changed(r, new, new);
+    r->pods_changed = change->kind == KIND_POD;
+    tracker_change(&r->tracker, change);
+    each_controller(c, r) c->type->changed(c, change);
+}
+
+bool work_echo(struct work *w, const struct meta *what, const struct object *now)
+{
+    bool echo = work_confirm(w, what, now);
+    return echo && !w->due.place;
 }
 
 /* ---- one sync ---- */
-
-static void collect(void *ctx, const struct object *o)
-{
-    struct slice_list *l = ctx;
-    if (is_ours(slice_of(o)) && !o->meta.deleting)
-        vec_push(l, slice_of(o));
-}
-
-static const struct node *find_node(void *ctx, const char *name)
-{
-    const struct reconcile *r = ctx;
-    const struct object *o = store_get(r->store, KIND_NODE, "", name);
-    return o ? node_of(o) : NULL;
-}
-
-static bool make_plan(struct work *w)
-{
-    struct reconcile *r = w->r;
-    struct slice_list ours = { 0 };
-    struct plan plan;
-    store_each_slice_of(r->store, w->namespace, w->name, collect, &ours);
-    w->used_trigger_ns = w->trigger_ns;
-    w->trigger_ns = 0;
-    plan_build(&(struct plan_input){ .service = w->set->service,
-                                     .pods = w->set->pods.items,
-                                     .n_pods = w->set->pods.n,
-                                     .node = find_node,
-                                     .ctx = r,
-                                     .existing = ours.items,
-                                     .n_existing = ours.n,
-                                     .nodes_required = true,
-                                     .placeholder = true,
-                                     .api = true,
-                                     .max_endpoints = r->o.max_endpoints,
-                                     .trigger_time_ns = w->used_trigger_ns },
-               &plan);
-    work_take_ops(w, &plan, &ours);
-    bool incomplete = plan.incomplete;
-    plan_done(&plan);
-    vec_done(&ours);
-    return incomplete;
-}
 
 static void back_off(struct work *w)
 {
     int64_t pause = MIN(SECOND_NS << MIN(w->failures, BACK_OFF_STEPS), PAUSE_MAX_NS);
     w->failures++;
-    w->held_until_ns = now_of(w->r) + pause;
-    schedule(w, w->held_until_ns);
+    w->held_until_ns = controller_now(w->controller) + pause;
+    metric_add(w->controller->metrics.retries, 1);
+    schedule_at(w, w->held_until_ns);
 }
 
 /* A sync has ended. */
 static void finish(struct work *w, enum sync_result result)
 {
-    struct reconcile *r = w->r;
+    struct controller *c = w->controller;
+    int64_t now = controller_now(c);
     bool again = w->again;
-    r->n_busy -= w->busy;
+    if (w->busy)
+        histogram_observe(&c->metrics.worked, (uint64_t)MAX(now - w->begun_ns, 0));
+    c->n_busy -= w->busy;
     w->busy = w->again = false;
     work_drop_ops(w);
-    metric_add(r->metrics.syncs[result], 1);
-    if (!w->set) {
-        work_remove(w);
-        return;
-    }
+    metric_add(c->metrics.syncs[result], 1);
     if (result == SYNC_ERROR)
         w->trigger_ns = earliest(w->trigger_ns, w->used_trigger_ns);
-    if (result == SYNC_ERROR || w->incomplete)
+    if (c->type->wanted(w) && (result == SYNC_ERROR || w->incomplete))
         back_off(w);
     else if (result == SYNC_SUCCESS)
         w->failures = 0;
     if (again)
-        schedule(w, now_of(r));
-    r->o.poke(r->o.ctx);
+        schedule_at(w, now);
+    work_settle(w);
+    poke(c->r);
 }
 
 static void begin(struct work *w)
 {
-    struct reconcile *r = w->r;
-    int64_t until = work_stale_until(w, now_of(r));
+    struct controller *c = w->controller;
+    int64_t now = controller_now(c);
+    int64_t until = work_stale_until(w, c->r->store, c->type->kind, now);
     if (until) {
-        metric_add(r->metrics.syncs[SYNC_STALE], 1);
-        due_set(&r->queue, &w->due, until);
+        metric_add(c->metrics.syncs[SYNC_STALE], 1);
+        due_set(&c->queue, &w->due, until);
         return;
     }
+    histogram_observe(&c->metrics.waited, (uint64_t)MAX(now - w->queued_ns, 0));
     w->held_until_ns = 0;
-    w->incomplete = make_plan(w);
+    w->begun_ns = now;
+    w->used_trigger_ns = w->trigger_ns;
+    w->trigger_ns = 0;
+    w->incomplete = false;
+    w->at = 0;
+    work_forget_lost(w);
+    c->type->plan(w);
     w->busy = true;
-    r->n_busy++;
+    c->n_busy++;
     if (w->ops.n)
-        vec_push(&r->pending, w);
+        vec_push(&c->r->pending, w);
     else
         finish(w, SYNC_SUCCESS);
 }
@@ -271,21 +245,29 @@ static struct work *next_pending(struct reconcile *r)
     return w;
 }
 
+static void write_op(struct work *w)
+{
+    struct controller *c = w->controller;
+    const struct object_writer *to = &c->r->o.writer;
+    const struct op *op = &w->ops.items[w->at];
+    if (op->op == WRITE_CREATE)
+        to->create(to->ctx, op->object, w);
+    else if (op->op == WRITE_UPDATE)
+        to->update(to->ctx, op->object, w);
+    else
+        to->remove(to->ctx, c->type->kind, w->namespace, op->name, w);
+}
+
 static void write_pending(struct reconcile *r)
 {
     while (r->active && r->pending.n && r->tokens >= 1 && now_of(r) >= r->blocked_until_ns) {
         struct work *w = next_pending(r);
-        const struct op *op = &w->ops.items[w->at];
-        if (!w->set) {
-            finish(w, SYNC_ERROR);
+        if (w->ops.items[w->at].op != WRITE_DELETE && !w->controller->type->wanted(w)) {
+            finish(w, SYNC_SUCCESS);
             continue;
         }
         r->tokens -= 1;
-        r->o.write(r->o.ctx, &(struct slice_write){ .op = op->op,
-                                                    .namespace = w->namespace,
-                                                    .name = op->name,
-                                                    .slice = op->slice ? slice_of(op->slice) : NULL,
-                                                    .token = w });
+        write_op(w);
     }
 }
 
@@ -298,30 +280,32 @@ static void pause_all(struct reconcile *r, const struct write_result *result)
     pause = pause / 2 + (int64_t)rand_below(&r->rand, (uint32_t)(pause / 1000000)) * 1000000;
     r->blocked_until_ns = now + MAX(pause, result->wait_s * SECOND_NS);
     if (!r->away++)
-        log_warning("controller: slices cannot be written: %s; trying again", result->text);
+        log_warning("controller: nothing can be written: %s; trying again", result->text);
 }
 
 /* The first of several failures is told. */
 static void refused(struct work *w, const struct write_result *result)
 {
+    const struct controller_type *type = w->controller->type;
     log_line(w->failures ? LOG_DEBUG : LOG_INFO,
-             "controller: Service %s/%s: its slices cannot be written: %s; trying again",
-             w->namespace, w->name, result->text);
+             "controller: %s %s/%s: %s cannot be written: %s; trying again", type->about,
+             w->namespace, w->name, type->writes, result->text);
+    type->refused(w, &w->ops.items[w->at], result->text);
     finish(w, SYNC_ERROR);
 }
 
 static void written_well(struct work *w, const struct write_result *result)
 {
-    struct reconcile *r = w->r;
+    struct controller *c = w->controller;
     const struct op *op = &w->ops.items[w->at];
-    if (r->away)
-        log_info("controller: slices are written again");
-    r->away = 0;
-    metric_add(r->metrics.changes[op->op], 1);
-    work_expect(w, op, result, now_of(r));
-    if (++w->at < w->ops.n && w->set) {
-        vec_push(&r->pending, w);
-        r->o.poke(r->o.ctx);
+    if (c->r->away)
+        log_info("controller: writing goes on");
+    c->r->away = 0;
+    metric_add(c->metrics.changes[op->op], 1);
+    work_expect(w, op, result, c->r->store, c->type->kind, controller_now(c));
+    if (++w->at < w->ops.n) {
+        vec_push(&c->r->pending, w);
+        poke(c->r);
     } else {
         finish(w, SYNC_SUCCESS);
     }
@@ -341,7 +325,7 @@ void reconcile_written(void *token, const struct write_result *result)
         refused(w, result);
         break;
     case WRITE_AWAY:
-        pause_all(w->r, result);
+        pause_all(w->controller->r, result);
         w->again = true;
         finish(w, SYNC_AWAY);
         break;
@@ -350,22 +334,25 @@ void reconcile_written(void *token, const struct write_result *result)
 
 /* ---- life ---- */
 
-static void begin_due(struct reconcile *r)
+static void begin_due(struct controller *c)
 {
     const struct due *d;
-    while (r->n_busy < r->o.busy_max && (d = due_first(&r->queue)) && d->at_ns <= now_of(r)) {
+    while (c->n_busy < c->busy_max && (d = due_first(&c->queue)) && d->at_ns <= controller_now(c)) {
         struct work *w = container_of(d, struct work, due);
-        due_remove(&r->queue, &w->due);
+        due_remove(&c->queue, &w->due);
         begin(w);
     }
 }
 
-static int64_t next_run(const struct reconcile *r, int64_t now)
+static int64_t next_run(struct reconcile *r, int64_t now)
 {
     int64_t next = INT64_MAX;
-    const struct due *d = due_first(&r->queue);
-    if (d && r->n_busy < r->o.busy_max)
-        next = d->at_ns;
+    each_controller(c, r)
+    {
+        const struct due *d = due_first(&c->queue);
+        if (d && c->n_busy < c->busy_max)
+            next = MIN(next, d->at_ns);
+    }
     if (r->pending.n)
         next = MIN(next, now + (int64_t)((1 - r->tokens) * SECOND_NS / r->o.qps) + 1);
     return next == INT64_MAX ? next : MAX(next, r->blocked_until_ns);
@@ -378,17 +365,21 @@ int64_t reconcile_run(struct reconcile *r)
         return INT64_MAX;
     refill(r, now);
     if (now >= r->blocked_until_ns) {
-        begin_due(r);
+        each_controller(c, r) begin_due(c);
         write_pending(r);
-        begin_due(r);
+        each_controller(c, r) begin_due(c);
     }
-    atomic_store_explicit(&r->metrics.depth, r->queue.heap.n, memory_order_relaxed);
+    each_controller(c, r)
+        atomic_store_explicit(&c->metrics.depth, c->queue.heap.n, memory_order_relaxed);
     return next_run(r, now);
 }
 
 bool reconcile_is_idle(const struct reconcile *r)
 {
-    return !r->queue.heap.n && !r->n_busy;
+    for (unsigned i = 0; i < CONTROLLERS; i++)
+        if (r->controllers[i].queue.heap.n || r->controllers[i].n_busy)
+            return false;
+    return true;
 }
 
 static void new_tracker(struct reconcile *r)
@@ -402,16 +393,29 @@ static void new_tracker(struct reconcile *r)
                                    .ctx = r };
 }
 
+static void new_controller(struct reconcile *r, unsigned id)
+{
+    struct controller *c = &r->controllers[id];
+    if (!r->o.busy_max[id])
+        return;
+    *c = (struct controller){ .type = types[id],
+                              .r = r,
+                              .works = { .key = key_of },
+                              .busy_max = r->o.busy_max[id],
+                              .batch_ns = r->o.batch_ns[id] };
+    controller_metrics_init(c);
+}
+
 struct reconcile *reconcile_new(struct store *store, const struct reconcile_options *o)
 {
     struct reconcile *r = xcalloc(1, sizeof *r);
     r->store = store;
     r->o = *o;
-    r->works.key = key_of;
     r->listener = (struct listener){ .changed = on_change, .ctx = r };
     rand_init(&r->rand);
     new_tracker(r);
-    reconcile_metrics(r);
+    for (unsigned i = 0; i < CONTROLLERS; i++)
+        new_controller(r, i);
     store_listen(store, &r->listener);
     return r;
 }
@@ -427,18 +431,24 @@ void reconcile_start(struct reconcile *r)
     r->away = 0;
     r->pods_changed = false;
     tracker_start(&r->tracker);
-    r->o.poke(r->o.ctx);
+    each_controller(c, r) c->type->start(c);
+    poke(r);
+}
+
+static void stop_controller(struct controller *c)
+{
+    c->n_busy = 0;
+    index_each(e, &c->works) work_free(e->item);
+    index_done(&c->works);
+    c->works = (struct index){ .key = key_of };
+    due_queue_done(&c->queue);
 }
 
 void reconcile_stop(struct reconcile *r)
 {
     r->active = false;
-    r->n_busy = 0;
     vec_clear(&r->pending);
-    index_each(e, &r->works) work_free(e->item);
-    index_done(&r->works);
-    r->works = (struct index){ .key = key_of };
-    due_queue_done(&r->queue);
+    each_controller(c, r) stop_controller(c);
     tracker_done(&r->tracker);
     new_tracker(r);
 }
@@ -449,7 +459,7 @@ void reconcile_free(struct reconcile *r)
         return;
     store_unlisten(r->store, &r->listener);
     reconcile_stop(r);
-    metric_gauge_drop(r);
+    each_controller(c, r) metric_gauge_drop(c);
     vec_done(&r->pending);
     free(r);
 }

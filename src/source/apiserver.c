@@ -23,6 +23,7 @@ static const struct resource {
     { "/api/v1", "pods", "v1", "Pod", KIND_POD,
       "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown" },
     { "/api/v1", "configmaps", "v1", "ConfigMap", KIND_CONFIGMAP, NULL },
+    { "/api/v1", "endpoints", "v1", "Endpoints", KIND_ENDPOINTS, NULL },
 };
 
 /* One reflector and what it reads. */

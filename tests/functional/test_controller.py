@@ -395,7 +395,10 @@ def test_batches(one, start):
     ("--leader-elect-resource-lock=endpoints", "is not offered"),
     ("--leader-elect-resource-name=A_B", "--leader-elect-resource-name"),
     ("--leader-elect-renew-deadline=20s", "lease must last longer"),
-    ("--controllers=*", "--controllers"),
+    ("--controllers=*,nope", "there is no \"nope\""),
+    ("--controllers=-endpoint", "none is left"),
+    ("--concurrent-endpoint-syncs=0", "must be 1 to"),
+    ("--mirroring-max-endpoints-per-subset=1001", "must be 1 to 1000"),
 ])
 def test_flags_that_are_refused(signpost, flag, words):
     ran = subprocess.run([signpost, "controller", "--master", "http://127.0.0.1:1", "--metrics-bind-address=", flag],

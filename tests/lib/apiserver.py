@@ -17,6 +17,7 @@ import kubeproto  # noqa: E402
 RESOURCES = {
     "namespaces": ("v1", "Namespace"), "nodes": ("v1", "Node"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"), "leases": ("coordination.k8s.io/v1", "Lease"),
+    "endpoints": ("v1", "Endpoints"), "events": ("v1", "Event"),
 }
 REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 422: "Invalid", 429: "TooManyRequests", 500: "InternalError",
            503: "ServiceUnavailable"}
@@ -83,6 +84,16 @@ class State:
             self.put(obj)
             self.writes.append(("PUT", obj["kind"], name))
         return obj
+
+    def merge(self, kind, namespace, name, change):
+        """Of a merge patch what needs no merging: members of the object itself."""
+        with self.changed:
+            old = self.objects.get((kind, namespace, name))
+            if not old:
+                raise Refused(404)
+            self.put(json.loads(json.dumps(dict(old, **change))))
+            self.writes.append(("PATCH", kind, name))
+            return self.objects[(kind, namespace, name)]
 
     def remove(self, kind, namespace, name):
         with self.changed:
@@ -212,6 +223,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elif method == "DELETE":
                 server.state.remove(kind, namespace, name)
                 done = {"kind": "Status", "apiVersion": "v1", "status": "Success"}
+            elif method == "PATCH":
+                done = server.state.merge(kind, namespace, name, json.loads(body))
             else:
                 obj = json.loads(body)
                 assert (obj["apiVersion"], obj["kind"]) == (version, kind), obj
@@ -235,6 +248,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_DELETE(self):
         self.write("DELETE")
+
+    def do_PATCH(self):
+        self.write("PATCH")
 
     def list(self, state, version, kind, query, namespace, proto, fault):
         if "continue" in query and self.server.owner.between_pages:

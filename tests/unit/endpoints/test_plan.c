@@ -87,7 +87,7 @@ static void run(struct world *w)
     struct plan p;
     build(w, &p);
     for (size_t i = 0; i < p.n_dels; i++) {
-        size_t at = slice_at(w, p.dels[i]);
+        size_t at = slice_at(w, p.dels[i]->meta.name);
         assert_true(at != SIZE_MAX);
         object_free(w->slices.items[at]);
         vec_swap_remove(&w->slices, at);

@@ -156,7 +156,7 @@ static void test_owner_of_another_life(void **state)
     set_service(w, "u2", NULL);
     build(w);
     assert_int_equal(w->plan.n_dels, 1);
-    assert_string_equal(w->plan.dels[0], "web-a");
+    assert_string_equal(w->plan.dels[0]->meta.name, "web-a");
     assert_int_equal(w->plan.n_puts, 1);
     assert_string_equal(put_at(w, 0)->object.meta.name, "");
     assert_string_equal(put_at(w, 0)->owner_uid, "u2");

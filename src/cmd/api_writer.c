@@ -1,4 +1,4 @@
-#include "cmd/slice_writer.h"
+#include "cmd/api_writer.h"
 
 #include "base/arena.h"
 #include "base/mem.h"
@@ -10,32 +10,31 @@
 #include <string.h>
 
 #define WRITE_MS       30000
-#define REPLY_MAX      (4 << 20) /* bytes of a slice as it comes back */
-#define PATH           "/apis/discovery.k8s.io/v1/namespaces/%s/endpointslices%s%s"
+#define REPLY_MAX      (4 << 20) /* bytes of an object as it comes back */
 #define HTTP_TOO_MANY  429
 #define HTTP_INTERNAL  500
 #define HTTP_NOT_FOUND 404
 
 struct flight {
-    struct slice_writer *writer;
+    struct api_writer *writer;
     struct http_call *call;
     enum write_op op;
     void *token;
 };
 
-struct slice_writer {
+struct api_writer {
     struct api_client *client;
     VEC(struct flight *) flights;
 };
 
-struct slice_writer *slice_writer_new(struct api_client *client)
+struct api_writer *api_writer_new(struct api_client *client)
 {
-    struct slice_writer *w = xcalloc(1, sizeof *w);
+    struct api_writer *w = xcalloc(1, sizeof *w);
     w->client = client;
     return w;
 }
 
-void slice_writer_cancel(struct slice_writer *w)
+void api_writer_cancel(struct api_writer *w)
 {
     vec_each (f, &w->flights) {
         http_call_cancel((*f)->call);
@@ -44,18 +43,18 @@ void slice_writer_cancel(struct slice_writer *w)
     vec_clear(&w->flights);
 }
 
-void slice_writer_free(struct slice_writer *w)
+void api_writer_free(struct api_writer *w)
 {
     if (!w)
         return;
-    slice_writer_cancel(w);
+    api_writer_cancel(w);
     vec_done(&w->flights);
     free(w);
 }
 
 static void land(struct flight *f, const struct write_result *result)
 {
-    struct slice_writer *w = f->writer;
+    struct api_writer *w = f->writer;
     void *token = f->token;
     for (size_t i = 0; i < w->flights.n; i++) {
         if (w->flights.items[i] != f)
@@ -128,23 +127,29 @@ static void on_end(void *ctx, const struct http_result *h)
 
 /* ---- requests ---- */
 
-static const char *method_of(enum write_op op)
+static void make_path(struct strbuf *out, enum kind kind, const char *ns, const char *name)
 {
-    return op == WRITE_CREATE ? "POST" : op == WRITE_UPDATE ? "PUT" : "DELETE";
+    const char *group = kind == KIND_SLICE ? "/apis/discovery.k8s.io/v1" : "/api/v1";
+    const char *plural = kind == KIND_SLICE ? "endpointslices" : "endpoints";
+    strbuf_printf(out, "%s/namespaces/%s/%s%s%s", group, ns, plural, name ? "/" : "",
+                  name ? name : "");
 }
 
-void slice_writer_write(void *ctx, const struct slice_write *x)
+/* name NULL: of what is created. o NULL: it is deleted. */
+static void send_write(struct api_writer *w, enum write_op op, const char *path,
+                       const struct object *o, void *token)
 {
-    struct slice_writer *w = ctx;
-    struct strbuf path = { 0 }, body = { 0 };
+    static const char *const methods[WRITE_OPS] = { "POST", "PUT", "DELETE" };
+    struct strbuf body = { 0 };
     struct flight *f = xcalloc(1, sizeof *f);
     struct err e;
-    *f = (struct flight){ .writer = w, .op = x->op, .token = x->token };
-    strbuf_printf(&path, PATH, x->namespace, x->name ? "/" : "", x->name ? x->name : "");
-    if (x->slice)
-        encode_slice(x->slice, &body);
-    const struct api_request request = { .method = method_of(x->op),
-                                         .path = path.p,
+    *f = (struct flight){ .writer = w, .op = op, .token = token };
+    if (o && o->kind == KIND_SLICE)
+        encode_slice(slice_of(o), &body);
+    else if (o)
+        encode_endpoints(endpoints_of(o), &body);
+    const struct api_request request = { .method = methods[op],
+                                         .path = path,
                                          .content_type = body.len ? "application/json" : NULL,
                                          .body = body.len ? body.p : NULL,
                                          .body_len = body.len,
@@ -155,6 +160,30 @@ void slice_writer_write(void *ctx, const struct slice_write *x)
     vec_push(&w->flights, f);
     if (api_client_send(w->client, &request, &f->call, &e) < 0)
         land(f, &(struct write_result){ .outcome = WRITE_AWAY, .text = e.text });
-    strbuf_done(&path);
     strbuf_done(&body);
+}
+
+void api_writer_create(struct api_writer *w, const struct object *o, void *token)
+{
+    struct strbuf path = { 0 };
+    make_path(&path, o->kind, o->meta.namespace, NULL);
+    send_write(w, WRITE_CREATE, path.p, o, token);
+    strbuf_done(&path);
+}
+
+void api_writer_update(struct api_writer *w, const struct object *o, void *token)
+{
+    struct strbuf path = { 0 };
+    make_path(&path, o->kind, o->meta.namespace, o->meta.name);
+    send_write(w, WRITE_UPDATE, path.p, o, token);
+    strbuf_done(&path);
+}
+
+void api_writer_remove(struct api_writer *w, enum kind kind, const char *ns, const char *name,
+                       void *token)
+{
+    struct strbuf path = { 0 };
+    make_path(&path, kind, ns, name);
+    send_write(w, WRITE_DELETE, path.p, NULL, token);
+    strbuf_done(&path);
 }
