@@ -166,8 +166,8 @@ class Walk:
         common = ["--kubeconfig=/credentials/controller.json", "--leader-elect=false"]
         if which == "signpost":
             yield pod("signpost-controller", "control", "signpost", [
-                "controller", *common, "--metrics-bind-address=0.0.0.0:10257"], volumes=self.volumes(),
-                **http_probe(10257, "/readyz"))
+                "controller", *common, "--controllers=endpointslice-controller",
+                "--metrics-bind-address=0.0.0.0:10257"], volumes=self.volumes(), **http_probe(10257, "/readyz"))
         else:
             yield pod("kube-controller-manager", "control", "/peers/kube-controller-manager", [
                 *common, "--controllers=endpointslice-controller", "--secure-port=0"], volumes=self.volumes())
