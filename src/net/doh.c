@@ -208,8 +208,13 @@ static void conn_sent(struct stream *s)
     struct doh_conn *c = doh_conn_of(s);
     if (c->h2)
         h2_go_on(c);
-    else
-        h1_sent(c);
+}
+
+static void conn_retired(struct stream *s)
+{
+    struct doh_conn *c = doh_conn_of(s);
+    if (c->h2)
+        h2_retire(c);
 }
 
 static void conn_freed(struct stream *s)
@@ -226,7 +231,8 @@ static const struct stream_kind kind = { .size = sizeof(struct doh_conn),
                                          .room = conn_room,
                                          .got = conn_got,
                                          .sent = conn_sent,
-                                         .freed = conn_freed };
+                                         .freed = conn_freed,
+                                         .retired = conn_retired };
 
 /* ---- servers ---- */
 

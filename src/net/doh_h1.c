@@ -189,7 +189,7 @@ static void hand_over(struct doh_conn *c, const struct head *h, size_t head)
         stream_close(&c->s);
         return;
     }
-    c->last = h->close;
+    c->last = h->close || c->s.server->retired;
     c->waiting = true;
     r->method = h->method;
     doh_request_done(r, h->target, h->target_len, c->buf + head, h->body);
@@ -243,7 +243,9 @@ void h1_go_on(struct doh_conn *c)
         free(c->buf);
         c->buf = NULL;
     }
-    stream_pause(&c->s, c->waiting || c->last);
+    stream_pause(&c->s, c->waiting);
+    if (c->last && !c->waiting)
+        stream_end(&c->s);
 }
 
 void h1_got(struct doh_conn *c, size_t n)
@@ -253,12 +255,6 @@ void h1_got(struct doh_conn *c, size_t n)
     h1_go_on(c);
     c->s.busy--;
     stream_let_go(&c->s);
-}
-
-void h1_sent(struct doh_conn *c)
-{
-    if (c->last && !c->waiting && stream_is_flushed(&c->s))
-        stream_close(&c->s);
 }
 
 /* ---- responses ---- */

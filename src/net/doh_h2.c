@@ -200,8 +200,17 @@ void h2_go_on(struct doh_conn *c)
     }
     send_piece(c, piece, len);
     bool over = !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2);
-    if (n < 0 || (over && stream_is_flushed(&c->s)))
+    if (n < 0)
         stream_close(&c->s);
+    else if (over)
+        stream_end(&c->s);
+}
+
+void h2_retire(struct doh_conn *c)
+{
+    int32_t last = nghttp2_session_get_last_proc_stream_id(c->h2);
+    if (nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0) == 0)
+        h2_go_on(c);
 }
 
 void h2_got(struct doh_conn *c, const uint8_t *data, size_t n)

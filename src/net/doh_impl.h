@@ -84,7 +84,6 @@ void doh_request_done(struct doh_request *r, const char *target, size_t len, con
 
 void h1_room(struct doh_conn *c, uint8_t **ret, size_t *ret_len);
 void h1_got(struct doh_conn *c, size_t n);
-void h1_sent(struct doh_conn *c);
 /* A response was given outside of h1_got(): what was read already has its turn. */
 void h1_go_on(struct doh_conn *c);
 void h1_respond(struct doh_request *r, const struct doh_response *a); /* r is gone */
@@ -96,4 +95,6 @@ void h2_go_on(struct doh_conn *c);
 void h2_respond(struct doh_request *r, const struct doh_response *a); /* the same */
 /* The session is not to speak of it any more. */
 void h2_forget(struct doh_request *r);
+/* Tells the peer that further requests are to go elsewhere. */
+void h2_retire(struct doh_conn *c);
 void h2_end(struct doh_conn *c);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define EVICT_LOOKS 16 /* connections looked at for one that may go */
@@ -46,8 +47,12 @@ static void server_unref(struct stream_server *s)
     free(s);
 }
 
+static void end_if_answered(struct stream *s); /* below: it sends, too */
+
 void stream_let_go(struct stream *s)
 {
+    if (!s->closed)
+        end_if_answered(s);
     if (!s->closed_done || s->pending || s->busy)
         return;
     s->server->kind->freed(s);
@@ -109,11 +114,15 @@ static void write_done(uv_write_t *req, int status)
         stream_close(s);
         return;
     }
+    if (s->lingers)
+        return;
     if (s->begun) /* a handshake is no message */
         stream_touch(s);
     s->write_deadline = uv_now(s->tcp.loop) + server->limits.write_ms;
     server->owner.enter(server->owner.ctx);
     server->kind->sent(s);
+    if (!s->closed)
+        end_if_answered(s);
     server->owner.leave(server->owner.ctx);
 }
 
@@ -184,6 +193,76 @@ size_t stream_unsent(const struct stream *s)
     return uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
 }
 
+/* ---- an orderly end ---- */
+
+static void drop_room(uv_handle_t *h, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct stream *s = h->data;
+    (void)suggested;
+    *ret_buf = uv_buf_init((char *)s->server->sealed, TLS_IN_MAX);
+}
+
+static void drop(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    (void)buf;
+    if (n < 0)
+        stream_close(stream->data);
+}
+
+static void shut_down(uv_shutdown_t *req, int status)
+{
+    struct stream *s = req->handle->data;
+    if (status < 0)
+        stream_close(s);
+}
+
+/* Closes our side behind what is being sent. */
+static void linger(struct stream *s)
+{
+    struct stream_server *server = s->server;
+    uv_stream_t *stream = (uv_stream_t *)&s->tcp;
+    if (!server->sealed)
+        server->sealed = mem_try(TLS_IN_MAX);
+    s->lingers = true;
+    s->deadline = uv_now(stream->loop) + STREAM_LINGER_MS;
+    if (s->tls) {
+        tls_goodbye(s->tls);
+        flush_sealed(s);
+    }
+    uv_read_stop(stream);
+    if (!s->closed && (!server->sealed || uv_shutdown(&s->shutdown, stream, shut_down) < 0 ||
+                       uv_read_start(stream, drop_room, drop) < 0))
+        stream_close(s);
+}
+
+static void end_if_answered(struct stream *s)
+{
+    if (s->pending || s->busy || s->pumping)
+        return;
+    if (s->heard_all && s->unsent == 0)
+        stream_close(s);
+    else if (s->ending && !s->heard_all && !s->lingers)
+        linger(s);
+}
+
+void stream_end(struct stream *s)
+{
+    if (s->closed || s->ending)
+        return;
+    s->ending = true;
+    if (!s->heard_all)
+        uv_read_stop((uv_stream_t *)&s->tcp);
+    end_if_answered(s);
+}
+
+/* The peer has closed its side, but may wait for replies on ours. */
+static void hear_all(struct stream *s)
+{
+    s->heard_all = true;
+    uv_read_stop((uv_stream_t *)&s->tcp);
+    end_if_answered(s);
+}
+
 /* ---- receiving ---- */
 
 static void give_room(uv_handle_t *h, size_t suggested, uv_buf_t *ret_buf)
@@ -204,7 +283,7 @@ static void pump(struct stream *s)
 {
     ssize_t n = 1;
     s->pumping = true;
-    while (n > 0 && !s->closed && !s->paused) {
+    while (n > 0 && !s->closed && !s->paused && !s->ending) {
         uint8_t *at;
         size_t len;
         s->server->kind->room(s, &at, &len);
@@ -215,8 +294,12 @@ static void pump(struct stream *s)
     s->pumping = false;
     if (!s->closed)
         flush_sealed(s); /* reading may call for an answer of TLS's own */
-    if (n < 0)
+    if (n == -ENOTCONN && !s->closed)
+        hear_all(s);
+    else if (n < 0)
         stream_close(s);
+    else if (!s->closed)
+        end_if_answered(s);
 }
 
 static void got_sealed(struct stream *s, const uint8_t *data, size_t n)
@@ -235,6 +318,10 @@ static void read_done(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *s = stream->data;
     struct stream_server *server = s->server;
+    if (n == UV_EOF) {
+        hear_all(s);
+        return;
+    }
     if (n < 0) {
         stream_close(s);
         return;
@@ -259,7 +346,10 @@ void stream_pause(struct stream *s, bool pause)
         seat_paused();
         return;
     }
-    uv_read_start((uv_stream_t *)&s->tcp, give_room, read_done);
+    if (s->ending)
+        return;
+    if (!s->heard_all)
+        uv_read_start((uv_stream_t *)&s->tcp, give_room, read_done);
     if (s->tls && !s->pumping)
         pump(s);
 }
@@ -371,6 +461,10 @@ static void sweep_conns(uv_timer_t *t)
     struct stream_server *server = t->data;
     for (struct stream *s = server->conns, *next; s; s = next) {
         next = s->next;
+        if (server->retired && uv_now(t->loop) >= server->serves_until)
+            stream_end(s);
+        if (s->closed)
+            continue;
         uint64_t deadline = s->unsent ? s->write_deadline : s->deadline;
         if ((s->unsent || !s->pending) && uv_now(t->loop) >= deadline)
             stream_close(s);
@@ -450,8 +544,13 @@ void stream_server_retire(struct stream_server *s)
     if (s->retired)
         return;
     s->retired = true;
-    for (struct stream *i = s->conns; i; i = i->next)
+    s->serves_until = uv_now(s->sweep.loop) + STREAM_RETIRED_MS;
+    for (struct stream *i = s->conns, *next; i; i = next) {
+        next = i->next;
         i->deadline = MIN(i->deadline, uv_now(i->tcp.loop) + s->limits.idle_ms);
+        if (s->kind->retired)
+            s->kind->retired(i);
+    }
     acceptor_close(&s->acceptor);
 }
 

@@ -16,11 +16,13 @@
 #include <uv.h>
 
 #define STREAM_CONNS_MAX                                                                           \
-    4096                     /* a server (a worker and listener); then the oldest idle one goes    \
-                              */
-#define STREAM_FIRST_MS 3000 /* until the first message is complete */
-#define STREAM_IDLE_MS  10000
-#define STREAM_WRITE_MS 5000 /* for the peer to take a reply */
+    4096                       /* a server (a worker and listener); then the oldest idle one goes  \
+                                */
+#define STREAM_FIRST_MS   3000 /* until the first message is complete */
+#define STREAM_IDLE_MS    10000
+#define STREAM_WRITE_MS   5000 /* for the peer to take a reply */
+#define STREAM_LINGER_MS  2000 /* for the peer to close its side, once ours is closed */
+#define STREAM_RETIRED_MS 3000 /* that a busy connection of a retired server is served */
 
 /* What a server was given instead of the times above; 0: that time. */
 struct stream_limits {
@@ -49,6 +51,8 @@ struct stream_kind {
     void (*sent)(struct stream *s);
     /* What the connection owns besides itself is to be freed. */
     void (*freed)(struct stream *s);
+    /* The server retires: the peer may be told to go elsewhere. NULL: there is no way to tell. */
+    void (*retired)(struct stream *s);
 };
 
 /* Who has a server: ctx is that of enter, leave and what else its kind calls. */
@@ -72,7 +76,8 @@ struct stream_server {
     struct stream *conns; /* all that are open, the newest first */
     struct stream *oldest;
     unsigned n_conns;
-    unsigned refs; /* listener, timer, connections */
+    unsigned refs;         /* listener, timer, connections */
+    uint64_t serves_until; /* loop time, ms: of a retired one */
     bool closing, retired;
 };
 
@@ -84,8 +89,12 @@ struct stream {
     unsigned busy;    /* the kind's: it is at work on this connection, so deep; the same */
     bool begun;       /* the kind's: a message has come */
     bool closed;      /* nothing more can be sent */
+    bool ending;      /* no more requests are taken: see stream_end() */
     /* --- the rest is stream.c's --- */
     bool closed_done, paused, pumping;
+    bool heard_all; /* the peer sends nothing more */
+    bool lingers;   /* our side is closed */
+    uv_shutdown_t shutdown;
     struct stream *prev, *next;
     struct stream_quota *quota;
     struct tls *tls;
@@ -104,8 +113,8 @@ void stream_server_set_tls(struct stream_server *s, struct tls_config *tls,
                            struct stream_quota *quota);
 /* Closes listener and connections. */
 void stream_server_close(struct stream_server *s);
-/* Accepts no more connections; those that are open go on, and end when they are idle. The listening
- * socket lives on if another process has it, too. */
+/* Accepts no more connections; those that are open go on, and end when they are idle or after
+ * STREAM_RETIRED_MS. The listening socket lives on if another process has it, too. */
 void stream_server_retire(struct stream_server *s);
 /* The listening socket; -1: it is closed. */
 int stream_server_fd(const struct stream_server *s);
@@ -115,16 +124,15 @@ unsigned stream_server_connections(const struct stream_server *s);
 void stream_send(struct stream *s, const struct iovec *parts, unsigned n);
 /* Bytes that the peer has not taken yet. */
 size_t stream_unsent(const struct stream *s);
-/* Nothing is being sent. */
-static inline bool stream_is_flushed(const struct stream *s)
-{
-    return s->unsent == 0;
-}
 /* Reading stops, or goes on. */
 void stream_pause(struct stream *s, bool pause);
 /* It is not idle: counts the time anew. */
 void stream_touch(struct stream *s);
 void stream_close(struct stream *s);
+/* Takes no more requests. When those that are pending have been answered our side is closed, and
+ * the connection when the peer has closed its own: closing it while bytes of the peer lie unread
+ * would reset it, and what the peer has not read yet would be lost. */
+void stream_end(struct stream *s);
 /* To be called when `pending` or `busy` has ended; the stream may be gone then. */
 void stream_let_go(struct stream *s);
 /* The protocol that TLS agreed on; "" for none or plain. */

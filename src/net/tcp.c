@@ -50,19 +50,13 @@ static bool conn_is_used_up(const struct tcp_conn *c)
     return server_of(c)->messages && c->taken >= server_of(c)->messages;
 }
 
-/* Has had its last message, and the peer has the reply. */
-static void conn_close_if_used_up(struct tcp_conn *c)
-{
-    if (conn_is_used_up(c) && !c->s.pending && stream_is_flushed(&c->s))
-        stream_close(&c->s);
-}
-
 /* Hands over every complete message; returns the number of bytes used. */
 static size_t conn_messages(struct tcp_conn *c)
 {
     const struct tcp_handler *h = &server_of(c)->handler;
     size_t used = 0;
-    while (!c->s.closed && !conn_is_full(c, 1) && !conn_is_used_up(c) && c->len - used >= 2) {
+    while (!c->s.closed && !c->s.ending && !conn_is_full(c, 1) && !conn_is_used_up(c) &&
+           c->len - used >= 2) {
         size_t len = get_u16(c->buf + used);
         if (c->len - used < 2 + len)
             break;
@@ -91,8 +85,9 @@ static void conn_process(struct tcp_conn *c)
         free(c->buf);
         c->buf = NULL;
     }
-    stream_pause(&c->s, conn_is_full(c, 1) || conn_is_used_up(c));
-    conn_close_if_used_up(c);
+    stream_pause(&c->s, conn_is_full(c, 1));
+    if (conn_is_used_up(c))
+        stream_end(&c->s);
     stream_let_go(&c->s);
 }
 
@@ -106,13 +101,12 @@ static void conn_got(struct stream *s, size_t n)
 /* What was read before the pause comes first. */
 static bool conn_may_go_on(const struct tcp_conn *c)
 {
-    return c->s.paused && !c->s.busy && !c->s.closed && !conn_is_full(c, 2) && !conn_is_used_up(c);
+    return c->s.paused && !c->s.busy && !c->s.closed && !c->s.ending && !conn_is_full(c, 2);
 }
 
 static void conn_sent(struct stream *s)
 {
     struct tcp_conn *c = conn_of(s);
-    conn_close_if_used_up(c);
     if (conn_may_go_on(c))
         conn_process(c);
 }
@@ -178,8 +172,6 @@ static void message_answered(struct tcp_conn *c)
 {
     c->s.pending--;
     stream_touch(&c->s);
-    if (!c->s.busy)
-        conn_close_if_used_up(c);
     if (conn_may_go_on(c))
         conn_process(c);
     else
