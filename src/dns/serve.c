@@ -73,27 +73,16 @@ void serve_query_put(struct query *q)
 
 /* ---- the reply ---- */
 
-/* Options that the reference echoes; everything else of the client's OPT stays out of the reply. */
-static bool edns_is_echoed(uint16_t code)
-{
-    return code == EDNS_NSID || code == EDNS_EXPIRE || code == EDNS_COOKIE ||
-           code == EDNS_KEEPALIVE || code == EDNS_PADDING;
-}
+/* Options that the reference echoes; everything else of the client's OPT stays out of the reply. Of
+ * TCP keepalive and of padding under TLS more is made (dns/serve_stream.c). */
+#define ECHOED                                                                                     \
+    (edns_bit(EDNS_NSID) | edns_bit(EDNS_EXPIRE) | edns_bit(EDNS_COOKIE) | edns_bit(EDNS_PADDING))
 
 static void echo_options(struct query *q)
 {
-    struct cursor c = cursor_of(q->msg.edns.options, q->msg.edns.options_len);
     uint8_t *out = arena_alloc(&q->arena, q->msg.edns.options_len);
     struct wbuf w = wbuf_of(out, q->msg.edns.options_len);
-    while (cursor_left(&c) && !c.bad) {
-        uint16_t code = cursor_u16(&c), len = cursor_u16(&c);
-        const uint8_t *data = cursor_take(&c, len);
-        if (!data || !edns_is_echoed(code))
-            continue;
-        wbuf_u16(&w, code);
-        wbuf_u16(&w, len);
-        wbuf_put(&w, data, len);
-    }
+    edns_copy(&q->msg.edns, ~ECHOED, &w);
     q->reply.edns.options = out;
     q->reply.edns.options_len = (uint16_t)w.pos;
 }

@@ -10,6 +10,8 @@
 #define AGE_DEFAULT 5    /* seconds that a failure over HTTPS may be kept, as in the reference */
 #define AGE_MAX     3600 /* the most that anything may */
 
+#define PADDED_TO 468 /* a reply's length is a multiple of it (RFC 8467 section 4.1) */
+
 /* ---- replies ---- */
 
 /* The last field of an SOA: how long a denial may be kept (RFC 2308). */
@@ -39,6 +41,56 @@ static uint32_t max_age(const struct reply *r)
     return any ? age : AGE_DEFAULT;
 }
 
+/* For how long the connection is kept without a query, in tenths of a second (RFC 7828). */
+static void put_keepalive(const struct query *q, struct wbuf *w)
+{
+    const struct stream_server *s = socket_stream(q->socket);
+    uint32_t ms = s ? stream_server_patience(s) : 0;
+    wbuf_u16(w, EDNS_KEEPALIVE);
+    wbuf_u16(w, 2);
+    wbuf_u16(w, (uint16_t)MIN(ms / 100, (uint32_t)UINT16_MAX));
+}
+
+/* So many zeros as last option, and the reply has a length that tells little (RFC 7830). The length
+ * without them is found by encoding: only for those who ask for it. */
+static void pad(struct query *q, struct wbuf *w, uint8_t *out)
+{
+    struct edns *edns = &q->reply.edns;
+    size_t sign = q->sign ? q->sign_room : 0;
+    wbuf_u16(w, EDNS_PADDING);
+    wbuf_u16(w, 0);
+    edns->options_len = (uint16_t)w->pos;
+    size_t len = msg_encode(&q->reply, out, MSG_MAX - sign) + sign;
+    size_t zeros = (PADDED_TO - len % PADDED_TO) % PADDED_TO;
+    if (len + zeros > MSG_MAX)
+        return;
+    put_u16((uint8_t *)(uintptr_t)edns->options + w->pos - 2, (uint16_t)zeros);
+    memset(wbuf_take(w, zeros), 0, zeros);
+    edns->options_len = (uint16_t)w->pos;
+}
+
+/* Options that are between us and this client. */
+static void own_options(struct query *q, uint8_t *out)
+{
+    const struct edns *asked = &q->msg.edns;
+    struct edns *edns = &q->reply.edns;
+    if (!asked->present || !asked->options_len || !edns->present)
+        return;
+    bool keepalive = q->conn && edns_has(asked, EDNS_KEEPALIVE);
+    bool padded = q->socket->listener->tls && edns_has(asked, EDNS_PADDING);
+    size_t cap = (size_t)edns->options_len + 6 + 4 + PADDED_TO;
+    if ((!keepalive && !padded) || cap > UINT16_MAX)
+        return;
+    struct wbuf w = wbuf_of(arena_alloc(&q->arena, cap), cap);
+    edns_copy(edns, edns_bit(EDNS_KEEPALIVE) | (padded ? edns_bit(EDNS_PADDING) : 0), &w);
+    if (keepalive)
+        put_keepalive(q, &w);
+    edns->options = w.base;
+    edns->options_len = (uint16_t)w.pos;
+    if (padded)
+        pad(q, &w, out);
+}
+
 static void give(struct query *q, const uint8_t *out)
 {
     if (!q->request)
@@ -51,8 +103,10 @@ void serve_stream_finish(struct query *q, bool reply)
 {
     q->dropped = !reply;
     uint8_t *out = serve_worker(q)->tcp_out;
-    if (reply)
+    if (reply) {
+        own_options(q, out);
         q->reply_len = serve_encode(q, out, MSG_MAX);
+    }
     q->end_ns = clock_ns();
     serve_after(q);
     if (reply)
@@ -149,7 +203,7 @@ static void doh_message(void *ctx, struct doh_request *r, const uint8_t *data, s
 
 static void doh_answered(void *ctx, int status)
 {
-    static const int known[HTTPS_STATUSES] = { 200, 400, 404, 411, 413, 431, 500, 505 };
+    static const int known[HTTPS_STATUSES] = { 200, 400, 404, 405, 411, 413, 415, 431, 500, 505 };
     struct dns_socket *s = ctx;
     char labels[128];
     unsigned i = 0;

@@ -5,7 +5,7 @@
 #include "dns/serve.h"
 #include "net/doh.h"
 
-#define HTTPS_STATUSES 8 /* that a response may have */
+#define HTTPS_STATUSES 10 /* that a response may have */
 
 struct dns_socket {
     uv_poll_t poll;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 enum doh_method doh_method_of(const char *text, size_t len)
@@ -17,6 +18,15 @@ enum doh_method doh_method_of(const char *text, size_t len)
     return DOH_OTHER;
 }
 
+bool doh_is_message(const char *type, size_t len)
+{
+    const char *end = memchr(type, ';', len);
+    len = end ? (size_t)(end - type) : len;
+    while (len && (type[len - 1] == ' ' || type[len - 1] == '\t'))
+        len--;
+    return len == strlen(DOH_MIME) && strncasecmp(type, DOH_MIME, len) == 0;
+}
+
 const char *doh_reason(int status)
 {
     static const struct {
@@ -25,8 +35,10 @@ const char *doh_reason(int status)
     } reasons[] = { { 200, "OK" },
                     { 400, "Bad Request" },
                     { 404, "Not Found" },
+                    { 405, "Method Not Allowed" },
                     { 411, "Length Required" },
                     { 413, "Content Too Large" },
+                    { 415, "Unsupported Media Type" },
                     { 431, "Request Header Fields Too Large" },
                     { 500, "Internal Server Error" },
                     { 505, "HTTP Version Not Supported" } };
@@ -96,13 +108,16 @@ static int message_of(struct doh_request *r, const char *target, size_t len, con
 {
     if (r->status)
         return r->status;
-    if (r->method == DOH_GET && !(r->in = mem_try(len + 1)))
+    bool in_target = r->method == DOH_GET || r->method == DOH_HEAD;
+    if (in_target && !(r->in = mem_try(len + 1)))
         return 500;
-    int status = doh_target(target, len, r->method == DOH_GET, r->in, &r->in_len);
+    int status = doh_target(target, len, in_target, r->in, &r->in_len);
     if (status)
         return status;
-    if (r->method != DOH_GET && r->method != DOH_POST)
-        return 400;
+    if (r->method == DOH_OTHER)
+        return 405;
+    if (r->method == DOH_POST && r->foreign)
+        return 415;
     if (r->method == DOH_POST && !r->in) {
         r->in = mem_try(body_len + 1);
         if (!r->in)

@@ -18,7 +18,7 @@ struct head {
     const char *target;
     size_t target_len;
     size_t body; /* Content-Length */
-    bool has_length, coded, close, expects;
+    bool has_length, coded, close, expects, foreign;
     int status; /* of a failure behind which the connection is of no use; 0: none */
 };
 
@@ -128,6 +128,8 @@ static void read_header(struct text line, struct head *h)
         h->coded = true;
     else if (is(name, "connection"))
         h->close |= lists(value, "close");
+    else if (is(name, "content-type"))
+        h->foreign = !doh_is_message(value.p, value.len);
     else if (is(name, "expect"))
         h->expects = is(value, "100-continue");
 }
@@ -192,6 +194,7 @@ static void hand_over(struct doh_conn *c, const struct head *h, size_t head)
     c->last = h->close || c->s.server->retired;
     c->waiting = true;
     r->method = h->method;
+    r->foreign = h->foreign;
     doh_request_done(r, h->target, h->target_len, c->buf + head, h->body);
     shift(c, head + h->body);
 }
@@ -263,14 +266,15 @@ static size_t write_head(const struct doh_conn *c, const struct doh_response *a,
                          char out[HEADER_MAX])
 {
     char date[DOH_DATE], cache[64] = "";
+    const char *allow = a->status == 405 ? "allow: " DOH_ALLOW "\r\n" : "";
     doh_date(date);
     if (a->data)
         (void)snprintf(cache, sizeof cache, "cache-control: max-age=%u\r\n", a->max_age);
     int n = snprintf(out, HEADER_MAX,
-                     "HTTP/1.1 %d %s\r\ncontent-type: %s\r\n%scontent-length: %zu\r\ndate: "
+                     "HTTP/1.1 %d %s\r\ncontent-type: %s\r\n%s%scontent-length: %zu\r\ndate: "
                      "%s\r\n%s\r\n",
                      a->status, doh_reason(a->status), a->data ? DOH_MIME : "text/plain", cache,
-                     len, date, c->last ? "connection: close\r\n" : "");
+                     allow, len, date, c->last ? "connection: close\r\n" : "");
     return (size_t)n;
 }
 

@@ -66,6 +66,8 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
         r->method = doh_method_of((const char *)value, value_len);
     } else if (is_name(name, name_len, ":path") && !r->target) {
         keep_target(r, value, value_len);
+    } else if (is_name(name, name_len, "content-type")) {
+        r->foreign = !doh_is_message((const char *)value, value_len);
     }
     return 0;
 }
@@ -277,11 +279,11 @@ void h2_respond(struct doh_request *r, const struct doh_response *a)
     nghttp2_nv headers[] = { header(":status", status),
                              header("content-type", a->data ? DOH_MIME : "text/plain"),
                              header("content-length", length), header("date", date),
-                             header("cache-control", age) };
+                             a->data ? header("cache-control", age) : header("allow", DOH_ALLOW) };
+    size_t n = ARRAY_SIZE(headers) - (a->data || a->status == 405 ? 0 : 1);
     nghttp2_data_provider body = { .source.ptr = r, .read_callback = read_body };
     int ret =
-        nghttp2_submit_response(c->h2, r->stream, headers, ARRAY_SIZE(headers) - (a->data ? 0 : 1),
-                                r->method == DOH_HEAD ? NULL : &body);
+        nghttp2_submit_response(c->h2, r->stream, headers, n, r->method == DOH_HEAD ? NULL : &body);
     if (ret < 0)
         stream_close(&c->s);
 }

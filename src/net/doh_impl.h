@@ -7,6 +7,7 @@
 
 #define DOH_READ_BYTES 16384 /* for HTTP/2, which uses up what it reads at once */
 #define DOH_MIME       "application/dns-message"
+#define DOH_ALLOW      "GET, HEAD, POST"
 #define DOH_DATE       40
 
 enum doh_method { DOH_GET, DOH_POST, DOH_HEAD, DOH_OTHER };
@@ -25,6 +26,7 @@ struct doh_request {
     bool waiting;  /* the handler owes a reply */
     bool gone;     /* the peer has given it up */
     bool complete; /* HTTP/2: all of it has come */
+    bool foreign;  /* its Content-Type is another one; without any it is taken for a message */
     /* The message that came: body of a POST, else decoded from the target. */
     uint8_t *in;
     size_t in_len;
@@ -72,6 +74,7 @@ static inline struct doh_server *doh_server_of(const struct doh_conn *c)
 }
 
 enum doh_method doh_method_of(const char *text, size_t len);
+bool doh_is_message(const char *type, size_t len);       /* a Content-Type, parameters and all */
 const char *doh_reason(int status);                      /* "Not Found" */
 void doh_date(char ret[DOH_DATE]);                       /* now, for a response's head */
 struct doh_request *doh_request_new(struct doh_conn *c); /* NULL: out of memory */

@@ -563,3 +563,8 @@ unsigned stream_server_connections(const struct stream_server *s)
 {
     return s->n_conns;
 }
+
+uint32_t stream_server_patience(const struct stream_server *s)
+{
+    return s->retired ? 0 : s->limits.idle_ms;
+}

@@ -119,6 +119,8 @@ void stream_server_retire(struct stream_server *s);
 /* The listening socket; -1: it is closed. */
 int stream_server_fd(const struct stream_server *s);
 unsigned stream_server_connections(const struct stream_server *s);
+/* For how long a connection may be idle, in ms; 0: the server retires. */
+uint32_t stream_server_patience(const struct stream_server *s);
 
 /* Sends the parts as one piece (copied). */
 void stream_send(struct stream *s, const struct iovec *parts, unsigned n);

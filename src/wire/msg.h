@@ -48,6 +48,17 @@ struct edns {
     uint16_t options_len;
 };
 
+/* The option's place in a set; 63: all codes from there on. */
+static inline uint64_t edns_bit(unsigned code)
+{
+    return 1ULL << MIN(code, 63u);
+}
+
+/* Is there such an option? */
+bool edns_has(const struct edns *edns, uint16_t code);
+/* Appends the options to w but for those of the set; w has room for options_len bytes. */
+void edns_copy(const struct edns *edns, uint64_t without, struct wbuf *w);
+
 struct question {
     struct name name;             /* as typed */
     uint8_t lower[NAME_MAX_WIRE]; /* the same wire, letters lowered: for look-ups */

@@ -351,8 +351,9 @@ def test_plain_http_without_a_certificate(signpost, tmp_path):
     (400, {"method": "GET"}), (400, {"method": "GET", "path": "/dns-query?dns=@@"}),
     (400, {"method": "GET", "path": "/dns-query?dns=AA&dns=AA"}),
     (400, {"method": "GET", "path": "/dns-query?dns=" + encoded(wire()) + "="}),
-    (400, {"method": "PUT", "body": wire()}), (400, {"method": "DELETE"}), (400, {"body": b"x"}),
-    (400, {"method": "HEAD", "path": "/dns-query?dns=" + encoded(wire())}), (400, {"body": b""}),
+    (405, {"method": "PUT", "body": wire()}), (405, {"method": "DELETE"}), (400, {"body": b"x"}),
+    (400, {"method": "HEAD"}), (400, {"body": b""}),
+    (415, {"body": wire(), "headers": [("content-type", "application/dns-json")]}),
     (400, {"body": wire()[:2] + b"\x80" + wire()[3:]}), (400, {"body": wire()[:-1]}),
 ])
 def test_requests_that_are_refused(start, ca, protocol, status, asked):

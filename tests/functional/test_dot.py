@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import dns.edns
 import pytest
 
 from dns_world import Connection, Server, http_get, parse, query, run_until_end
@@ -51,8 +52,8 @@ class Sealed(Connection):
         super().__init__(port)
         self.sock = context.wrap_socket(self.sock, server_hostname=name, session=session)
 
-    def ask(self, name="www.test.", rdtype="A", ident=1):
-        self.send(query(name, rdtype, ident).to_wire())
+    def ask(self, name="www.test.", rdtype="A", ident=1, **more):
+        self.send(query(name, rdtype, ident, **more).to_wire())
         return parse(self.receive())
 
 
@@ -248,7 +249,8 @@ def test_a_new_process_takes_over(signpost, tmp_path, ca):
             return "signpost-" in new.log()
 
         wait_for(is_over, 15)
-        assert conn.ask().rcode() == 0  # by the old process still
+        last = conn.ask(options=[dns.edns.GenericOption(11, b"")])  # by the old process still, which tells
+        assert [o.to_wire() for o in last.options] == [b"\0\0"]   # clients to go elsewhere (RFC 7828)
         conn.sock.close()
         assert old.process.wait(20) == 0, old.log()
         with Sealed(new.port, trusting(ca)) as fresh:

@@ -11,46 +11,19 @@ struct nsid {
     uint16_t len;
 };
 
-static bool has_nsid(const struct edns *edns)
-{
-    struct cursor c = cursor_of(edns->options, edns->options_len);
-    while (cursor_left(&c) && !c.bad) {
-        uint16_t code = cursor_u16(&c);
-        (void)cursor_take(&c, cursor_u16(&c));
-        if (code == EDNS_NSID)
-            return true;
-    }
-    return false;
-}
-
-/* Copies all options but NSID. */
-static void copy_others(const struct edns *edns, struct wbuf *w)
-{
-    struct cursor c = cursor_of(edns->options, edns->options_len);
-    while (cursor_left(&c) && !c.bad) {
-        uint16_t code = cursor_u16(&c), len = cursor_u16(&c);
-        const uint8_t *data = cursor_take(&c, len);
-        if (!data || code == EDNS_NSID)
-            continue;
-        wbuf_u16(w, code);
-        wbuf_u16(w, len);
-        wbuf_put(w, data, len);
-    }
-}
-
 /* DO in the reply is what the reference's clients have always seen next to its identifier. */
 static void nsid_out(struct query *q, void *conf)
 {
     const struct nsid *n = conf;
     struct edns *edns = &q->reply.edns;
-    if (!q->msg.edns.options_len || !has_nsid(&q->msg.edns))
+    if (!q->msg.edns.options_len || !edns_has(&q->msg.edns, EDNS_NSID))
         return;
     size_t cap = (size_t)edns->options_len + 4 + n->len;
     if (cap > UINT16_MAX)
         return;
     uint8_t *options = arena_alloc(&q->arena, cap);
     struct wbuf w = wbuf_of(options, cap);
-    copy_others(edns, &w);
+    edns_copy(edns, edns_bit(EDNS_NSID), &w);
     wbuf_u16(&w, EDNS_NSID);
     wbuf_u16(&w, n->len);
     wbuf_put(&w, n->text, n->len);
