@@ -6,14 +6,14 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from dns_world import MANIFEST, Server, free_port, http_get
+from dns_world import free_port, http_get
 from forward_world import Upstream, reply, wait_for
-from proxy_world import World, pod4
+from node_world import LINK_LOCAL, VIP, Node
+from proxy_world import World
 
 BASE = """cluster.local:53 {
     errors
@@ -178,117 +178,7 @@ def test_localip_is_needed(signpost):
     assert ran.returncode == 2 and "-localip is needed" in ran.stderr
 
 
-# ---- a node, a pod that asks and one with the cluster's DNS ----
-
-VIP, UPSTREAM, LINK_LOCAL = "10.96.0.10", "10.96.0.11", "169.254.20.10"
-CLUSTER = """.:53 {
-    nsid cluster
-    kubernetes cluster.local {
-        manifests %s
-    }
-}
-"""
-NODE_BASE = """cluster.local:53 {
-    nsid node
-    cache 30
-    bind __PILLAR__LOCAL__DNS__
-    forward . __PILLAR__CLUSTER__DNS__ {
-        force_tcp
-    }
-    health 169.254.20.10:8080
-}
-"""
-WEB = "web.default.svc.cluster.local"
-LOAD = """import socket, struct, sys, time
-name = b"".join(bytes([len(l)]) + l.encode() for l in sys.argv[1].split(".")) + b"\\0"
-lost = n = 0
-print("ready", flush=True)
-end = time.monotonic() + float(sys.argv[3])
-while time.monotonic() < end:
-    with socket.socket(type=socket.SOCK_DGRAM) as s:
-        s.settimeout(3)
-        s.connect((sys.argv[2], 53))
-        n += 1
-        try:
-            s.send(struct.pack("!6H", n & 65535, 256, 1, 0, 0, 0) + name + b"\\0\\1\\0\\1")
-            answer = s.recv(512)
-            lost += answer[:2] != struct.pack("!H", n & 65535) or answer[3] & 15 != 0
-        except OSError:
-            lost += 1
-print(n, lost)
-"""
-
-
-class Node:
-    """A World whose node may run the cache; pod p1 serves the cluster's DNS, c1 asks."""
-
-    def __init__(self, world, signpost, folder):
-        self.world, self.signpost, self.folder = world, signpost, folder
-        objects = folder / "objects"
-        objects.mkdir()
-        (objects / "web.yaml").write_text(MANIFEST)
-        (folder / "cluster").write_text(CLUSTER % objects)
-        (folder / "base").write_text(NODE_BASE)
-        world.start(signpost, "dns", "-conf", str(folder / "cluster"), "-control", "", ns="p1",
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for name, vip in (("kube-dns", VIP), ("kube-dns-upstream", UPSTREAM)):
-            self.service(name, vip)
-        world.daemon()
-        self.until("cluster")
-
-    def service(self, name, vip):
-        ports = [{"name": p.lower(), "port": 53, "protocol": p} for p in ("UDP", "TCP")]
-        meta = {"name": name, "namespace": "kube-system"}
-        self.world.write(name, {
-            "apiVersion": "v1", "kind": "Service", "metadata": meta,
-            "spec": {"clusterIP": vip, "clusterIPs": [vip], "ports": ports}}, {
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-            "metadata": dict(meta, name=name + "-1",
-                             labels={"kubernetes.io/service-name": name}), "ports": ports,
-            "endpoints": [{"addresses": [pod4("p1")], "nodeName": "node1"}]})
-
-    def cache(self, *flags, wait=True):
-        pidfile = self.folder / "pid"
-        before = pidfile.read_text() if pidfile.exists() else None
-        with open(self.folder / "cache.log", "a", encoding="utf-8") as log:
-            process = self.world.start(
-                "env", "KUBE_DNS_UPSTREAM_SERVICE_HOST=" + UPSTREAM, self.signpost, "cache",
-                "-localip", LINK_LOCAL + "," + VIP, "-conf", str(self.folder / "Corefile"),
-                "-basecorefile", str(self.folder / "base"), "-upstreamsvc", "kube-dns-upstream",
-                "-pidfile", str(pidfile), "-control", str(self.folder / "control"),
-                "-metrics-listen-address", "127.0.0.1:9353", *flags, stdout=log, stderr=log)
-        if wait:
-            wait_for(lambda: pidfile.exists() and pidfile.read_text() not in ("", before), 20)
-            self.until("node")
-        return process, pidfile
-
-    def asked(self, server=VIP):
-        """Who answers: the NSID; None: nobody."""
-        ran = self.world.run("dig", "+nsid", "+time=1", "+tries=1", "@" + server, WEB, ns="c1",
-                             check=False)
-        found = re.search(r'NSID: [0-9a-f ]+\("(\w+)"\)', ran.stdout)
-        return found[1] if found and "ANSWER SECTION" in ran.stdout else None
-
-    def until(self, who):
-        wait_for(lambda: self.asked() == who, 20)
-
-    def rules(self):
-        return self.world.run("nft", "list", "ruleset").stdout
-
-    def addresses(self):
-        return self.world.run("ip", "-br", "addr").stdout
-
-    @contextlib.contextmanager
-    def load(self, seconds):
-        """Queries of one client, one after the other; yields a list that gets (asked, lost)."""
-        result = []
-        p = self.world.start(sys.executable, "-c", LOAD, WEB, VIP, str(seconds), ns="c1",
-                             stdout=subprocess.PIPE)
-        assert p.stdout.readline().strip() == "ready"
-        yield result
-        result += [int(w) for w in p.stdout.read().split()]
-        assert p.wait(10) == 0
-
+# ---- on a node ----
 
 @pytest.fixture(name="node")
 def node_fixture(signpost, tmp_path):
@@ -307,38 +197,32 @@ def node_fixture(signpost, tmp_path):
     assert not log.exists() or "Sanitizer" not in log.read_text(), log.read_text()
 
 
-def kill(node, process, pidfile, number=signal.SIGKILL):
-    os.kill(int(pidfile.read_text()), number)
-    node.world.children.remove(process)
-    return process.wait(20)
-
-
 def test_pods_ask_on_their_node(node):
-    process, pidfile = node.cache()
+    process = node.cache()
     assert [node.asked(ip) for ip in (VIP, LINK_LOCAL)] == ["node", "node"]
     assert "flags owner" in node.rules() and "NodeLocal DNS Cache: skip conntrack" in node.rules()
     assert VIP + "/32" in node.addresses() and LINK_LOCAL + "/32" in node.addresses()
     tracked = node.world.run("conntrack", "-L", "-d", LINK_LOCAL, check=False).stdout
     assert "dport=53" not in tracked, "these are not tracked: " + tracked
-    assert kill(node, process, pidfile, signal.SIGTERM) == 0
+    assert node.kill(process, signal.SIGTERM) == 0
     assert node.asked() == "cluster"
     assert "skip conntrack" not in node.rules() and VIP not in node.addresses()
 
 
 def test_killed_the_next_query_goes_the_normal_way(node):
-    process, pidfile = node.cache()
-    kill(node, process, pidfile)
+    process = node.cache()
+    node.kill(process)
     assert node.asked() == "cluster", "the first query after its death"
     assert "skip conntrack" not in node.rules()
-    process, pidfile = node.cache()
+    process = node.cache()
     assert node.asked() == "node", "and it takes over again"
 
 
 def test_killed_again_and_again_under_load(node):
     with node.load(8) as result:
         for _ in range(8):
-            process, pidfile = node.cache()
-            kill(node, process, pidfile)
+            process = node.cache()
+            node.kill(process)
             node.until("cluster")
     asked, lost = result
     assert asked > 300
@@ -387,7 +271,7 @@ def by_chain(rules):
 
 
 def test_the_originals_rules_by_iptables(node):
-    process, pidfile = node.cache("-rules", "iptables", "-syncinterval", "1s")
+    process = node.cache("-rules", "iptables", "-syncinterval", "1s")
     wait_for(lambda: len(iptables_rules(node)) == 24, 20)
     assert by_chain(iptables_rules(node)) == by_chain(expected_rules(VIP) +
                                                       expected_rules(LINK_LOCAL))
@@ -397,14 +281,14 @@ def test_the_originals_rules_by_iptables(node):
     for _ in range(2):  # copies, as an old iptables could leave them
         node.world.run("sh", "-c", "iptables -t %s -I %s %s" % (table, chain, rest))
     assert len(iptables_rules(node)) == 26
-    assert kill(node, process, pidfile, signal.SIGTERM) == 0
+    assert node.kill(process, signal.SIGTERM) == 0
     assert iptables_rules(node) == [] and node.asked() == "cluster"
 
 
 def test_iptables_rules_outlive_a_killed_process(node):
-    process, pidfile = node.cache("-rules", "iptables")
+    process = node.cache("-rules", "iptables")
     wait_for(lambda: len(iptables_rules(node)) == 24, 20)
-    kill(node, process, pidfile)
+    node.kill(process)
     assert len(iptables_rules(node)) == 24
     assert node.asked() is None, "as with the original: nobody listens"
     node.cache("-rules", "iptables")
@@ -418,7 +302,7 @@ def test_lost_addresses_are_put_back(node):
 
 
 def test_skipteardown_leaves_what_it_made(node):
-    process, pidfile = node.cache("-rules", "iptables", "-skipteardown")
+    process = node.cache("-rules", "iptables", "-skipteardown")
     wait_for(lambda: len(iptables_rules(node)) == 24, 20)
-    assert kill(node, process, pidfile, signal.SIGTERM) == 0
+    assert node.kill(process, signal.SIGTERM) == 0
     assert len(iptables_rules(node)) == 24 and VIP + "/32" in node.addresses()
