@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define DEFAULT_BURST 10 /* as the originals' */
+
 struct cluster {
     struct store *store;
     struct cluster_ip_allocator *addresses;
@@ -285,6 +287,11 @@ static int open_server(uv_loop_t *loop, const struct object_source *source, stru
                                                .namespace_labels = source->namespace_labels,
                                                .node = source->node };
     r = api_client_new(loop, &config, &c->client, e);
+    if (r == 0) {
+        api_client_limit(c->client, source->qps, source->burst ? source->burst : DEFAULT_BURST);
+        api_client_metrics(c->client,
+                           source->coredns_metrics ? API_METRICS_DNS : API_METRICS_PROXY);
+    }
     if (r == 0)
         r = apiserver_open(loop, c->client, &options, &sink, &c->server, e);
     if (r < 0) {
@@ -320,7 +327,8 @@ static void add_word(struct strbuf *b, const char *text)
 static char *key_of(const struct object_source *s)
 {
     struct strbuf b = { 0 };
-    strbuf_printf(&b, "%x %x %s", s->without, s->kinds, s->range ? s->range : "");
+    strbuf_printf(&b, "%x %x %s %g %g", s->without, s->kinds, s->range ? s->range : "", s->qps,
+                  s->burst);
     for (size_t i = 0; i < s->n_dirs; i++) {
         cleanup_free char *real = realpath(s->dirs[i], NULL);
         add_word(&b, real ? real : s->dirs[i]);

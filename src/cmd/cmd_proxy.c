@@ -23,7 +23,7 @@ static const char *hostname_override = "", *proxy_mode = "nftables", *range, *ku
 static const char *detect_local = "ClusterCIDR";
 static const char *healthz_address = "0.0.0.0:10256", *metrics_address = "127.0.0.1:10249";
 static long long min_sync = DEFAULT_MIN_SYNC_NS, sync_period = DEFAULT_SYNC_NS;
-static long verbosity;
+static long verbosity, api_qps = 5, api_burst = 10;
 static bool cleanup_rules, oneshot, print_only, masquerade_all;
 static struct tune_options tuning = {
     .max_per_core = 32768,
@@ -37,6 +37,10 @@ static const struct flag flags[] = {
       "Kubeconfig of the API server to follow; without it and --master the cluster's own." },
     { "master", FLAG_STRING, &master, "URL",
       "The API server's URL, whatever the kubeconfig says." },
+    { "kube-api-qps", FLAG_INT, &api_qps, "N",
+      "Requests to the API server a second (default 5); 0: no limit." },
+    { "kube-api-burst", FLAG_INT, &api_burst, "N",
+      "Requests to the API server at once after a calm (default 10)." },
     { "manifests", FLAG_LIST, &manifests, "DIR",
       "Folder with manifests to follow in place of an API server; repeatable." },
     { "hostname-override", FLAG_STRING, &hostname_override, "NAME",
@@ -121,6 +125,8 @@ static int check_words(struct err *e)
         return err_set(e, ERR_INVALID,
                        "--conntrack-max-per-core and --conntrack-min cannot be "
                        "negative or beyond any memory");
+    if (api_qps < 0 || api_burst < 0)
+        return err_set(e, ERR_INVALID, "--kube-api-qps and --kube-api-burst cannot be negative");
     if (manifests.n && (*kubeconfig || *master))
         return err_set(e, ERR_INVALID, "--manifests and an API server exclude each other");
     return 0;
@@ -300,6 +306,8 @@ static int open_cluster(struct run *r, struct err *e)
                                           .endpoint = *master ? master : NULL,
                                           .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |
                                                    1u << KIND_NODE,
+                                          .qps = (double)api_qps,
+                                          .burst = (double)api_burst,
                                           .labels = SELECTOR };
     int ret = cluster_open(&r->loop, &source, &r->cluster, e);
     if (ret < 0)

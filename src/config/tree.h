@@ -47,3 +47,7 @@ const char *tree_str(const struct tree *t, const char *path); /* text at path, o
  * has another type ("NAME:LINE: spec.ports[0].port: ..." is the caller's wrap). */
 int tree_int(const struct tree *t, const char *path, long min, long max, long *ret, struct err *e);
 int tree_bool(const struct tree *t, const char *path, bool *ret, struct err *e);
+/* Appends it as JSON. Plain scalars of YAML that look like JSON's numbers and truth values are
+ * such, all others are strings. */
+struct strbuf;
+void tree_print_json(struct strbuf *out, const struct tree *t);

@@ -149,7 +149,9 @@ struct object_source {
     const char *const *namespaces;
     size_t n_namespaces;
     const char *labels, *namespace_labels;
-    const char *node; /* of pods only those on that node; NULL: all */
+    const char *node;     /* of pods only those on that node; NULL: all */
+    double qps, burst;    /* requests to it in a second, and at once; 0: no limit */
+    bool coredns_metrics; /* of these requests, under the names that CoreDNS has for them */
 };
 /* The store behind a source, shared by all who ask for the same. Opened by the command through
  * dns_options.open_source. */

@@ -17,19 +17,24 @@ static char *const environment[] = { (char *)"LC_ALL=C",
                                      (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 
 static int spawn_with(posix_spawn_file_actions_t *fa, posix_spawnattr_t *attr,
-                      const char *const *argv, pid_t *ret_pid)
+                      const char *const *argv, char *const *env, pid_t *ret_pid)
 {
     static const char *const folders[] = { "/usr/sbin", "/sbin", "/usr/local/sbin" };
     char path[256];
-    int ret = posix_spawnp(ret_pid, argv[0], fa, attr, (char *const *)argv, environment);
+    int ret = posix_spawnp(ret_pid, argv[0], fa, attr, (char *const *)argv, env);
     for (size_t i = 0; ret == ENOENT && !strchr(argv[0], '/') && i < ARRAY_SIZE(folders); i++) {
         (void)snprintf(path, sizeof path, "%s/%s", folders[i], argv[0]);
-        ret = posix_spawn(ret_pid, path, fa, attr, (char *const *)argv, environment);
+        ret = posix_spawn(ret_pid, path, fa, attr, (char *const *)argv, env);
     }
     return -ret;
 }
 
 int program_start(const char *const *argv, const int fds[3], pid_t *ret_pid)
+{
+    return program_start_in(argv, environment, fds, ret_pid);
+}
+
+int program_start_in(const char *const *argv, char *const *env, const int fds[3], pid_t *ret_pid)
 {
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t attr;
@@ -47,7 +52,7 @@ int program_start(const char *const *argv, const int fds[3], pid_t *ret_pid)
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int ret = spawn_with(&fa, &attr, argv, ret_pid);
+    int ret = spawn_with(&fa, &attr, argv, env, ret_pid);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&fa);
     return ret;

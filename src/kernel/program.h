@@ -15,6 +15,8 @@ struct program_said {
 /* Starts argv[0] with these descriptors as its input, output and errors; -1: /dev/null. Returns 0
  * or a negated errno; -ENOENT: there is no such program. */
 int program_start(const char *const *argv, const int fds[3], pid_t *ret_pid);
+/* The same in another environment than the C locale and a plain PATH. */
+int program_start_in(const char *const *argv, char *const *env, const int fds[3], pid_t *ret_pid);
 /* Waits for its end: its exit status, 128 + the signal that ended it, or a negated errno. */
 int program_wait(pid_t pid);
 /* Runs it to its end; its output is dropped. Returns as program_wait() or program_start() does;

@@ -1,36 +1,12 @@
-#include "net/http_client.h"
+#include "net/http_client_impl.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/str.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include <curl/curl.h>
-
-#define CONNECT_MS      10000
 #define RETRY_AFTER_MAX 3600 /* seconds */
-#define KEEPALIVE_S     30L  /* an idle peer is asked whether it is still there */
-#define KEEPALIVE_GAP   10L
-
-enum call_state { CALL_QUEUED, CALL_RUNNING, CALL_CANCELLED };
-
-struct http_call {
-    struct http_client *client;
-    struct http_call *next, **link; /* in the client's list */
-    CURL *easy;
-    struct curl_slist *headers, *connect_to;
-    enum call_state state;
-    http_chunk_fn *chunk;
-    http_end_fn *end;
-    void *ctx;
-    struct strbuf body;
-    size_t body_max;
-    bool too_long, stopped;
-    int64_t idle_ns, last_ns; /* the longest silence, 0: any; when something came */
-    char why[CURL_ERROR_SIZE];
-};
 
 /* One socket of libcurl's in the loop. */
 struct socket_watch {
@@ -38,18 +14,6 @@ struct socket_watch {
     struct http_client *client;
     curl_socket_t fd;
     struct socket_watch *next, **link;
-};
-
-struct http_client {
-    CURLM *multi;
-    uv_loop_t *loop;
-    uv_timer_t *timer; /* on the heap: they outlive us until the loop has closed them */
-    uv_timer_t *idle;
-    struct http_call *calls;
-    struct socket_watch *sockets;
-    unsigned n_calls;
-    unsigned depth; /* of calls into libcurl: it must not be called again from within */
-    bool pending;   /* calls to be begun or taken out when the depth is 0 again */
 };
 
 static void take_results(struct http_client *c);
@@ -188,7 +152,7 @@ static long call_status(const struct http_call *call)
     return status;
 }
 
-static size_t on_body(char *p, size_t size, size_t n, void *ctx)
+size_t http_call_on_body(char *p, size_t size, size_t n, void *ctx)
 {
     struct http_call *call = ctx;
     size_t len = size * n;
@@ -204,6 +168,26 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
         return 0;
     strbuf_add(&call->body, p, len);
     return len;
+}
+
+static void observe(struct http_call *call, long status)
+{
+    struct http_client *c = call->client;
+    if (call->observed || !c->observe)
+        return;
+    call->observed = true;
+    c->observe(c->observe_ctx, call->method, status, clock_ns() - call->begun_ns);
+}
+
+/* The empty line behind the lines of a head; those of 100 to 199 are followed by others. */
+size_t http_call_on_head(char *p, size_t size, size_t n, void *ctx)
+{
+    struct http_call *call = ctx;
+    long status = call_status(call);
+    call->last_ns = clock_ns();
+    if (size * n <= 2 && (*p == '\r' || *p == '\n') && status >= 200)
+        observe(call, status);
+    return size * n;
 }
 
 static int error_of(const struct http_call *call, CURLcode code)
@@ -249,6 +233,7 @@ static void finish(struct http_call *call, CURLcode code)
         r.body = call->body.p;
         r.len = call->body.len;
     }
+    observe(call, r.status);
     http_end_fn *end = call->end;
     void *ctx = call->ctx;
     call->state = CALL_CANCELLED; /* cancelling it from within is too late, and harmless */
@@ -281,6 +266,7 @@ static void start_and_remove(struct http_client *c)
             call_remove(call);
         } else if (call->state == CALL_QUEUED) {
             call->state = CALL_RUNNING;
+            call->begun_ns = call->last_ns = clock_ns();
             c->depth++;
             curl_multi_add_handle(c->multi, call->easy);
             c->depth--;
@@ -331,6 +317,34 @@ void http_call_set_idle(struct http_call *call, long idle_ms)
         uv_timer_start(c->idle, on_idle, (uint64_t)idle_ms, 0);
 }
 
+struct http_call *http_client_held(const struct http_client *c)
+{
+    struct http_call *oldest = NULL;
+    for (struct http_call *call = c->calls; call; call = call->next)
+        if (call->state == CALL_HELD)
+            oldest = call;
+    return oldest;
+}
+
+const char *http_call_method(const struct http_call *call)
+{
+    return call->method;
+}
+
+int64_t http_call_age_ns(const struct http_call *call)
+{
+    return clock_ns() - call->asked_ns;
+}
+
+void http_call_refuse(struct http_call *call, int code, const char *text)
+{
+    struct http_result r = { .error = code, .text = text };
+    call->state = CALL_CANCELLED;
+    call->client->pending = true;
+    call->end(call->ctx, &r);
+    settle(call->client);
+}
+
 void http_call_cancel(struct http_call *call)
 {
     if (!call || call->state == CALL_CANCELLED)
@@ -343,135 +357,29 @@ void http_call_cancel(struct http_call *call)
 
 /* ---- sending ---- */
 
-/* TLS asks for another name than the address it connects to. */
-static int name_server(struct http_call *call, const char *url, const char *name)
+void http_call_release(struct http_call *call, const struct http_request *identity)
 {
-    CURLU *u = curl_url();
-    char *host = NULL, *port = NULL, *whole = NULL;
-    struct strbuf to = { 0 };
-    int ret = ERR_INVALID;
-    if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        curl_url_set(u, CURLUPART_HOST, name, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK) {
-        strbuf_printf(&to, "::%s:%s", host, port);
-        call->connect_to = curl_slist_append(NULL, to.p);
-        curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
-        curl_easy_setopt(call->easy, CURLOPT_URL, whole);
-        ret = 0;
-    }
-    curl_free(host);
-    curl_free(port);
-    curl_free(whole);
-    curl_url_cleanup(u);
-    strbuf_done(&to);
-    return ret;
+    http_call_set_identity(call, identity);
+    call->state = CALL_QUEUED;
+    http_call_set_idle(call, (long)(call->idle_ns / 1000000));
+    call->client->pending = true;
+    settle(call->client);
 }
 
-static void set_blob(CURL *x, CURLoption option, const char *pem)
+/* For observers, whose labels are not to be made of whatever comes. */
+static const char *method_of(const struct http_request *r)
 {
-    struct curl_blob blob = { .flags = CURL_BLOB_COPY };
-    if (!pem)
-        return;
-    blob.data = (void *)(uintptr_t)pem; /* it is only read */
-    blob.len = strlen(pem);
-    curl_easy_setopt(x, option, &blob);
+    static const char *const known[] = { "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD" };
+    for (size_t i = 0; r->method && i < ARRAY_SIZE(known); i++)
+        if (strcmp(known[i], r->method) == 0)
+            return known[i];
+    return r->method ? "OTHER" : r->body ? "POST" : "GET";
 }
 
-static int set_tls(struct http_call *call, const char *url, const struct http_tls *t)
+void http_client_observe(struct http_client *c, http_observe_fn *fn, void *ctx)
 {
-    CURL *x = call->easy;
-    if (!t)
-        return 0;
-    if (t->ca)
-        curl_easy_setopt(x, CURLOPT_CAINFO, t->ca);
-    if (t->ca || t->ca_pem)
-        curl_easy_setopt(x, CURLOPT_CAPATH, NULL);
-    if (t->cert)
-        curl_easy_setopt(x, CURLOPT_SSLCERT, t->cert);
-    if (t->key)
-        curl_easy_setopt(x, CURLOPT_SSLKEY, t->key);
-    set_blob(x, CURLOPT_CAINFO_BLOB, t->ca_pem);
-    set_blob(x, CURLOPT_SSLCERT_BLOB, t->cert_pem);
-    set_blob(x, CURLOPT_SSLKEY_BLOB, t->key_pem);
-    if (t->insecure) {
-        curl_easy_setopt(x, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(x, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    return t->server_name ? name_server(call, url, t->server_name) : 0;
-}
-
-static void set_limits(CURL *x, const struct http_request *r)
-{
-    curl_easy_setopt(x, CURLOPT_CONNECTTIMEOUT_MS, r->connect_ms ? r->connect_ms : CONNECT_MS);
-    curl_easy_setopt(x, CURLOPT_TIMEOUT_MS, r->total_ms);
-    curl_easy_setopt(x, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(x, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
-    curl_easy_setopt(x, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_GAP);
-}
-
-static void set_identity(CURL *x, const struct http_request *r)
-{
-    if (r->bearer) {
-        curl_easy_setopt(x, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(x, CURLOPT_XOAUTH2_BEARER, r->bearer);
-    } else if (r->user) {
-        curl_easy_setopt(x, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-        curl_easy_setopt(x, CURLOPT_USERNAME, r->user);
-        curl_easy_setopt(x, CURLOPT_PASSWORD, r->password ? r->password : "");
-    }
-}
-
-static void set_message(struct http_call *call, const struct http_request *r)
-{
-    CURL *x = call->easy;
-    if (r->body) {
-        curl_easy_setopt(x, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_len);
-        curl_easy_setopt(x, CURLOPT_COPYPOSTFIELDS, r->body);
-    }
-    if (r->method && strcmp(r->method, "HEAD") == 0)
-        curl_easy_setopt(x, CURLOPT_NOBODY, 1L);
-    else if (r->method)
-        curl_easy_setopt(x, CURLOPT_CUSTOMREQUEST, r->method);
-    for (size_t i = 0; i < r->n_headers; i++)
-        call->headers = curl_slist_append(call->headers, r->headers[i]);
-    call->headers = curl_slist_append(call->headers, "Expect:"); /* no round trip before a body */
-    curl_easy_setopt(x, CURLOPT_HTTPHEADER, call->headers);
-}
-
-static int set_options(struct http_call *call, const struct http_request *r)
-{
-    CURL *x = call->easy;
-    curl_easy_setopt(x, CURLOPT_URL, r->url);
-    curl_easy_setopt(x, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(x, CURLOPT_PROXY, r->proxy ? r->proxy : "");
-    if (r->gzip)
-        curl_easy_setopt(x, CURLOPT_ACCEPT_ENCODING, "gzip");
-    /* Rather one HTTP/2 connection for all than one each that is begun at the same moment; without
-     * TLS there is no HTTP/2, and the first reply would be waited for. */
-    curl_easy_setopt(x, CURLOPT_PIPEWAIT, str_starts(r->url, "https://") ? 1L : 0L);
-    curl_easy_setopt(x, CURLOPT_FRESH_CONNECT, r->fresh ? 1L : 0L);
-    curl_easy_setopt(x, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(x, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(x, CURLOPT_USERAGENT, "signpost/" SIGNPOST_VERSION);
-    curl_easy_setopt(x, CURLOPT_ERRORBUFFER, call->why);
-    curl_easy_setopt(x, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(x, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(x, CURLOPT_WRITEDATA, call);
-    set_limits(x, r);
-    set_identity(x, r);
-    set_message(call, r);
-    return set_tls(call, r->url, r->tls);
-}
-
-int http_url_check(const char *url, struct err *e)
-{
-    CURLU *u = curl_url();
-    bool good = (str_starts(url, "http://") || str_starts(url, "https://")) &&
-                curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
-    curl_url_cleanup(u);
-    return good ? 0 : err_set(e, ERR_INVALID, "'%s' is not a http:// or https:// URL", url);
+    c->observe = fn;
+    c->observe_ctx = ctx;
 }
 
 int http_client_send(struct http_client *c, const struct http_request *r, struct http_call **ret,
@@ -491,12 +399,15 @@ int http_client_send(struct http_client *c, const struct http_request *r, struct
                                 .ctx = r->ctx,
                                 .next = c->calls,
                                 .link = &c->calls,
+                                .state = r->held ? CALL_HELD : CALL_QUEUED,
+                                .method = method_of(r),
+                                .asked_ns = clock_ns(),
                                 .body_max = r->body_max ? r->body_max : HTTP_CLIENT_BODY_MAX };
     if (call->next)
         call->next->link = &call->next;
     c->calls = call;
     c->n_calls++;
-    code = call->easy ? set_options(call, r) : -ENOMEM;
+    code = call->easy ? http_call_set_options(call, r) : -ENOMEM;
     if (code < 0) {
         call_free(call);
         return err_set(e, code, "%s: the request cannot be made", r->url);

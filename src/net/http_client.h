@@ -62,6 +62,7 @@ struct http_request {
     const char *proxy;                  /* URL of one, or NULL */
     bool gzip;                          /* the reply may come compressed */
     bool fresh;           /* on a connection of its own: those that are there may be dead */
+    bool held;            /* not before http_call_release() */
     size_t body_max;      /* 0: HTTP_CLIENT_BODY_MAX; not looked at with `chunk` */
     http_chunk_fn *chunk; /* NULL: the body is collected */
     http_end_fn *end;
@@ -72,10 +73,25 @@ int http_client_new(uv_loop_t *loop, struct http_client **ret, struct err *e);
 /* Ends all requests without a word. NULL is fine. */
 void http_client_free(struct http_client *c);
 
+/* Tells of each request once: when the head of its reply is there, or when it has failed without.
+ * `took_ns` is since it was sent, `method` a static string; status 0: it failed. */
+typedef void http_observe_fn(void *ctx, const char *method, long status, int64_t took_ns);
+void http_client_observe(struct http_client *c, http_observe_fn *fn, void *ctx);
+
 /* Begins a request; `end` is never called from within. Fails with ERR_LIMIT when too many are
  * under way, ERR_INVALID for a URL that is none. */
 int http_client_send(struct http_client *c, const struct http_request *r, struct http_call **ret,
                      struct err *e) must_check;
+/* A held call that has waited longest; NULL: none. */
+struct http_call *http_client_held(const struct http_client *c);
+/* Sends it, with the request's bearer, user and password, and with its tls' certificate and key;
+ * nothing else of the request is looked at. */
+void http_call_release(struct http_call *call, const struct http_request *identity);
+/* Ends it instead: `end` has the code and the text. */
+void http_call_refuse(struct http_call *call, int code, const char *text);
+const char *http_call_method(const struct http_call *call); /* static */
+int64_t http_call_age_ns(const struct http_call *call);     /* since it was asked for */
+
 /* From now on so long without a byte is a failure; 0: without limit. */
 void http_call_set_idle(struct http_call *call, long idle_ms);
 /* Nothing of the call is used or called any more. NULL is fine. */

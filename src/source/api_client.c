@@ -1,127 +1,169 @@
 #include "source/api_client.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/str.h"
 #include "config/tree.h"
 #include "kube/proto.h"
+#include "source/identity.h"
 
 #include <string.h>
 
-#define TOKEN_AGE_NS    60000000000LL /* as long as the originals' clients believe a file */
-#define TOKEN_BYTES_MAX 65536
+#define BUCKETS 12
 
 struct api_client {
     struct http_client *http;
-    struct arena arena; /* of the configuration */
-    struct api_config config;
-    struct http_tls tls;
-    char *token; /* from the file */
-    int64_t token_ns;
+    uv_timer_t *timer; /* of the rate's next turn; on the heap: it outlives us */
+    char *server, *proxy, *host;
+    struct identity *identity;
     struct strbuf as; /* "Impersonate-User: ..." */
+    double qps, burst, tokens;
+    int64_t filled_ns; /* when the tokens were counted */
+    const struct names *names;
 };
 
-static const char *copy(struct arena *a, const char *s)
+/* ---- metrics ---- */
+
+/* Each of the originals has its own. */
+static const struct names {
+    const char *requests, *duration, *limiter;
+} names[] = {
+    [API_METRICS_PROXY] = { "rest_client_requests_total", "rest_client_request_duration_seconds",
+                            "rest_client_rate_limiter_duration_seconds" },
+    [API_METRICS_DNS] = { "coredns_kubernetes_rest_client_requests_total",
+                          "coredns_kubernetes_rest_client_request_duration_seconds",
+                          "coredns_kubernetes_rest_client_rate_limiter_duration_seconds" },
+};
+
+/* Milliseconds. */
+static const struct bounds {
+    uint64_t limits[BUCKETS];
+    unsigned n;
+} bounds[] = {
+    [API_METRICS_PROXY] = { { 5, 25, 100, 250, 500, 1000, 2000, 4000, 8000, 15000, 30000, 60000 },
+                            12 },
+    [API_METRICS_DNS] = { { 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000 }, 11 },
+};
+
+void api_client_metrics(struct api_client *c, enum api_metrics which)
 {
-    return s ? arena_strdup(a, s) : NULL;
+    c->names = &names[which];
 }
 
-static void copy_config(struct api_client *c, const struct api_config *from)
+static void observe_ms(const struct api_client *c, const char *name, const char *help,
+                       const char *verb, int64_t ns)
 {
-    struct arena *a = &c->arena;
-    c->config = (struct api_config){
-        .server = copy(a, from->server),
-        .insecure = from->insecure,
-        .proxy = copy(a, from->proxy),
-        .token = copy(a, from->token),
-        .token_file = copy(a, from->token_file),
-        .user = copy(a, from->user),
-        .password = copy(a, from->password),
-        .origin = copy(a, from->origin),
-    };
-    c->tls = (struct http_tls){
-        .ca = from->ca_pem ? NULL : copy(a, from->ca),
-        .cert = from->cert_pem ? NULL : copy(a, from->cert),
-        .key = from->key_pem ? NULL : copy(a, from->key),
-        .ca_pem = copy(a, from->ca_pem),
-        .cert_pem = copy(a, from->cert_pem),
-        .key_pem = copy(a, from->key_pem),
-        .server_name = copy(a, from->server_name),
-        .insecure = from->insecure,
-    };
-    if (from->as)
-        strbuf_printf(&c->as, "Impersonate-User: %s", from->as);
+    const struct bounds *b = &bounds[c->names - names];
+    struct strbuf labels = { 0 };
+    metric_label(&labels, "verb", verb);
+    metric_label(&labels, "host", c->host);
+    struct histogram h = metric_histogram(name, help, labels.p, b->limits, b->n, 1e-3);
+    histogram_observe(&h, (uint64_t)ns / 1000000);
+    strbuf_done(&labels);
 }
 
-int api_client_new(uv_loop_t *loop, const struct api_config *config, struct api_client **ret,
-                   struct err *e)
+static void on_observed(void *ctx, const char *method, long status, int64_t took_ns)
 {
-    if (config->exec)
-        return err_set(e, ERR_UNSUPPORTED,
-                       "%s: credentials from a program (exec: %s) are not supported yet; use a "
-                       "token or a certificate",
-                       config->origin, config->exec->command);
-    int code = http_url_check(config->server, e);
-    if (code < 0)
-        return err_wrap(e, "%s", config->origin);
-    struct api_client *c = xcalloc(1, sizeof *c);
-    arena_init(&c->arena, 4096);
-    copy_config(c, config);
-    struct http_tls files = { .ca = c->tls.ca,
-                              .cert = c->tls.key ? c->tls.cert : NULL,
-                              .key = c->tls.cert ? c->tls.key : NULL };
-    code = http_tls_check(&files, e);
-    if (code == 0)
-        code = http_client_new(loop, &c->http, e);
-    if (code < 0) {
-        api_client_free(c);
-        return code;
-    }
-    *ret = c;
+    const struct api_client *c = ctx;
+    struct strbuf labels = { 0 };
+    char code[16] = "<error>";
+    if (!c->names)
+        return;
+    if (status)
+        (void)snprintf(code, sizeof code, "%ld", status);
+    metric_label(&labels, "code", code);
+    metric_label(&labels, "method", method);
+    metric_label(&labels, "host", c->host);
+    metric_add(
+        metric_counter(c->names->requests, "Requests to the API server, by status.", labels.p), 1);
+    strbuf_done(&labels);
+    observe_ms(c, c->names->duration, "Time until the head of the API server's reply.", method,
+               took_ns);
+}
+
+static void observe_wait(const struct api_client *c, const char *method, int64_t ns)
+{
+    if (c->names)
+        observe_ms(c, c->names->limiter, "Time that requests to the API server were held back.",
+                   method, ns);
+}
+
+/* ---- the rate ---- */
+
+/* 0: a request may go; else how long until one may, in ms. */
+static uint64_t take_turn(struct api_client *c)
+{
+    int64_t now = clock_ns();
+    if (c->qps <= 0)
+        return 0;
+    c->tokens = MIN(c->burst, c->tokens + (double)(now - c->filled_ns) / 1e9 * c->qps);
+    c->filled_ns = now;
+    if (c->tokens < 1)
+        return (uint64_t)((1 - c->tokens) / c->qps * 1000) + 1;
+    c->tokens--;
     return 0;
 }
 
-void api_client_free(struct api_client *c)
+void api_client_limit(struct api_client *c, double qps, double burst)
 {
-    if (!c)
-        return;
-    http_client_free(c->http);
-    arena_done(&c->arena);
-    strbuf_done(&c->as);
-    free(c->token);
-    free(c);
+    c->qps = qps;
+    c->burst = c->tokens = burst >= 1 ? burst : 1;
+    c->filled_ns = clock_ns();
 }
 
-const char *api_client_server(const struct api_client *c)
+/* ---- requests that wait for their turn, or for credentials ---- */
+
+static bool is_https(const struct api_client *c)
 {
-    return c->config.server;
+    return str_starts(c->server, "https://");
 }
 
-/* ---- identity ---- */
+static void pump(struct api_client *c);
 
-/* A token that cannot be read just now: the one that was read before goes on being used. */
-static const char *token_of(struct api_client *c)
+static void on_timer(uv_timer_t *t)
 {
-    int64_t now = clock_ns();
-    char *text;
-    size_t len;
-    if (!c->config.token_file)
-        return c->config.token;
-    if (c->token && now - c->token_ns < TOKEN_AGE_NS)
-        return c->token;
-    if (file_load(c->config.token_file, TOKEN_BYTES_MAX, &text, &len, NULL) == 0) {
-        text[strcspn(text, "\r\n")] = 0;
-        free(c->token);
-        c->token = text;
-        c->token_ns = now;
+    pump(t->data);
+}
+
+static void on_identity(void *ctx)
+{
+    pump(ctx);
+}
+
+/* Whether a request may go now; if not, pump() will be called again. */
+static int may_go(struct api_client *c, struct err *e)
+{
+    int ready = identity_ready(c->identity, e);
+    uint64_t ms = ready == 1 ? take_turn(c) : 0;
+    if (ms)
+        uv_timer_start(c->timer, on_timer, ms, 0);
+    return ms ? 0 : ready;
+}
+
+static void pump(struct api_client *c)
+{
+    struct http_call *call;
+    struct err e;
+    int may = 1;
+    while (may == 1 && (call = http_client_held(c->http)) && (may = may_go(c, &e)) == 1) {
+        struct http_request r = { 0 };
+        identity_fill(c->identity, is_https(c), &r);
+        observe_wait(c, http_call_method(call), http_call_age_ns(call));
+        http_call_release(call, &r);
     }
-    return c->token ? c->token : c->config.token;
+    while (may < 0 && (call = http_client_held(c->http)))
+        http_call_refuse(call, may, e.text);
 }
 
 void api_client_refused(struct api_client *c)
 {
-    c->token_ns = clock_ns() - TOKEN_AGE_NS;
+    identity_refused(c->identity);
+}
+
+void api_client_unreached(struct api_client *c)
+{
+    identity_look_again(c->identity);
 }
 
 int api_client_send(struct api_client *c, const struct api_request *r, struct http_call **ret,
@@ -130,7 +172,7 @@ int api_client_send(struct api_client *c, const struct api_request *r, struct ht
     struct strbuf url = { 0 }, accept = { 0 }, type = { 0 };
     const char *headers[3];
     size_t n = 0;
-    strbuf_printf(&url, "%s%s", c->config.server, r->path);
+    strbuf_printf(&url, "%s%s", c->server, r->path);
     strbuf_printf(&accept, "Accept: %s", r->accept ? r->accept : "application/json");
     headers[n++] = accept.p;
     if (r->content_type) {
@@ -139,30 +181,92 @@ int api_client_send(struct api_client *c, const struct api_request *r, struct ht
     }
     if (c->as.len)
         headers[n++] = c->as.p;
+    int may = http_client_held(c->http) ? 0 : may_go(c, e);
     struct http_request request = { .method = r->method,
                                     .url = url.p,
                                     .headers = headers,
                                     .n_headers = n,
                                     .body = r->body,
                                     .body_len = r->body_len,
-                                    .tls = str_starts(url.p, "https://") ? &c->tls : NULL,
-                                    .bearer = token_of(c),
-                                    .user = c->config.user,
-                                    .password = c->config.password,
                                     .total_ms = r->total_ms,
                                     .idle_ms = r->idle_ms,
-                                    .proxy = c->config.proxy,
+                                    .proxy = c->proxy,
                                     .gzip = r->gzip,
                                     .fresh = r->fresh,
+                                    .held = may != 1,
                                     .body_max = r->body_max,
                                     .chunk = r->chunk,
                                     .end = r->end,
                                     .ctx = r->ctx };
-    int code = http_client_send(c->http, &request, ret, e);
+    identity_fill(c->identity, is_https(c), &request);
+    int code = may < 0 ? may : http_client_send(c->http, &request, ret, e);
+    if (code == 0 && may == 1)
+        observe_wait(c, http_call_method(*ret), 0);
     strbuf_done(&url);
     strbuf_done(&accept);
     strbuf_done(&type);
     return code;
+}
+
+/* ---- life ---- */
+
+/* "127.0.0.1:6443" of the server's URL. */
+static char *host_of(const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    return xstrndup(host, strcspn(host, "/"));
+}
+
+int api_client_new(uv_loop_t *loop, const struct api_config *config, struct api_client **ret,
+                   struct err *e)
+{
+    int code = http_url_check(config->server, e);
+    if (code < 0)
+        return err_wrap(e, "%s", config->origin);
+    struct api_client *c = xcalloc(1, sizeof *c);
+    c->server = xstrdup(config->server);
+    c->proxy = config->proxy ? xstrdup(config->proxy) : NULL;
+    c->host = host_of(config->server);
+    if (config->as)
+        strbuf_printf(&c->as, "Impersonate-User: %s", config->as);
+    c->timer = xcalloc(1, sizeof *c->timer);
+    uv_timer_init(loop, c->timer);
+    c->timer->data = c;
+    code = identity_new(loop, config, on_identity, c, &c->identity, e);
+    if (code == 0)
+        code = http_client_new(loop, &c->http, e);
+    if (code < 0) {
+        api_client_free(c);
+        return code;
+    }
+    http_client_observe(c->http, on_observed, c);
+    *ret = c;
+    return 0;
+}
+
+static void timer_closed(uv_handle_t *h)
+{
+    free(h);
+}
+
+void api_client_free(struct api_client *c)
+{
+    if (!c)
+        return;
+    http_client_free(c->http);
+    identity_free(c->identity);
+    uv_close((uv_handle_t *)c->timer, timer_closed);
+    strbuf_done(&c->as);
+    free(c->server);
+    free(c->proxy);
+    free(c->host);
+    free(c);
+}
+
+const char *api_client_server(const struct api_client *c)
+{
+    return c->server;
 }
 
 /* ---- what the server says ---- */

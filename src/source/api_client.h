@@ -1,8 +1,9 @@
 /* Requests to one API server in the name of one identity (source/kubeconfig.h).
  *
- * Tokens in files are read again every minute and after the server has refused one, so that rotated
- * ones are taken up; certificates in files are read for each new connection. One client a loop, all
- * on the loop's thread. */
+ * Tokens and certificates in files are read again every minute and after the server has refused
+ * them, so that rotated ones are taken up; programs are asked for credentials when these have
+ * expired or were refused. Requests wait for them, and for their turn where a rate is set. One
+ * client a loop, all on the loop's thread. */
 #pragma once
 
 #include "net/http_client.h"
@@ -35,6 +36,15 @@ const char *api_client_server(const struct api_client *c); /* its URL */
 /* As http_client_send(). */
 int api_client_send(struct api_client *c, const struct api_request *r, struct http_call **ret,
                     struct err *e) must_check;
+/* At most so many requests a second, and so many at once after a calm; qps 0 (as it is at first):
+ * no limit. */
+void api_client_limit(struct api_client *c, double qps, double burst);
+/* Counts requests under the names that one of the originals has: kube-proxy and kube-controller-
+ * manager (rest_client_...), or CoreDNS. Not before this is called. */
+enum api_metrics { API_METRICS_PROXY, API_METRICS_DNS };
+void api_client_metrics(struct api_client *c, enum api_metrics which);
+/* No connection came about: certificates are to be looked at again. */
+void api_client_unreached(struct api_client *c);
 /* The server has said 401: what we know of our identity is to be read again. */
 void api_client_refused(struct api_client *c);
 

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EXEC_LIST_MAX 256 /* arguments and variables of a credential program */
+#define EXEC_LIST_MAX  256 /* arguments and variables of a credential program */
+#define EXEC_EXTENSION "client.authentication.k8s.io/exec"
 
 /* One file; its name is for errors and relative paths. */
 struct file {
@@ -213,11 +214,45 @@ static int read_exec_args(const struct reader *r, const struct file *f, const st
     return 0;
 }
 
+static int check_interactive(const struct reader *r, const struct file *f, const struct tree *t,
+                             const struct api_exec *x)
+{
+    const char *mode = tree_str(t, "interactiveMode");
+    const struct tree *at = mode ? tree_get(t, "interactiveMode") : t;
+    if (str_eq(mode, "Never") || str_eq(mode, "IfAvailable"))
+        return 0;
+    if (str_eq(mode, "Always"))
+        return fail(r, f, at, "exec.interactiveMode Always: there is no terminal to ask at");
+    if (mode && *mode)
+        return fail(r, f, at, "exec.interactiveMode \"%s\": must be Never, IfAvailable or Always",
+                    mode);
+    return str_eq(x->api_version, "client.authentication.k8s.io/v1beta1")
+               ? 0
+               : fail(r, f, at, "exec.interactiveMode must be given with %s", x->api_version);
+}
+
+/* What the cluster's extension has for credential programs. */
+static const char *exec_config(const struct reader *r, const char *cluster)
+{
+    const struct file *f;
+    const struct tree *t = find_entry(r, "clusters", "cluster", cluster, &f),
+                      *list = tree_get(t, "extensions");
+    for (t = list ? list->child : NULL; t; t = t->next) {
+        struct strbuf b = { 0 };
+        if (!str_eq(tree_str(t, "name"), EXEC_EXTENSION) || !tree_get(t, "extension"))
+            continue;
+        tree_print_json(&b, tree_get(t, "extension"));
+        const char *text = arena_strdup(r->a, b.p);
+        strbuf_done(&b);
+        return text;
+    }
+    return NULL;
+}
+
 static int read_exec(const struct reader *r, const struct file *f, const struct tree *t,
                      struct api_config *c)
 {
     struct api_exec *x = arena_zalloc(r->a, sizeof *x);
-    const char *interactive = tree_str(t, "interactiveMode");
     x->command = text(r, t, "command");
     x->api_version = text(r, t, "apiVersion");
     x->install_hint = text(r, t, "installHint");
@@ -231,10 +266,9 @@ static int read_exec(const struct reader *r, const struct file *f, const struct 
         return fail(r, f, t,
                     "exec.apiVersion \"%s\" is not supported; use client.authentication.k8s.io/v1",
                     x->api_version ? x->api_version : "");
-    if (str_eq(interactive, "Always"))
-        return fail(r, f, t, "exec.interactiveMode Always: there is no terminal to ask at");
     c->exec = x;
-    return read_exec_args(r, f, t, x);
+    int code = check_interactive(r, f, t, x);
+    return code < 0 ? code : read_exec_args(r, f, t, x);
 }
 
 static int read_user(const struct reader *r, const char *name, struct api_config *c)
@@ -285,6 +319,8 @@ int kubeconfig_load(const char *const *files, size_t n, const char *context, str
     code = read_cluster(&r, cluster, &c);
     if (code == 0 && user && *user)
         code = read_user(&r, user, &c);
+    if (code == 0 && c.exec && c.exec->cluster_info)
+        c.exec->cluster_config = exec_config(&r, cluster);
     if (code < 0)
         return code;
     if (text(&r, t, "namespace"))

@@ -24,8 +24,9 @@ struct api_exec {
     size_t n_args;
     const char *const *env; /* "NAME=VALUE" */
     size_t n_env;
-    const char *install_hint; /* or NULL */
-    bool cluster_info;        /* it wants to know the cluster */
+    const char *install_hint;   /* or NULL */
+    bool cluster_info;          /* it wants to know the cluster */
+    const char *cluster_config; /* JSON that the cluster's entry has for it, or NULL */
 };
 
 struct api_config {
@@ -38,10 +39,10 @@ struct api_config {
     const char *proxy;       /* URL, or NULL */
     const char *token, *token_file;
     const char *user, *password;
-    const char *as;              /* impersonated user, or NULL */
-    const struct api_exec *exec; /* or NULL */
-    const char *namespace;       /* of the context or the pod; "default" */
-    const char *origin;          /* for errors: the files, or "in-cluster configuration" */
+    const char *as;        /* impersonated user, or NULL */
+    struct api_exec *exec; /* or NULL */
+    const char *namespace; /* of the context or the pod; "default" */
+    const char *origin;    /* for errors: the files, or "in-cluster configuration" */
 };
 
 /* context NULL: the files' current-context. A file that does not exist is passed over when there

@@ -83,6 +83,8 @@ static void failed(struct reflector *r, const struct http_result *h)
         tell(r, api_status_text(h, r->in.p, r->in.len, text));
     if (h->status == 401)
         api_client_refused(r->client);
+    if (!h->status)
+        api_client_unreached(r->client);
     if (h->status == 403)
         r->sink.forbidden(r->sink.ctx);
     r->fresh = h->error == -ETIMEDOUT;

@@ -178,6 +178,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         words = url.path.strip("/").split("/")
         namespace = words[words.index("namespaces") + 1] if "namespaces" in words[:-1] else ""
         server.note(self.path, self.headers)
+        if self.is_banned():
+            return self.refuse(401)
         if server.token and self.headers.get("Authorization") != "Bearer " + server.token:
             return self.refuse(401)
         if words[-1] not in RESOURCES and words[-2] in RESOURCES:
@@ -197,6 +199,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if query.get("watch") == "true":
             return self.watch(server.state, kind, query, namespace, proto, fault)
         return self.list(server.state, version, kind, query, namespace, proto, fault)
+
+    def is_banned(self):
+        """The client's certificate, by its common name."""
+        server = self.server.owner
+        if not server.tls or len(server.tls) < 3:
+            return False
+        name = dict(word for words in self.connection.getpeercert()["subject"] for word in words)["commonName"]
+        server.last_client = name
+        return name in server.banned
 
     def write(self, method):
         """One object: read, made, replaced, deleted."""
@@ -369,6 +380,7 @@ class ApiServer:
         self.state, self.proto, self.token, self.tls = State(), proto, token, tls
         self.stream = stream  # a watch may begin with all objects
         self.pages = not proto
+        self.banned, self.last_client = set(), None  # common names of clients' certificates
         self.between_pages = []  # called before a list's later pages, which come with the newest revision
         self.faults = {}    # plural -> list of faults for the next requests; "" for any
         self.requests = []  # (path, headers)

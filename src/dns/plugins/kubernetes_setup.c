@@ -201,12 +201,11 @@ static int opt_kubeconfig(struct kubernetes *k, struct dispenser *d, struct err 
     return 0;
 }
 
-/* A list and a watch for each kind are all that is ever asked for: there is no flood to be held
- * back. */
+/* Without a rate there is none: a list and a watch for each kind are all that is ever asked for.
+ * There is one request a kind under way, which is all that a cap could say. */
 static int opt_api_limit(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
     char *end;
-    (void)k;
     const char *option = dispenser_val(d);
     if (!dispenser_next_arg(d))
         return dispenser_arg_err(d, e);
@@ -214,6 +213,10 @@ static int opt_api_limit(struct kubernetes *k, struct dispenser *d, struct err *
     if (end == dispenser_val(d) || *end || !(number >= 0))
         return dispenser_err(d, e, "%s must be a number of at least 0: %s", option,
                              dispenser_val(d));
+    if (strcmp(option, "apiserver_qps") == 0)
+        k->source.qps = number;
+    if (strcmp(option, "apiserver_burst") == 0)
+        k->source.burst = number;
     return dispenser_end(d, e);
 }
 
@@ -400,6 +403,7 @@ static int open_source(struct kubernetes *k, struct err *e)
     k->source.kinds |= k->options.endpoints ? 1u << KIND_SLICE : 0;
     k->source.kinds |= k->options.pods == PODS_VERIFIED ? 1u << KIND_POD : 0;
     k->source.namespaces = k->options.namespaces;
+    k->source.coredns_metrics = true;
     k->source.n_namespaces = k->options.n_namespaces;
     return setup_source(k->setup, &k->source, &k->store, e);
 }

@@ -68,6 +68,10 @@ static const char full[] =
     "    certificate-authority-data: UEVNIGNh\n"
     "    tls-server-name: kubernetes\n"
     "    proxy-url: http://proxy:3128\n"
+    "    extensions:\n"
+    "    - {name: other, extension: 1}\n"
+    "    - name: client.authentication.k8s.io/exec\n"
+    "      extension: {audience: a, n: [1, true, '1', null, 0x1]}\n"
     "- {name: plain, cluster: {server: 'localhost:8080', insecure-skip-tls-verify: true}}\n"
     "users:\n"
     "- name: u\n"
@@ -81,6 +85,7 @@ static const char full[] =
     "      args: [get, token]\n"
     "      env: [{name: A, value: b}]\n"
     "      provideClusterInfo: true\n"
+    "      interactiveMode: IfAvailable\n"
     "      installHint: install it\n";
 
 static void test_contexts(void **state)
@@ -113,6 +118,8 @@ static void test_contexts(void **state)
     assert_string_equal(c.exec->args[1], "token");
     assert_string_equal(c.exec->env[0], "A=b");
     assert_true(c.exec->cluster_info);
+    assert_string_equal(c.exec->cluster_config,
+                        "{\"audience\":\"a\",\"n\":[1,true,\"1\",null,\"0x1\"]}");
     assert_int_equal(kubeconfig_load(&file, 1, "nobody", &b->a, &c, &e), 0);
     assert_null(c.token);
 }
@@ -148,6 +155,11 @@ static void test_several_files(void **state)
     assert_string_equal(found[0], "/home/x/.kube/config");
 }
 
+#define EXEC_USER(version)                                                                         \
+    "current-context: x\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n"                  \
+    "clusters: [{name: c, cluster: {server: 'https://a'}}]\nusers:\n"                              \
+    "- {name: u, user: {exec: {command: x, apiVersion: client.authentication.k8s.io/" version
+
 static void test_refused(void **state)
 {
     struct bed *b = *state;
@@ -181,6 +193,11 @@ static void test_refused(void **state)
           "- {name: u, user: {exec: {command: x, apiVersion: "
           "client.authentication.k8s.io/v1alpha1}}}\n",
           "v1alpha1\" is not supported" },
+        { EXEC_USER("v1") "}}}\n", ":5: exec.interactiveMode must be given with client" },
+        { EXEC_USER("v1beta1") ", interactiveMode: Always}}}\n", "there is no terminal" },
+        { EXEC_USER("v1") ", interactiveMode: Perhaps}}}\n", "\"Perhaps\": must be Never" },
+        { EXEC_USER("v1") ", interactiveMode: Never, env: [{value: x}]}}}\n",
+          "exec.env is a list" },
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const char *file = put(b, 0, "config", cases[i].text);
