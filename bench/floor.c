@@ -1,128 +1,158 @@
-/* The floor: a UDP server that does nothing but send back what came, with the response bit set.
- *
- * Every DNS server on the same socket interface pays at least this, so it is the unit in which
- * bench/dns.py measures. One thread, one socket; batches as large as the server's own (net/udp.h).
- */
-#include "base/err.h"
+#include "floor.h"
+
 #include "base/str.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
-#include <stdint.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#define BATCH_MAX   1024
-#define PACKET_MAX  1500
-#define HEADER_LEN  12
+#define WORKERS_MAX 64
 #define BUFFER_WANT (4 << 20) /* bytes; what the server's own sockets ask for */
 
-struct batch {
-    struct mmsghdr hdr[BATCH_MAX];
-    struct iovec iov[BATCH_MAX];
-    struct sockaddr_in peer[BATCH_MAX];
-    uint8_t data[BATCH_MAX][PACKET_MAX];
+struct options {
+    long port, tls_port, batch, workers;
+    const char *cert, *key;
 };
 
-static struct batch batch;
+/* A thread with its socket. */
+struct server {
+    int fd, type;
+    long batch;
+    SSL_CTX *tls;
+    pthread_t thread;
+};
 
-static int open_socket(uint16_t port, struct err *e)
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: floor --port N [--batch 1..%d] [--workers 1..%d]\n"
+            "             [--tls-port N --cert FILE --key FILE]\n"
+            "Echoes on 127.0.0.1, over UDP and TCP on one port and over TLS on the other.\n",
+            BATCH_MAX, WORKERS_MAX);
+    return 2;
+}
+
+int floor_socket(int type, uint16_t port, struct err *e)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET,
                               .sin_port = htons(port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1, size = BUFFER_WANT;
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1, size = BUFFER_WANT;
     if (fd < 0)
-        return err_set(e, -errno, "floor: socket: %s", strerror(errno));
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size); /* best effort */
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+        return err_set(e, -errno, "socket: %s", strerror(errno));
+    if (type == SOCK_DGRAM) { /* best effort; connections' buffers grow by themselves */
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    }
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
         bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
         int code = -errno;
         close(fd);
-        return err_set(e, code, "floor: udp 127.0.0.1:%u: %s", port, strerror(-code));
+        return err_set(e, code, "127.0.0.1:%u: %s", port, strerror(-code));
     }
     return fd;
 }
 
-static void batch_init(struct batch *b)
+/* The server is over when one of its threads is. */
+static void *run(void *ctx)
 {
-    for (unsigned i = 0; i < BATCH_MAX; i++) {
-        b->iov[i].iov_base = b->data[i];
-        b->hdr[i].msg_hdr =
-            (struct msghdr){ .msg_name = &b->peer[i], .msg_iov = &b->iov[i], .msg_iovlen = 1 };
-    }
+    struct server *s = ctx;
+    struct err e = { 0 };
+    if (s->type == SOCK_DGRAM)
+        floor_udp(s->fd, (unsigned)s->batch, &e);
+    else
+        floor_stream(s->fd, s->tls, &e);
+    fprintf(stderr, "floor: %s\n", e.text);
+    exit(1);
 }
 
-static int receive(int fd, struct batch *b, unsigned size)
+static int start(struct server *s, int type, long port, SSL_CTX *tls, const struct options *o,
+                 struct err *e)
 {
-    for (unsigned i = 0; i < size; i++) {
-        b->iov[i].iov_len = PACKET_MAX;
-        b->hdr[i].msg_hdr.msg_namelen = sizeof b->peer[i];
-    }
-    return recvmmsg(fd, b->hdr, size, MSG_WAITFORONE, NULL);
+    *s = (struct server){ .type = type, .batch = o->batch, .tls = tls };
+    s->fd = floor_socket(type, (uint16_t)port, e);
+    if (s->fd < 0)
+        return s->fd;
+    int code = pthread_create(&s->thread, NULL, run, s);
+    return code ? err_set(e, -code, "thread: %s", strerror(code)) : 0;
 }
 
-/* Packets shorter than a header go back as they are: only the driver's queries come here. */
-static void reflect(struct batch *b, unsigned n)
+static int read_tls(const struct options *o, SSL_CTX **ret, struct err *e)
 {
-    for (unsigned i = 0; i < n; i++) {
-        b->iov[i].iov_len = b->hdr[i].msg_len;
-        if (b->hdr[i].msg_len >= HEADER_LEN)
-            b->data[i][2] |= 0x80;
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    if (!tls || SSL_CTX_use_certificate_chain_file(tls, o->cert) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls, o->key, SSL_FILETYPE_PEM) != 1) {
+        SSL_CTX_free(tls);
+        return err_set(e, ERR_INVALID, "%s, %s: not a certificate and its key", o->cert, o->key);
     }
+    SSL_CTX_set_read_ahead(tls, 1);
+    *ret = tls;
+    return 0;
 }
 
-static void send_all(int fd, struct batch *b, unsigned n)
+static int start_all(struct server *all, const struct options *o, SSL_CTX *tls, struct err *e)
 {
-    for (unsigned done = 0; done < n;) {
-        int sent = sendmmsg(fd, b->hdr + done, n - done, 0);
-        done += sent > 0 ? (unsigned)sent : 1; /* a refused datagram is dropped */
+    int code = 0;
+    for (long i = 0; i < o->workers && code == 0; i++) {
+        code = start(&all[3 * i], SOCK_DGRAM, o->port, NULL, o, e);
+        if (code == 0)
+            code = start(&all[3 * i + 1], SOCK_STREAM, o->port, NULL, o, e);
+        if (code == 0 && tls)
+            code = start(&all[3 * i + 2], SOCK_STREAM, o->tls_port, tls, o, e);
     }
+    return code;
 }
 
-static int serve(int fd, unsigned size, struct err *e)
+static int parse(int argc, char **argv, struct options *o)
 {
-    batch_init(&batch);
-    for (;;) {
-        int n = receive(fd, &batch, size);
-        if (n < 0 && errno != EINTR)
-            return err_set(e, -errno, "floor: receive: %s", strerror(errno));
-        if (n <= 0)
-            continue;
-        reflect(&batch, (unsigned)n);
-        send_all(fd, &batch, (unsigned)n);
-    }
-}
-
-static int parse(int argc, char **argv, long *ret_port, long *ret_batch)
-{
-    static const struct option options[] = { { "port", required_argument, NULL, 'p' },
-                                             { "batch", required_argument, NULL, 'b' },
+    static const struct option options[] = { { "port", 1, NULL, 0 },
+                                             { "batch", 1, NULL, 1 },
+                                             { "workers", 1, NULL, 2 },
+                                             { "tls-port", 1, NULL, 3 },
+                                             { "cert", 1, NULL, 'c' },
+                                             { "key", 1, NULL, 'k' },
                                              { 0 } };
-    int c;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (c == 'p' && str_to_long(optarg, 1, UINT16_MAX, ret_port) == 0)
-            continue;
-        if (c == 'b' && str_to_long(optarg, 1, BATCH_MAX, ret_batch) == 0)
-            continue;
-        return ERR_INVALID;
+    const struct {
+        long *value, max;
+    } numbers[] = { { &o->port, UINT16_MAX },
+                    { &o->batch, BATCH_MAX },
+                    { &o->workers, WORKERS_MAX },
+                    { &o->tls_port, UINT16_MAX } };
+    int c, code = 0;
+    while (code == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'c')
+            o->cert = optarg;
+        else if (c == 'k')
+            o->key = optarg;
+        else if (c >= (int)ARRAY_SIZE(numbers))
+            code = ERR_INVALID;
+        else
+            code = str_to_long(optarg, 1, numbers[c].max, numbers[c].value);
     }
-    return optind == argc && *ret_port ? 0 : ERR_INVALID;
+    bool whole = !o->tls_port == !o->cert && !o->cert == !o->key;
+    return code == 0 && optind == argc && o->port && whole ? 0 : ERR_INVALID;
 }
 
 int main(int argc, char **argv)
 {
-    long port = 0, size = 64;
-    struct err e;
-    if (parse(argc, argv, &port, &size) < 0) {
-        fprintf(stderr, "usage: floor --port N [--batch 1..%d]\n", BATCH_MAX);
-        return 2;
-    }
-    int fd = open_socket((uint16_t)port, &e);
-    if (fd < 0 || serve(fd, (unsigned)size, &e) < 0)
-        fprintf(stderr, "%s\n", e.text);
-    return 1; /* it serves until a signal ends it */
+    static struct server servers[3 * WORKERS_MAX];
+    struct options o = { .batch = 64, .workers = 1 };
+    struct err e = { 0 };
+    SSL_CTX *tls = NULL;
+    if (parse(argc, argv, &o) < 0)
+        return usage();
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without asking for none */
+    int code = o.cert ? read_tls(&o, &tls, &e) : 0;
+    if (code == 0)
+        code = start_all(servers, &o, tls, &e);
+    while (code == 0)
+        pause(); /* it serves until a signal ends it */
+    fprintf(stderr, "floor: %s\n", e.text);
+    return 1;
 }

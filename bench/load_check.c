@@ -38,6 +38,25 @@ static const char *find_address(struct cursor *c, unsigned count, const uint8_t 
     return c->bad ? "records cut short" : found ? NULL : "expected address missing";
 }
 
+/* An answer made of two states of the name has both addresses or neither, or some are missing. */
+static const char *find_either(struct cursor *c, unsigned count, const struct query *q)
+{
+    unsigned addresses = 0, either = 0;
+    for (unsigned i = 0; i < count && !c->bad; i++) {
+        const uint8_t *data;
+        read_record(c, &data);
+        addresses += data != NULL;
+        either += data && (memcmp(data, q->address, 4) == 0 || memcmp(data, q->other, 4) == 0);
+    }
+    if (c->bad)
+        return "records cut short";
+    if (addresses != q->count)
+        return "not as many addresses as expected";
+    return either == 1 ? NULL
+           : either    ? "both the old address and the new one"
+                       : "neither the old address nor the new one";
+}
+
 static const char *check_expect(const struct query *q, struct cursor *c, unsigned rcode,
                                 unsigned count)
 {
@@ -51,6 +70,8 @@ static const char *check_expect(const struct query *q, struct cursor *c, unsigne
         return count == 0 ? NULL : "an answer where none was expected";
     if (count == 0)
         return "no answer";
+    if (q->expect == EXPECT_EITHER)
+        return find_either(c, count, q);
     return q->expect == EXPECT_ADDRESS ? find_address(c, count, q->address) : NULL;
 }
 

@@ -72,6 +72,20 @@ static int build(struct wbuf *w, const char *name, uint16_t type, uint16_t edns)
     return w->bad ? ERR_PARSE : 0;
 }
 
+/* OLD|NEW/N */
+static int expect_either(const char *text, struct query *q)
+{
+    char old[16] = "", new[16] = "", count[8] = "", rest[2] = "";
+    long n;
+    int parts = sscanf(text, "%15[0-9.]|%15[0-9.]/%7[0-9]%1s", old, new, count, rest);
+    if (parts != 3 || inet_pton(AF_INET, old, q->address) != 1 ||
+        inet_pton(AF_INET, new, q->other) != 1 || str_to_long(count, 1, UINT16_MAX, &n) < 0)
+        return ERR_PARSE;
+    q->expect = EXPECT_EITHER;
+    q->count = (uint16_t)n;
+    return 0;
+}
+
 static int expect_of(const char *text, struct query *q)
 {
     static const struct {
@@ -86,6 +100,8 @@ static int expect_of(const char *text, struct query *q)
             q->expect = (uint8_t)words[i].expect;
             return 0;
         }
+    if (strchr(text, '|'))
+        return expect_either(text, q);
     q->expect = EXPECT_ADDRESS;
     return inet_pton(AF_INET, text, q->address) == 1 ? 0 : ERR_PARSE;
 }
@@ -111,9 +127,9 @@ static int add(struct queries *all, const char *name, uint16_t type, uint16_t ed
 
 static int read_line(struct queries *all, char *line, uint16_t edns)
 {
-    char name[300] = "", type[8] = "", expect[16] = "", rest[2] = "";
+    char name[300] = "", type[8] = "", expect[64] = "", rest[2] = "";
     line[strcspn(line, "#\n")] = 0;
-    int n = sscanf(line, "%299s %7s %15s %1s", name, type, expect, rest);
+    int n = sscanf(line, "%299s %7s %63s %1s", name, type, expect, rest);
     if (n <= 0)
         return 0;
     return n == 1 || n > 3 ? ERR_PARSE : add(all, name, type_of(type), edns, expect);
