@@ -14,6 +14,8 @@ ZONE = "cluster.local"
 TTL = 30
 SLICE_MAX = 100  # endpoints a slice, the default of the EndpointSlice controller
 OBJECTS_PER_FILE = 500
+FORWARDED_NAMES = 2000  # fewer than any server's cache holds
+FORWARDED_ZONE = "outside.example"
 PODS_PER_NODE = 100
 SERVICES_PER_NAMESPACE = 50
 CREATED = "2025-01-07T09:30:00Z"
@@ -49,6 +51,7 @@ class Service:
     cluster_ip: str | None  # None: headless
     ports: list
     endpoints: list = field(default_factory=list)
+    changed: str | None = None  # what the first endpoint's address changes to, and back
 
     @property
     def domain(self):
@@ -115,6 +118,14 @@ def make_cluster(services, endpoints_per_service, seed):
         make_endpoints(service, endpoints_per_service, next_pod, rng)
         made.append(service)
     return namespaces, made
+
+
+def mark_changing(services, count):
+    """Headless Services, since only their endpoints are in answers; pods have no such addresses.
+    The last one stays, for the first right answer."""
+    headless = [s for s in services if not s.cluster_ip and s.endpoints]
+    for i, service in enumerate(headless[:-1][:count]):
+        service.changed = dotted((10 << 24) + (64 << 16) + 1 + i)
 
 
 def metadata(rng, revision, **more):
@@ -184,14 +195,37 @@ def write_lists(folder, stem, objects):
         (folder / f"{stem}-{i:04}.json").write_text(text + "\n")
 
 
+def write_changing(folder, service, made):
+    """A file for this slice alone, as it is and as it becomes; returns what changes.py wants."""
+    name = f"{service.namespace}.{service.name}.json"
+    text = json.dumps(made, separators=(",", ":")) + "\n"
+    (folder / "changing" / name).write_text(text)
+    (folder / "before" / name).write_text(text)
+    made["endpoints"][0]["addresses"] = [service.changed]
+    (folder / "after" / name).write_text(json.dumps(made, separators=(",", ":")) + "\n")
+    return {"name": service.domain, "file": name, "before": service.addresses[0],
+            "after": service.changed}
+
+
+def list_slices(folder, services, rng, revision):
+    """Those for the lists; the first of a Service that changes is written elsewhere."""
+    listed = []
+    for service in services:
+        slices = slice_objects(service, rng, revision)
+        if service.changed:
+            listed.append(write_changing(folder, service, next(slices)))
+        yield from slices
+    (folder / "changes.json").write_text(json.dumps(listed) + "\n")
+
+
 def write_manifests(folder, namespaces, services, seed):
-    folder.mkdir()
+    for made in (folder, *(folder.parent / name for name in ("changing", "before", "after"))):
+        made.mkdir()
     rng = random.Random(seed + 1)
     revision = itertools.count(1000)
     write_lists(folder, "namespaces", (namespace_object(n, rng, revision) for n in namespaces))
     write_lists(folder, "services", (service_object(s, rng, revision) for s in services))
-    write_lists(folder, "endpointslices",
-                (o for s in services for o in slice_objects(s, rng, revision)))
+    write_lists(folder, "endpointslices", list_slices(folder.parent, services, rng, revision))
 
 
 def pair(name, address):
@@ -216,14 +250,29 @@ def search_walk(service, rng):
     return [f"_{service.ports[0][0]}._tcp.{service.domain} SRV NOERROR"]
 
 
+def expected(service):
+    """A name that changes has all its addresses but one, and of those two exactly one."""
+    if not service.changed:
+        return service.addresses[0]
+    return f"{service.addresses[0]}|{service.changed}/{len(service.addresses)}"
+
+
+def forwarded_names():
+    """What upstream.py answers."""
+    return ((f"h{i}.{FORWARDED_ZONE}", dotted((198 << 24) + (18 << 16) + i))
+            for i in range(FORWARDED_NAMES))
+
+
 def write_names(folder, services, seed):
     rng = random.Random(seed + 2)
     order = [s for s in services if s.endpoints or s.cluster_ip]
     rng.shuffle(order)
-    hits = (f"{s.domain} A {s.addresses[0]}" for s in order)
+    hits = (f"{s.domain} A {expected(s)}" for s in order)
     (folder / "names-hits.txt").write_text("\n".join(hits) + "\n")
     walks = (line for s in order for line in search_walk(s, rng))
     (folder / "names-search.txt").write_text("\n".join(walks) + "\n")
+    outside = (f"{name} A {address}" for name, address in forwarded_names())
+    (folder / "names-forwarded.txt").write_text("\n".join(outside) + "\n")
 
 
 def endpoint_domain(endpoint, service):
@@ -270,12 +319,15 @@ def write_probe(folder, service):
     (folder / "probe.json").write_text(json.dumps(probe) + "\n")
 
 
-def write_cluster(folder, services, endpoints_per_service, seed=1):
-    """Writes everything below folder, which must exist; returns the counts."""
+def write_cluster(folder, services, endpoints_per_service, seed=1, changing=0, zone_data=True):
+    """Writes everything below folder, which must exist; returns the counts. changing: how many
+    headless Services get slices in files of their own, for changes; as many as there are."""
     namespaces, made = make_cluster(services, endpoints_per_service, seed)
+    mark_changing(made, changing)
     write_manifests(folder / "manifests", namespaces, made, seed)
     write_names(folder, made, seed)
-    write_zone_data(folder, made)
+    if zone_data:
+        write_zone_data(folder, made)
     write_probe(folder, made[-1])
     return {"namespaces": len(namespaces), "services": len(made),
             "headless": sum(s.cluster_ip is None for s in made),

@@ -1,32 +1,43 @@
 #!/usr/bin/env python3
 """Measures DNS servers with a generated cluster: CPU per query, as a multiple of an echo server's
-(the floor) in the same run; memory; and the time from start to the first right answer.
-docs/bench.md says how to read it."""
+(the floor) in the same round, over UDP, TCP and TLS; latency at half load; changes while they are
+asked; start and memory as the cluster grows. docs/bench.md says how to read it."""
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 
-import cluster
-import process
+import profiler
 import report
-from peers import PEERS, Site, version
+from bench import HERE, Bench, Row, Setting
+from churn import Churn
+from closed import Closed
+from latency import Latency
+from peers import PEERS, version
+from sizes import Sizes
 
-HERE = pathlib.Path(__file__).resolve().parent
-PORTS = 5                # taken from --port upwards
+PORTS = 6                # taken from --port upwards
 ENDPOINTS_MAX = 3000000  # as many pod addresses as cluster.py has
-START_SECONDS = 120
-LOAD_SECONDS_EXTRA = 30
-PERF_SECONDS = 120
+SIZES = [100, 1000, 10000, 100000]
+SCENARIOS = {made.name: made for made in [
+    Closed("hits", "A records of every Service", every_source=True),
+    Closed("search", "what pods with ndots:5 send: A and AAAA, half of it NXDOMAIN, some SRV",
+           names="search"),
+    Closed("forwarded", "names from upstream that lie in the cache", names="forwarded",
+           forward=True, rounds=2),
+    Closed("tcp", "the hits over TCP: lasting connections, pipelined", transport="tcp", rounds=2),
+    Closed("dot", "the hits over TLS, likewise", transport="tls", rounds=2),
+    Closed("workers", "the hits with one worker and with two", workers=(1, 2), rounds=2),
+    Latency(),
+    Churn(),
+    Sizes(),
+]}
 
 
 def bounded(low, high):
@@ -53,12 +64,18 @@ def first_taken(port):
     return None
 
 
-def names_list(text):
-    names = text.split(",")
-    unknown = [name for name in names if name not in PEERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not among {', '.join(PEERS)}")
-    return names
+def names_of(known):
+    def parse(text):
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not among {', '.join(known)}")
+        return names
+    return parse
+
+
+def sizes_list(text):
+    return [bounded(1, 100000)(word) for word in text.split(",")]
 
 
 def parse_args(argv):
@@ -66,17 +83,25 @@ def parse_args(argv):
     p.add_argument("--build", type=pathlib.Path, default=HERE.parent / "build",
                    help="build folder (build)")
     p.add_argument("--signpost", type=pathlib.Path, help="the binary (BUILD/signpost)")
-    p.add_argument("--only", type=names_list, metavar="A,B", default=list(PEERS),
+    p.add_argument("--scenario", type=names_of(SCENARIOS), metavar="A,B", default=list(SCENARIOS),
+                   help=f"what to measure, of {','.join(SCENARIOS)}")
+    p.add_argument("--only", type=names_of(PEERS), metavar="A,B", default=list(PEERS),
                    help=f"servers to measure, of {','.join(PEERS)}")
     p.add_argument("--services", type=bounded(1, 100000), default=10000)
     p.add_argument("--endpoints-per-service", type=bounded(1, 5000), default=10)
     p.add_argument("--seed", type=int, default=1, help="of the generated cluster")
-    p.add_argument("--mix", choices=["hits", "search"], default="hits",
-                   help="hits: A of existing names; search: what search lists send, with misses")
-    p.add_argument("--queries", type=bounded(1, 100000000), default=400000, help="a round")
-    p.add_argument("--seconds", type=bounded(1, 600), default=10,
-                   help="a round's limit for slow servers")
-    p.add_argument("--rounds", type=bounded(1, 1000), default=5)
+    p.add_argument("--sizes", type=sizes_list, metavar="N,M", default=SIZES,
+                   help="Services of the scenario sizes (%s)" % ",".join(map(str, SIZES)))
+    p.add_argument("--queries", type=bounded(1, 100000000), default=200000,
+                   help="a round of a closed loop (200000)")
+    p.add_argument("--seconds", type=bounded(1, 600), default=2,
+                   help="its limit for slow servers (2)")
+    p.add_argument("--open-seconds", type=bounded(1, 600), default=3,
+                   help="a round at a fixed rate (3)")
+    p.add_argument("--changes", type=bounded(1, 10000), default=1000,
+                   help="endpoint changes a second of the scenario churn (1000)")
+    p.add_argument("--rounds", type=bounded(1, 1000),
+                   help="of every scenario (each has a number of its own)")
     p.add_argument("--window", type=bounded(1, 1024), default=128, help="queries under way at once")
     p.add_argument("--flows", type=bounded(1, 64), default=8, help="source ports")
     p.add_argument("--edns", type=bounded(0, 65535), default=0,
@@ -86,12 +111,13 @@ def parse_args(argv):
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write everything measured")
     p.add_argument("--keep", action="store_true",
                    help="keep the folder with configurations and logs")
-    p.add_argument("--perf", action="store_true",
-                   help="keep one server under load and print commands to profile it")
+    p.add_argument("--profile", action="store_true",
+                   help="show where signpost spends its time under hits, by perf")
+    p.add_argument("--profile-seconds", type=bounded(1, 600), default=5)
     args = p.parse_args(argv)
     args.build = args.build.resolve()
     args.signpost = (args.signpost or args.build / "signpost").resolve()
-    if args.services * args.endpoints_per_service > ENDPOINTS_MAX:
+    if max(args.services, *args.sizes) * args.endpoints_per_service > ENDPOINTS_MAX:
         p.error(f"more than {ENDPOINTS_MAX} endpoints")
     if not os.access(args.build / "bench/load", os.X_OK):
         p.error(f"{args.build}/bench/load is not built: ./run build makes it")
@@ -101,107 +127,12 @@ def parse_args(argv):
     return args
 
 
-class Bench:
-    """One run: its folder, its cores, and what was generated."""
-
-    def __init__(self, args, folder):
-        cpus = sorted(os.sched_getaffinity(0))
-        self.args, self.folder = args, folder
-        self.server_cpu, self.load_cpu = cpus[-1], cpus[0]  # the first core often takes interrupts
-        self.cluster = folder / "cluster"
-        self.names = self.cluster / f"names-{args.mix}.txt"
-        self.cluster.mkdir()
-        self.sizes = cluster.write_cluster(self.cluster, args.services, args.endpoints_per_service,
-                                           args.seed)
-        self.probe = json.loads((self.cluster / "probe.json").read_text())
-        self.n_names = sum(1 for _ in open(self.names))
-        self.api_port = None
-        os.sched_setaffinity(0, {self.load_cpu})  # inherited by the load and the API server
-
-    def site(self, peer):
-        folder = self.folder / peer.name
-        folder.mkdir(exist_ok=True)
-        return Site(folder, self.cluster, self.args.build, self.args.signpost, self.args.mix,
-                    self.args.port, self.api_port)
-
-    def load(self, peer, queries, start=0):
-        """One run of the load generator; its report."""
-        a = self.args
-        argv = [a.build / "bench/load", "--to", f"127.0.0.1:{a.port}", "--names", self.names,
-                "--queries", queries, "--seconds", a.seconds, "--window", a.window,
-                "--flows", min(a.flows, a.window), "--edns", a.edns,
-                "--start", start % self.n_names, "--check-every", 16 if peer.correct else 0]
-        done = subprocess.run([str(x) for x in argv], capture_output=True, text=True,
-                              timeout=a.seconds + LOAD_SECONDS_EXTRA, check=False)
-        if done.returncode:
-            raise process.StartError(done.stderr.strip() or f"load ended with {done.returncode}")
-        return json.loads(done.stdout)
-
-
-@contextlib.contextmanager
-def fake_api(bench):
-    """The API server, when a server under measurement wants one; it shares the load's core."""
-    log = bench.folder / "fakeapi.log"
-    with open(log, "wb") as err:
-        argv = [sys.executable, "-B", HERE / "fakeapi.py", bench.cluster / "manifests"]
-        api = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
-                               text=True)
-    try:
-        line = api.stdout.readline()
-        if not line:
-            raise process.StartError(f"fakeapi.py: {process.tail(log)}")
-        bench.api_port = int(line)
-        yield
-    finally:
-        process.stop(api)
-
-
-@contextlib.contextmanager
-def running(bench, peer, program):
-    """The server, from its start to its end; gives it and the seconds to its first right answer."""
-    site = bench.site(peer)
-    argv = peer.command(site, program)
-    log = site.folder / "log"
-    log.write_bytes(b"")
-    probe = bench.probe if peer.correct else {**bench.probe, "addresses": []}
-    since = time.monotonic()
-    server = process.start(argv, bench.server_cpu, log, site.folder)
-    try:
-        first = process.first_answer(server, since, site.port, probe, START_SECONDS, log)
-        process.pin(process.tree(server.pid), bench.server_cpu)
-        yield server, first
-    finally:
-        process.stop(server)
-
-
-def measure(bench, peer, program, number):
-    """One round of one server: start it, warm it up on every name, then measure."""
-    with running(bench, peer, program) as (server, first):
-        warm = bench.load(peer, max(bench.n_names, bench.args.queries // 10))
-        pids = process.tree(server.pid)
-        before, stood = process.cpu_ns(pids), process.waited_ns(pids)
-        load = bench.load(peer, bench.args.queries, warm["next"])
-        used, stood = process.cpu_ns(pids) - before, process.waited_ns(pids) - stood
-        if not load["answered"]:
-            raise process.StartError("it stopped answering")
-        return {"round": number, "us_per_query": used / 1000 / load["answered"], "qps": load["qps"],
-                "core_busy": used / 1e9 / load["seconds"],
-                "core_lost": stood / 1e9 / load["seconds"],
-                "load_busy": load["busy_seconds"] / load["seconds"],
-                "memory_mb": process.memory_mb(pids), "peak_mb": process.peak_mb(pids),
-                "first_answer_ms": first * 1000, "load": load}
-
-
-def progress(text):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def find_programs(bench):
     """Which of the wanted servers are there, and why the others are not."""
     programs, absent = {}, {}
+    site = bench.site("none", Setting(bench.world()))
     for name in bench.args.only:
-        program = PEERS[name].program(bench.site(PEERS[name]))
+        program = PEERS[name].program(site)
         if program:
             programs[name] = program
         else:
@@ -210,77 +141,69 @@ def find_programs(bench):
     return programs, absent
 
 
-def run_rounds(bench, programs):
-    """Round by round over all servers, so that a slow spell of the machine meets all of them."""
-    rounds, failed = {name: [] for name in programs}, {}
-    for number in range(bench.args.rounds):
-        for name, program in programs.items():
-            if name in failed:
-                continue
-            progress(f"round {number + 1} of {bench.args.rounds}: {name}")
-            try:
-                rounds[name].append(measure(bench, PEERS[name], program, number))
-            except (process.StartError, subprocess.TimeoutExpired, OSError) as e:
-                failed[name] = f"failed: {e}"
-    progress("")
-    return rounds, failed
+def run_scenario(bench, scenario, programs, absent):
+    """Its result, with those that were not measured and why."""
+    wanted = scenario.peers()
+    left_out = {name: PEERS[name].cannot[scenario.name] for name in programs
+                if wanted(name) and scenario.name in PEERS[name].cannot}
+    taken = {name: program for name, program in programs.items()
+             if wanted(name) and name not in left_out}
+    made = scenario.run(bench, taken)
+    return {"title": scenario.title, "rounds": bench.rounds(scenario), **made,
+            "absent": {**{name: why for name, why in absent.items() if wanted(name)}, **left_out}}
 
 
-def collect(bench, programs, absent, rounds, failed):
-    a = bench.args
-    servers = {}
-    for name, measured in rounds.items():
-        if measured and name not in failed:
-            servers[name] = {"version": version(PEERS[name], programs[name]),
-                             "program": programs[name],
-                             **report.summary(measured, rounds.get("floor", [])),
-                             "rounds": measured}
-    options = {key: getattr(a, key) for key in ("mix", "queries", "seconds", "rounds", "services",
-                                                "endpoints_per_service", "seed", "window", "flows",
-                                                "edns")}
-    return {"format": 1, "context": bench.context, "options": options, "cluster": bench.sizes,
-            "servers": servers, "absent": absent, "failed": failed}
-
-
-def hold(bench, programs):
-    """Keeps one server under load, for a profiler."""
-    name = next((n for n in programs if n != "floor"), "floor")
-    with running(bench, PEERS[name], programs[name]) as (server, _):
-        print(f"{name} is under load on core {bench.server_cpu} for {PERF_SECONDS} s, or until "
-              "interrupted. In another terminal:")
-        print(f"  perf record -F 997 --call-graph fp -o {name}.perf -p {server.pid} -- sleep 10")
-        print(f"  perf report -i {name}.perf --no-children", flush=True)
-        until = time.monotonic() + PERF_SECONDS
-        with contextlib.suppress(KeyboardInterrupt):
-            while time.monotonic() < until:
-                bench.load(PEERS[name], 1000000)
+def is_bad(made):
+    """A server that is there failed, or signpost answered wrongly."""
+    return bool(made["failed"]) or any(row.get("wrong") and name.startswith("signpost")
+                                       for name, row in made["servers"].items())
 
 
 def bench_all(bench):
-    """Returns the exit status: 1 when an installed server failed or signpost answered wrongly."""
+    """Returns the exit status."""
+    a, style = bench.args, report.Style()
     programs, absent = find_programs(bench)
-    bench.context = report.context(bench.server_cpu, bench.load_cpu)
-    wants_api = any(PEERS[name].needs_api for name in programs)
-    with fake_api(bench) if wants_api else contextlib.nullcontext():
-        if bench.args.perf:
-            hold(bench, programs)
-            return 0
-        result = collect(bench, programs, absent, *run_rounds(bench, programs))
-    style = report.Style()
-    report.print_context(result, style)
-    report.print_table(result, style)
-    if bench.args.json:
-        bench.args.json.write_text(json.dumps(result, indent=1) + "\n")
-    wrong = [name for name, made in result["servers"].items() if made["wrong"]]
-    return 1 if result["failed"] or any(n.startswith("signpost") for n in wrong) else 0
+    options = {key: getattr(a, key) for key in ("queries", "seconds", "open_seconds", "changes",
+                                                "services", "sizes", "endpoints_per_service", "seed",
+                                                "window", "flows", "edns")}
+    result = {"format": 2, "context": report.context(bench.server_cpu, bench.load_cpu),
+              "options": options, "cluster": bench.world().sizes, "scenarios": {},
+              "versions": {n: version(PEERS[n], p) for n, p in programs.items()},
+              "programs": programs}
+    report.print_context(result["context"], options, result["cluster"], style)
+    for name in a.scenario:
+        made = run_scenario(bench, SCENARIOS[name], programs, absent)
+        notes = [*report.load_notes(made["servers"]),
+                 *SCENARIOS[name].notes(bench, made["servers"])]
+        report.print_scenario(SCENARIOS[name], made, notes, style)
+        result["scenarios"][name] = made
+    report.print_versions(result["versions"], style)
+    if a.json:
+        a.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if any(map(is_bad, result["scenarios"].values())) else 0
+
+
+def profile(bench):
+    """The first of the wanted servers that is not the floor."""
+    programs, _ = find_programs(bench)
+    name = next((n for n in programs if n.startswith("signpost")), None)
+    if not name:
+        print(f"not built: {bench.args.signpost}", file=sys.stderr)
+        return 1
+    setting = Setting(bench.world())
+    if PEERS[name].needs_api:
+        setting.api_port = bench.api_port(setting.world)
+    return profiler.profile(bench, Row(name, name, programs[name]), setting, report.Style())
 
 
 def main(argv=None):
     args = parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-dns-"))
+    bench = Bench(args, folder)
     try:
-        return bench_all(Bench(args, folder))
+        with bench.stack:
+            return profile(bench) if args.profile else bench_all(bench)
     except KeyboardInterrupt:
         return 130
     finally:

@@ -112,13 +112,22 @@ def unknown(version, kind, raw):
 
 def encode_list(version, kind, revision, objects, more=""):
     """more: the token of the next page, when there is one."""
-    items = b"".join(field(2, encode_object(o)) for o in objects)
+    return join_list(version, kind, revision, map(encode_object, objects), more)
+
+
+def join_list(version, kind, revision, encoded, more=""):
+    """Of objects that are encoded already."""
+    items = b"".join(field(2, one) for one in encoded)
     meta = field(2, revision.encode()) + field(3, more.encode())
     return unknown(version, kind + "List", field(1, meta) + items)
 
 
 def encode_event(kind, obj):
+    return wrap_event(kind, obj["apiVersion"], obj["kind"], encode_object(obj))
+
+
+def wrap_event(kind, version, object_kind, encoded):
     """metav1.WatchEvent in its frame: four octets of length, then the message without envelope."""
-    raw = unknown(obj["apiVersion"], obj["kind"], encode_object(obj))
+    raw = unknown(version, object_kind, encoded)
     event = field(1, kind.encode()) + field(2, field(1, raw))
     return len(event).to_bytes(4, "big") + event

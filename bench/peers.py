@@ -1,11 +1,11 @@
 """The servers that bench/dns.py compares, each with the least configuration that serves the same
-names with one thread. A peer is a name, how to find its program, its version, and
+names with so many threads. A peer is a name, how to find its program, its version, and
 how to start it."""
 
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
@@ -21,9 +21,21 @@ class Site:
     cluster: Path      # written by cluster.py
     build: Path
     signpost: Path
-    mix: str           # of the queries to come
-    port: int          # and the next three for health, ready and metrics; the one after is dead
+    names: str         # which queries come
+    port: int          # the next three: health, ready, metrics; then the upstream's, then DoT's
     api_port: int | None = None
+    workers: int = 1
+    tls: tuple | None = None  # certificate and key
+    forward: bool = False     # something answers at the upstream's port
+    changing: bool = False    # some slices lie in files of their own
+
+    @property
+    def upstream(self):
+        return self.port + 4
+
+    @property
+    def tls_port(self):
+        return self.port + 5
 
 
 @dataclass
@@ -34,6 +46,8 @@ class Peer:
     command: Callable[[Site, str], list]
     needs_api: bool = False
     correct: bool = True  # answers can be checked
+    patience_ms: int = 1000  # after which a query counts as lost
+    cannot: dict = field(default_factory=dict)  # scenario -> why
 
 
 def installed(name):
@@ -70,19 +84,34 @@ def corefile(site, source, known):
     lines = {"bind": "bind 127.0.0.1", "health": f"health 127.0.0.1:{site.port + 1}",
              "ready": f"ready 127.0.0.1:{site.port + 2}", "kubernetes": kubernetes,
              "prometheus": f"prometheus 127.0.0.1:{site.port + 3}",
-             "forward": f"forward . 127.0.0.1:{site.port + 4}", "cache": "cache 30"}
-    body = "".join(f"    {lines.get(name, name)}\n" for name in CLUSTER_PLUGINS if name in known)
-    return f".:{site.port} {{\n{body}}}\n"
+             "forward": f"forward . 127.0.0.1:{site.upstream}", "cache": "cache 30"}
+    if site.changing:  # as in a cluster's Corefile of today: a change is in the next answer
+        lines["cache"] += (" {\n        disable success cluster.local\n"
+                           "        disable denial cluster.local\n    }")
+    body = [lines.get(name, name) for name in CLUSTER_PLUGINS if name in known]
+    keys = f".:{site.port}"
+    if site.tls:
+        keys += f" tls://.:{site.tls_port}"
+        body.append("tls {} {}".format(*site.tls))
+    if site.workers > 1:
+        body.append(f"multisocket {site.workers}")
+    return f"{keys} {{\n" + "".join(f"    {line}\n" for line in body) + "}\n"
 
 
 def floor_command(site, program):
-    return [program, "--port", str(site.port)]
+    argv = [program, "--port", str(site.port), "--workers", str(site.workers)]
+    if site.tls:
+        cert, key = map(str, site.tls)
+        argv += ["--tls-port", str(site.tls_port), "--cert", cert, "--key", key]
+    return argv
 
 
 def signpost_command(site, program, source=None):
     known = known_plugins(program, ["dns", "-plugins"])
-    text = corefile(site, source or f"manifests {site.cluster / 'manifests'}", known)
-    return [program, "dns", "-conf", str(write(site, "Corefile", text))]
+    folders = f"{site.cluster / 'manifests'} {site.cluster / 'changing'}"
+    text = corefile(site, source or f"manifests {folders}", known)
+    return [program, "dns", "-conf", str(write(site, "Corefile", text)), "-workers",
+            str(site.workers)]
 
 
 def signpost_api_command(site, program):
@@ -99,8 +128,8 @@ def knot_command(site, program):
     conf = write(site, "knot.conf", f"""server:
   rundir: {site.folder}
   listen: 127.0.0.1@{site.port}
-  udp-workers: 1
-  tcp-workers: 1
+  udp-workers: {site.workers}
+  tcp-workers: {site.workers}
   background-workers: 1
 database:
   storage: {site.folder}
@@ -119,10 +148,16 @@ log:
 
 
 def nsd_command(site, program):
+    tls = ""
+    if site.tls:
+        cert, key = site.tls
+        tls = (f"  ip-address: 127.0.0.1@{site.tls_port}\n  tls-port: {site.tls_port}\n"
+               f'  tls-service-pem: "{cert}"\n  tls-service-key: "{key}"\n')
     conf = write(site, "nsd.conf", f"""server:
   ip-address: 127.0.0.1@{site.port}
-  server-count: 1
-  username: ""
+  server-count: {site.workers}
+  reuseport: {'yes' if site.workers > 1 else 'no'}
+{tls}  username: ""
   chroot: ""
   zonesdir: "{site.folder}"
   database: ""
@@ -141,9 +176,18 @@ zone:
 
 
 def unbound_command(site, program):
+    tls = forward = ""
+    if site.tls:
+        cert, key = site.tls
+        tls = (f"  interface: 127.0.0.1@{site.tls_port}\n  tls-port: {site.tls_port}\n"
+               f'  tls-service-pem: "{cert}"\n  tls-service-key: "{key}"\n')
+    if site.forward:
+        forward = f'forward-zone:\n  name: "."\n  forward-addr: 127.0.0.1@{site.upstream}\n'
     conf = write(site, "unbound.conf", f"""server:
   interface: 127.0.0.1@{site.port}
-  num-threads: 1
+{tls}  num-threads: {site.workers}
+  incoming-num-tcp: 100
+  do-not-query-localhost: no
   username: ""
   chroot: ""
   directory: "{site.folder}"
@@ -156,13 +200,14 @@ def unbound_command(site, program):
   include: "{site.cluster / 'unbound.data'}"
 remote-control:
   control-enable: no
-""")
+{forward}""")
     return [program, "-d", "-c", str(conf)]
 
 
 def dnsmasq_command(site, program):
     # It walks all its SRV records for every query, of whatever type: only where they are asked for.
-    services = f"conf-file={site.cluster / 'dnsmasq.srv'}" if site.mix == "search" else ""
+    services = f"conf-file={site.cluster / 'dnsmasq.srv'}" if site.names == "search" else ""
+    forward = f"server=127.0.0.1#{site.upstream}\ncache-size=10000" if site.forward else ""
     conf = write(site, "dnsmasq.conf", f"""port={site.port}
 listen-address=127.0.0.1
 bind-interfaces
@@ -170,6 +215,7 @@ no-resolv
 no-hosts
 addn-hosts={site.cluster / 'hosts'}
 {services}
+{forward}
 local=/cluster.local/
 local-ttl=30
 pid-file
@@ -179,15 +225,20 @@ log-facility=-
     return [program, "-k", "-C", str(conf)]
 
 
+NO_FORWARD = "answers for its own zones only"
+
 PEERS = {peer.name: peer for peer in [
     Peer("floor", built(lambda s: s.build / "bench/floor"), [], floor_command, correct=False),
     Peer("signpost", built(lambda s: s.signpost), ["dns", "-version"], signpost_command),
     Peer("signpost-api", built(lambda s: s.signpost), ["dns", "-version"], signpost_api_command,
          needs_api=True),
-    Peer("knot", installed("knotd"), ["--version"], knot_command),
-    Peer("nsd", installed("nsd"), ["-v"], nsd_command),
+    Peer("knot", installed("knotd"), ["--version"], knot_command,
+         cannot={"forwarded": NO_FORWARD, "dot": "no DNS over TLS in this version"}),
+    Peer("nsd", installed("nsd"), ["-v"], nsd_command, cannot={"forwarded": NO_FORWARD}),
     Peer("unbound", installed("unbound"), ["-V"], unbound_command),
-    Peer("dnsmasq", installed("dnsmasq"), ["--version"], dnsmasq_command),
+    Peer("dnsmasq", installed("dnsmasq"), ["--version"], dnsmasq_command, patience_ms=5000,
+         cannot={"tcp": "a process a connection, and 100 queries at most on each",
+                 "dot": "no DNS over TLS", "workers": "one thread only"}),
     Peer("coredns", installed("coredns"), ["-version"], coredns_command, needs_api=True),
 ]}
 

@@ -17,18 +17,18 @@ class StartError(Exception):
     """A server that did not come up; the text says why."""
 
 
-def start(argv, cpu, log, cwd):
-    """Starts argv pinned to one core, so that servers which count cores start one thread."""
+def start(argv, cpus, log, cwd):
+    """Starts argv on these cores only, so that servers which count cores start as many threads."""
     with open(log, "ab") as out:
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
-                                preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+                                preexec_fn=lambda: os.sched_setaffinity(0, cpus))
 
 
-def pin(pids, cpu):
+def pin(pids, cpus):
     """Pins all threads again: some servers choose cores for their threads themselves."""
     for pid in pids:
         for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {cpu})
+            os.sched_setaffinity(int(task.name), cpus)
 
 
 def parents():
