@@ -1,7 +1,10 @@
 #include "kernel/link.h"
 
+#include "base/rand.h"
+
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -86,11 +89,15 @@ char *link_name(struct link_table *t, int index, char out[16])
     return out;
 }
 
-static int add_kind(struct link_table *t, const char *name, const char *kind)
+/* hardware: its address, 6 bytes, or NULL for one of the kernel's choice. */
+static int add_kind(struct link_table *t, const char *name, const char *kind,
+                    const uint8_t *hardware)
 {
     uint8_t buf[NL_REQUEST_MAX];
     struct nlmsghdr *h = link_request(t, buf, RTM_NEWLINK, CREATE, 0);
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
+    if (hardware)
+        mnl_attr_put(h, IFLA_ADDRESS, ETH_ALEN, hardware);
     struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
     mnl_attr_put_strz(h, IFLA_INFO_KIND, kind);
     mnl_attr_nest_end(h, info);
@@ -99,12 +106,16 @@ static int add_kind(struct link_table *t, const char *name, const char *kind)
 
 int link_add_bridge(struct link_table *t, const char *name)
 {
-    return add_kind(t, name, "bridge");
+    uint64_t seed = rand_seed();
+    uint8_t hardware[ETH_ALEN];
+    memcpy(hardware, &seed, sizeof hardware);
+    hardware[0] = (hardware[0] & 0xfc) | 0x02; /* one station's, locally administered */
+    return add_kind(t, name, "bridge", hardware);
 }
 
 int link_add_dummy(struct link_table *t, const char *name)
 {
-    return add_kind(t, name, "dummy");
+    return add_kind(t, name, "dummy", NULL);
 }
 
 int link_add_veth(struct link_table *t, const char *name, const char *peer, int peer_netns)

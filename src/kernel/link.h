@@ -21,6 +21,8 @@ int link_index(struct link_table *t, const char *name);
 /* "eth0", or "if7" when there is none (any more). Writes at most 16 bytes; returns out. */
 char *link_name(struct link_table *t, int index, char out[16]);
 
+/* Its hardware address stays what it is. Left to the kernel it would be the lowest of its members',
+ * and change with them, while others still send to the one that they know. */
 int link_add_bridge(struct link_table *t, const char *name);
 /* A veth pair: `name` here, `peer` in the namespace of peer_netns (an open descriptor). */
 int link_add_veth(struct link_table *t, const char *name, const char *peer, int peer_netns);

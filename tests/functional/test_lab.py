@@ -214,6 +214,24 @@ def test_a_pod_comes_and_goes_with_its_manifest(world):
     assert not (world.dir / "pods" / "app_extra").exists()
 
 
+def test_a_gateway_keeps_its_address(world):
+    """Else pods that know it would send to nobody for seconds after another pod came or went."""
+    def link():
+        return re.search(r"link/ether (\S+)", world.call("exec", "--node", "n1", "--", "ip", "link", "show", "cni0").stdout)[1]
+
+    before, seen = link(), set()
+    names = ["come-%d" % i for i in range(6)]
+    for name in names:  # a bridge would take the lowest of its members' addresses, which are by chance
+        world.write(name + ".yaml", pod(name, "n1"))
+        wait(lambda n=name: (world.dir / "objects" / ("pod_app_%s.json" % n)).exists())
+        seen.add(link())
+    for name in names:
+        (world.source / (name + ".yaml")).unlink()
+        wait(lambda n=name: not (world.dir / "objects" / ("pod_app_%s.json" % n)).exists())
+        seen.add(link())
+    assert seen == {before}
+
+
 def test_readiness_follows_the_probe(world):
     world.run("app/near", "touch", "/tmp/unready")
     wait(lambda: not is_ready(world.object("pod_app_near")))
