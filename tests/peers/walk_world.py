@@ -299,7 +299,7 @@ def missing(*roles):
     if not shutil.which("etcd"):
         return "there is no etcd: ./run peers installs it"
     if "kube-proxy-iptables" in roles and not shutil.which("iptables", path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
-        return "there is no iptables: ./run peers installs it"
+        return "there is no iptables"
     if subprocess.run(["unshare", "-Urnmp", "--fork", "true"], check=False, capture_output=True).returncode:
         return "this machine gives no user namespaces"
     return None
