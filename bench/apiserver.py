@@ -60,12 +60,10 @@ def bench_all(bench):
     programs, absent = dns.find_programs(bench)
     context = report.context(bench.server_cpu, bench.load_cpu)
     world = bench.world()
-    setting = common.Setting(world, api_port=bench.api_port(world))
-    rows = [common.Row(name, name, program) for name, program in programs.items()]
+    setting, rows = bench.setting(world, programs), common.one_row_each(programs)
     rounds, failed = common.each_round("apiserver", rows, bench.args.rounds,
                                        lambda row: measure(bench, row, setting))
-    servers = {name: {"version": version(PEERS[name], programs[name]), "rounds": made,
-                      **{key: report.spread([r[key] for r in made]) for key in KEYS}}
+    servers = {name: {"version": version(PEERS[name], programs[name]), **report.summary(made, KEYS)}
                for name, made in rounds.items()}
     result = {"format": 1, "context": context, "cluster": world.sizes, "servers": servers,
               "absent": absent, "failed": failed}

@@ -103,6 +103,11 @@ class Bench:
             self.api_ports[world.folder] = self.stack.enter_context(fake_api(self, world))
         return self.api_ports[world.folder]
 
+    def setting(self, world, programs, **more):
+        """With the API server, if one of these servers wants it."""
+        wanted = any(PEERS[name].needs_api for name in programs)
+        return Setting(world, api_port=self.api_port(world) if wanted else None, **more)
+
     def need_upstream(self):
         if not self.upstream_port:
             self.upstream_port = self.stack.enter_context(
@@ -175,6 +180,10 @@ class Bench:
         """Asks every name once, and more when there are few."""
         names = setting.world.n_names(setting.names)
         return self.load(row, setting, max(names, self.args.queries // 10))["next"]
+
+
+def one_row_each(programs):
+    return [Row(name, name, program) for name, program in programs.items()]
 
 
 @contextlib.contextmanager

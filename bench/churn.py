@@ -6,7 +6,10 @@ ones."""
 import changes
 import latency
 import report
-from bench import Meter, Row, Setting, each_round, running
+from bench import Meter, each_round, one_row_each, running
+
+KEYS = ("rate", "us_per_query", "us_per_change", "changes_per_second", "calm_p99.9", "p99.9",
+        "last_seen_ms", "all_seen_ms")
 
 
 class Churn:
@@ -52,24 +55,16 @@ class Churn:
         return stirred, made, seen, done
 
     def run(self, bench, programs):
-        world = bench.world(changing=bench.args.changes)
-        rows = [Row(name, name, program) for name, program in programs.items()]
-        setting = Setting(world)
-        if any(row.peer.needs_api for row in rows):
-            setting.api_port = bench.api_port(world)
-        rounds, failed = each_round(self.name, rows, bench.rounds(self),
+        setting = bench.setting(bench.world(changing=bench.args.changes), programs)
+        rounds, failed = each_round(self.name, one_row_each(programs), bench.rounds(self),
                                     lambda row: self.measure(bench, row, setting))
-        keys = ("rate", "us_per_query", "us_per_change", "changes_per_second", "calm_p99.9", "p99.9",
-                "last_seen_ms", "all_seen_ms")
-        servers = {label: {**{key: report.spread([r[key] for r in made]) for key in keys},
-                           **report.load_sums(made), "rounds": made}
+        servers = {label: {**report.summary(made, KEYS), **report.load_sums(made)}
                    for label, made in rounds.items()}
         return {"servers": servers, "failed": failed}
 
     @staticmethod
     def cells(name, made):
-        middle = {key: value["median"] for key, value in made.items()
-                  if isinstance(value, dict) and "median" in value}
+        middle = report.medians(made)
         return [name, f"{middle['rate']:,.0f}", f"{middle['changes_per_second']:,.0f}",
                 f"{middle['us_per_query']:.2f}", f"{middle['us_per_change']:.1f}",
                 f"{middle['calm_p99.9']:.0f} us", f"{middle['p99.9']:.0f} us",

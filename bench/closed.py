@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import process
 import report
-from bench import Meter, Row, Setting, each_round, running
+from bench import Meter, Row, each_round, running
 
 COLUMNS = [("server", 15), ("us/query", 9), ("spread", 16), ("x floor", 8), ("best", 6),
            ("queries/s", 10), ("core", 5), ("memory", 9), ("first answer", 13), ("wrong", 6)]
@@ -29,7 +29,7 @@ def measure(bench, row, setting):
 
 def summary(rounds, floor_rounds):
     """A round is compared with the floor of the same round: both met the same noise."""
-    made = {key: report.spread([r[key] for r in rounds]) for key in KEYS}
+    made = report.summary(rounds, KEYS)
     floors = {r["round"]: r["us_per_query"] for r in floor_rounds}
     ratios = [r["us_per_query"] / floors[r["round"]] for r in rounds if r["round"] in floors]
     made["ratio"] = report.spread(ratios) if ratios else None
@@ -60,28 +60,25 @@ class Closed:
     def run(self, bench, programs):
         world = bench.world()
         rows = self.rows(programs)
-        setting = Setting(world, self.names, self.transport, self.forward)
-        if any(row.peer.needs_api for row in rows):
-            setting.api_port = bench.api_port(world)
+        setting = bench.setting(world, programs, names=self.names, transport=self.transport,
+                                forward=self.forward)
         if self.forward:
             bench.need_upstream()
         rounds, failed = each_round(self.name, rows, bench.rounds(self),
                                     lambda row: measure(bench, row, setting))
         floors = {row.workers: rounds.get(row.label, []) for row in rows if row.name == "floor"}
-        servers = {row.label: {**summary(rounds[row.label], floors.get(row.workers, [])),
-                               "rounds": rounds[row.label]}
+        servers = {row.label: summary(rounds[row.label], floors.get(row.workers, []))
                    for row in rows if row.label in rounds}
         return {"servers": servers, "failed": failed}
 
     @staticmethod
     def cells(name, made):
-        us = made["us_per_query"]
+        us, middle = made["us_per_query"], report.medians(made)
         ratio = f"{made['ratio']['median']:.2f}" if made["ratio"] else "-"
         best = f"{made['ratio_of_best']:.2f}" if made["ratio_of_best"] else "-"
         return [name, f"{us['median']:.2f}", f"{us['min']:.2f}-{us['max']:.2f}", ratio, best,
-                f"{made['qps']['median']:,.0f}", f"{made['core_busy']['median']:.0%}",
-                f"{made['memory_mb']['median']:.1f} MB",
-                f"{made['first_answer_ms']['median']:.0f} ms", report.wrong(made)]
+                f"{middle['qps']:,.0f}", f"{middle['core_busy']:.0%}",
+                f"{middle['memory_mb']:.1f} MB", f"{middle['first_answer_ms']:.0f} ms", report.wrong(made)]
 
     def notes(self, bench, servers):
         """What makes figures doubtful, said where they are read."""

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 
+import aims
 import profiler
 import report
 from bench import HERE, Bench, Row, Setting
@@ -177,6 +178,7 @@ def bench_all(bench):
                  *SCENARIOS[name].notes(bench, made["servers"])]
         report.print_scenario(SCENARIOS[name], made, notes, style)
         result["scenarios"][name] = made
+    aims.print_aims(result, style)
     report.print_versions(result["versions"], style)
     if a.json:
         a.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -190,9 +192,7 @@ def profile(bench):
     if not name:
         print(f"not built: {bench.args.signpost}", file=sys.stderr)
         return 1
-    setting = Setting(bench.world())
-    if PEERS[name].needs_api:
-        setting.api_port = bench.api_port(setting.world)
+    setting = bench.setting(bench.world(), [name])
     return profiler.profile(bench, Row(name, name, programs[name]), setting, report.Style())
 
 

@@ -3,9 +3,10 @@ answers or not. Each counts from when it was due, so that a server that stalls i
 the queries that it kept waiting, and not for one (coordinated omission)."""
 
 import report
-from bench import Row, Setting, each_round, running
+from bench import each_round, one_row_each, running
 
 REACH_SECONDS = 1
+KEYS = ("reach", "rate", "p50", "p99", "p99.9", "max", "generator")
 
 
 def open_loop(bench, row, setting, rate, start=0):
@@ -36,17 +37,10 @@ class Latency:
                     "generator": load["behind_us"]["p99.9"]}
 
     def run(self, bench, programs):
-        world = bench.world()
-        rows = [Row(name, name, program) for name, program in programs.items()]
-        setting = Setting(world)
-        if any(row.peer.needs_api for row in rows):
-            setting.api_port = bench.api_port(world)
-        rounds, failed = each_round(self.name, rows, bench.rounds(self),
+        setting = bench.setting(bench.world(), programs)
+        rounds, failed = each_round(self.name, one_row_each(programs), bench.rounds(self),
                                     lambda row: self.measure(bench, row, setting))
-        servers = {label: {**{key: report.spread([r[key] for r in made])
-                              for key in ("reach", "rate", "p50", "p99", "p99.9", "max",
-                                          "generator")},
-                           **report.load_sums(made), "rounds": made}
+        servers = {label: {**report.summary(made, KEYS), **report.load_sums(made)}
                    for label, made in rounds.items()}
         if "floor" in servers:
             floor = servers["floor"]["p99.9"]["min"]
@@ -57,9 +51,10 @@ class Latency:
     @staticmethod
     def cells(name, made):
         over = f"{made['over_floor']:+.0f} us" if "over_floor" in made else "-"
-        return [name, f"{made['rate']['median']:,.0f}",
-                *(f"{made[key]['median']:.0f} us" for key in ("p50", "p99", "p99.9")),
-                f"{made['p99.9']['min']:.0f} us", over, f"{made['generator']['median']:.0f} us",
+        middle = report.medians(made)
+        return [name, f"{middle['rate']:,.0f}",
+                *(f"{middle[key]:.0f} us" for key in ("p50", "p99", "p99.9")),
+                f"{made['p99.9']['min']:.0f} us", over, f"{middle['generator']:.0f} us",
                 str(made["lost"]), report.wrong(made)]
 
     def notes(self, bench, servers):

@@ -14,6 +14,7 @@ from bench import progress, running
 FREQUENCY = 4999   # samples a second
 EVENTS = ("cycles", "cpu-clock")  # the second where the machine shows no counters
 TOP = 12
+FEW = 2000         # samples, below which shares of a percent are chance
 
 # The first that is found in the chain of callers, from the innermost on.
 KERNEL_PARTS = [
@@ -145,6 +146,8 @@ def classify(samples, program):
 
 def print_profile(parts, tops, us_per_query, style):
     total = sum(parts.values())
+    if total < FEW:
+        print(style.dim(f"note: {total} samples say little; more with --profile-seconds"))
     print(style.bold(f"\n{total:,} samples under hits, {us_per_query:.2f} us/query\n"))
     print(style.bold(f"{'part':<42} {'share':>6} {'us/query':>9}"))
     for part, n in parts.most_common():
@@ -183,6 +186,10 @@ def profile(bench, row, setting, style):
     if problem:
         print(f"no profile: {problem}")
         return 1
-    parts, tops = classify(list(read_samples(str(file))), row.program)
+    samples = list(read_samples(str(file)))
+    if not samples:
+        print("no profile: perf took no samples")
+        return 1
+    parts, tops = classify(samples, row.program)
     print_profile(parts, tops, us_per_query, style)
     return 0

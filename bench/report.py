@@ -35,6 +35,16 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def summary(rounds, keys):
+    """Of a server's rounds: how these figures spread, and what they were."""
+    return {**{key: spread([r[key] for r in rounds]) for key in keys}, "rounds": rounds}
+
+
+def medians(made):
+    return {key: value["median"] for key, value in made.items()
+            if isinstance(value, dict) and "median" in value}
+
+
 def load_sums(rounds):
     return {key: sum(r["load"][key] for r in rounds)
             for key in ("wrong", "lost", "checked", "reconnects")}

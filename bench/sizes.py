@@ -14,6 +14,8 @@ CHANGING = 100     # slices that change, in turn
 PACED, PACE = 100, 100  # changes whose CPU time is measured, and how many a second
 SEEN = 20          # changes whose way into answers is timed
 SETTLE = 0.3       # seconds after the last change that still count as its work
+KEYS = ("first_answer_ms", "cpu_ms", "memory_mb", "peak_mb", "us_per_change", "seen_ms",
+        "seen_max_ms")
 
 
 def wait_calm(pids, calm_seconds=CALM_SECONDS):
@@ -85,9 +87,7 @@ class Sizes:
             setting.api_port = port
             rounds, failed = each_round(f"{self.name} {services}", rows, bench.rounds(self),
                                         lambda row: self.measure(bench, row, setting))
-        servers = {label: {"cluster": world.sizes, "rounds": made,
-                           **{key: report.spread([r[key] for r in made])
-                              for key in made[0] if key != "round"}}
+        servers = {label: {"cluster": world.sizes, **report.summary(made, KEYS)}
                    for label, made in rounds.items()}
         bench.forget(world)
         return servers, failed
@@ -104,9 +104,7 @@ class Sizes:
 
     @staticmethod
     def cells(label, made):
-        middle = {key: value["median"] for key, value in made.items()
-                  if isinstance(value, dict) and "median" in value}
-        size = made["cluster"]
+        middle, size = report.medians(made), made["cluster"]
         return [label.split()[0], f"{size['services']:,}", f"{size['endpoints']:,}",
                 f"{middle['first_answer_ms']:,.0f} ms", f"{middle['cpu_ms']:,.0f} ms",
                 f"{middle['memory_mb']:.1f} MB", f"{middle['peak_mb']:.1f} MB",

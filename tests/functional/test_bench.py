@@ -14,10 +14,12 @@ from conftest import ROOT
 
 BENCH = ROOT / "bench"
 sys.path.insert(0, str(BENCH))
+import aims  # noqa: E402
 import changes  # noqa: E402
 import cluster  # noqa: E402
 import kubeproto  # noqa: E402
 import profiler  # noqa: E402
+import report  # noqa: E402
 import upstream  # noqa: E402
 
 SCENARIOS = ["hits", "search", "forwarded", "tcp", "dot", "workers", "latency", "churn", "sizes"]
@@ -135,7 +137,28 @@ def test_profile(build, signpost):
     if ran.returncode:
         assert "no profile: perf" in ran.stdout, ran.stdout + ran.stderr
         pytest.skip(ran.stdout.strip().splitlines()[-1])
-    assert "kernel: send, and delivery to the client" in ran.stdout and "us/query" in ran.stdout
+    lines = [line for line in ran.stdout.splitlines() if line and not line.startswith("note:")]
+    assert lines[0].endswith("us/query") and " samples under hits, " in lines[0]
+    assert lines[1].split() == ["part", "share", "us/query"] and len(lines) > 4
+
+
+def spread(value):
+    return {"median": value, "min": value, "max": value}
+
+
+def test_aims(capsys):
+    """Those that nothing was measured for are left out."""
+    sizes = {"signpost %d" % n: {"memory_mb": spread(mb), "us_per_change": spread(us)}
+             for n, mb, us in ((100, 2, 50), (1000, 10, 50), (10000, 28, 50), (100000, 208, 60))}
+    result = {"options": {"endpoints_per_service": 10},
+              "scenarios": {"sizes": {"servers": sizes},
+                            "latency": {"servers": {"signpost": {"over_floor": 12}}}}}
+    aims.print_aims(result, report.Style())
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["sizes:"] * 3 + ["latency:"]
+    figures = [" ".join(row).replace(" -", "") for row in rows]
+    assert figures[0].endswith("<= 30 MB 28.0 MB") and figures[1].endswith("<= 1 1.00 (2.0 KB)")
+    assert figures[2].endswith("1 1.20 (50> 60 us)") and figures[3].endswith("<= 100 us +12 us")
 
 
 def test_parts_of_a_profile():
