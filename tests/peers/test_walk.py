@@ -9,12 +9,12 @@ import subprocess
 import pytest
 
 import walk_world
-from walk_checks import CHECKS, COMBINATIONS, SOON
+from walk_checks import APIS, CHECKS, COMBINATIONS, SOON
 
 
-@pytest.fixture(scope="module")
-def world(signpost):
-    reason = walk_world.missing()
+@pytest.fixture(scope="module", params=APIS)
+def world(request, signpost):
+    reason = walk_world.missing(signpost, request.param)
     if reason:
         pytest.skip(reason)
     folder = pathlib.Path(subprocess.check_output(["mktemp", "-d", "/tmp/walk-XXXXXX"], text=True).strip())
@@ -22,17 +22,17 @@ def world(signpost):
     with open("/tmp/signpost-lab-tests.%d" % os.getuid(), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            with walk_world.Walk(signpost, folder) as made:
+            with walk_world.Walk(signpost, folder, request.param) as made:
                 yield made
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(params=COMBINATIONS, ids="+".join)
-def walk(request, world):
+@pytest.fixture(params=[c[1:] for c in COMBINATIONS if c[0] == APIS[0]], ids="+".join)
+def walk(request, world, signpost):
     """The world in one of its combinations, with one pod behind bar."""
     dns, proxy, controller = request.param
-    reason = walk_world.missing(dns, proxy, controller)
+    reason = walk_world.missing(signpost, world.api, dns, proxy, controller)
     if reason:
         pytest.skip(reason)
     world.scale("bar-1")

@@ -33,10 +33,10 @@ def show_walk(world, args):
     return done.returncode
 
 
-def row(world, dns, proxy, controller):
+def row(world, api, dns, proxy, controller):
     """The cells of a combination: what was seen to work, and in how many seconds; whether all did."""
     start, told, good = time.monotonic(), [], True
-    reason = walk_world.missing(dns, proxy, controller)
+    reason = walk_world.missing(world.signpost, api, dns, proxy, controller)
     if reason:
         return ["not run: " + reason], True
     try:
@@ -52,25 +52,28 @@ def row(world, dns, proxy, controller):
         except AssertionError as e:
             told.append("FAILED")
             good = False
-            print("%s+%s+%s, %s: %s" % (dns, proxy, controller, name, e), file=sys.stderr)
+            print("%s+%s+%s+%s, %s: %s" % (api, dns, proxy, controller, name, e), file=sys.stderr)
     return [*told, "%.1f" % (time.monotonic() - start)], good
 
 
+FORM = "%-15s %-9s %-20s %-24s" + " %-8s" * (len(CHECKS) + 1)
+
+
 def show_matrix(world):
-    form = "%-15s %-9s %-20s %-24s" + " %-8s" * (len(CHECKS) + 1)
-    print(form % ("API server", "DNS", "proxy", "controller", *CHECKS, "seconds"))
+    """The rows of this world's API server."""
     status = 0
-    for combination in COMBINATIONS:
+    for combination in [c for c in COMBINATIONS if c[0] == world.api]:
         cells, good = row(world, *combination)
         status |= not good
         cells += [""] * (len(CHECKS) + 1 - len(cells))
-        print(form % ("kube-apiserver", *combination, *cells), flush=True)
+        print(FORM % (*combination, *cells), flush=True)
     return int(status)
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="./run peers walk", description=__doc__.splitlines()[0])
     parser.add_argument("--signpost", default=str(walk_world.ROOT / "build" / "signpost"), help=argparse.SUPPRESS)
+    parser.add_argument("--api", choices=walk_world.APIS, default=walk_world.APIS[0])
     parser.add_argument("--dns", choices=walk_world.DNS, default="signpost")
     parser.add_argument("--proxy", choices=walk_world.PROXIES, default="signpost")
     parser.add_argument("--controller", choices=walk_world.CONTROLLERS, default="signpost")
@@ -79,17 +82,12 @@ def arguments():
     return parser.parse_args()
 
 
-def main():
-    args = arguments()
-    reason = walk_world.missing(args.dns, args.proxy, args.controller)
-    if reason:
-        sys.exit(reason)
+def run(args, api, what):
     folder = subprocess.check_output(["mktemp", "-d", "/tmp/signpost-walk-XXXXXX"], text=True).strip()
-    world = walk_world.Walk(args.signpost, folder)
-    status = 1
+    world, status = walk_world.Walk(args.signpost, folder, api), 1
     try:
         world.__enter__()
-        status = show_matrix(world) if args.matrix else show_walk(world, args)
+        status = what(world)
     except AssertionError as e:
         print(e, file=sys.stderr)
     finally:
@@ -97,6 +95,28 @@ def main():
             world.__exit__()
             shutil.rmtree(folder, ignore_errors=True)
     return status
+
+
+def run_matrix(args):
+    status = 0
+    print(FORM % ("API server", "DNS", "proxy", "controller", *CHECKS, "seconds"), flush=True)
+    for api in walk_world.APIS:
+        reason = walk_world.missing(args.signpost, api)
+        if reason:
+            print("%-15s not run: %s" % (api, reason))
+        else:
+            status |= run(args, api, show_matrix)
+    return status
+
+
+def main():
+    args = arguments()
+    if args.matrix:
+        return run_matrix(args)
+    reason = walk_world.missing(args.signpost, args.api, args.dns, args.proxy, args.controller)
+    if reason:
+        sys.exit(reason)
+    return run(args, args.api, lambda world: show_walk(world, args))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """What must hold in a laboratory of walk_world.py, whoever plays which part in it."""
 import itertools
 
-from walk_world import BARS, DNS, PROXIES, wait
+from walk_world import APIS, BARS, DNS, PROXIES, wait
 
 SOON = 60  # seconds for what a busy machine may take long for
-COMBINATIONS = [*itertools.product(DNS, PROXIES, ["signpost"]),
-                ("signpost", "signpost", "kube-controller-manager"),
-                ("coredns", "kube-proxy-nftables", "kube-controller-manager")]
+# API server, DNS, proxy, controller; all of an API server one after the other, in one laboratory
+COMBINATIONS = [(api, *others) for api in APIS for others in [
+    *itertools.product(DNS, PROXIES, ["signpost"]),
+    ("signpost", "signpost", "kube-controller-manager"),
+    ("coredns", "kube-proxy-nftables", "kube-controller-manager")]]
 TABLES = {"signpost": "ip signpost ", "kube-proxy-nftables": "ip kube-proxy ", "kube-proxy-iptables": "ip nat KUBE-"}
 
 

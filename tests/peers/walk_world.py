@@ -1,6 +1,6 @@
-"""A laboratory with a real control plane in it: etcd and kube-apiserver are pods of a node of their
-own, and the cluster DNS, the service proxy and the controller of slices are each ours or the
-original, all with no more rights than the originals have. The rest is examples/shop."""
+"""A laboratory with a control plane in it: the API server (etcd and kube-apiserver, or signpost
+registry) is a pod of a node of its own, and the cluster DNS, the service proxy and the controller of
+slices are each ours or the original. The rest is examples/shop."""
 import contextlib
 import json
 import os
@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from certificates import Authority
-from kube_world import PROGRAMS, ROOT
+from kube_world import ETCD, PROGRAMS, ROOT
 
 SHOP = ROOT / "examples" / "shop"
 CONTROL, API = "172.18.0.10", "https://172.18.0.10:6443"
@@ -19,12 +19,13 @@ NODES = ("node-1", "node-2")
 BARS = ("bar-1", "bar-2", "bar-3")
 ADMIN = "administrator"
 
+APIS = ("kube-apiserver", "signpost")
 DNS = ("signpost", "coredns")
 PROXIES = ("signpost", "kube-proxy-nftables", "kube-proxy-iptables")
 CONTROLLERS = ("signpost", "kube-controller-manager")
 
-# token, user, groups: each has the rights that the API server itself gives the original's user, or
-# those of packaging/kubernetes
+# Token, user, groups: with kube-apiserver each has the rights that it gives the original's user, or
+# those of packaging/kubernetes. A registry knows no roles: everybody may read, and the group write.
 USERS = (
     (ADMIN, "admin", "system:masters"),
     ("dns", "system:serviceaccount:kube-system:signpost-dns", "system:serviceaccounts"),
@@ -62,8 +63,8 @@ class Walk:
     """Runs while inside `with`. Everything lies in a folder, which must have a short name (mounts and
     sockets are made below it)."""
 
-    def __init__(self, signpost, folder):
-        self.signpost = signpost
+    def __init__(self, signpost, folder, api="kube-apiserver"):
+        self.signpost, self.api = signpost, api
         self.folder = pathlib.Path(folder)
         self.source, self.dir = self.folder / "manifests", self.folder / "lab"
         self.credentials = self.folder / "credentials"
@@ -90,7 +91,7 @@ class Walk:
         self.write("control", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "control"},
                                "spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]},
                                "status": {"addresses": [{"type": "InternalIP", "address": CONTROL}]}},
-                   *self.control_plane())
+                   *(self.kube_apiserver() if self.api == "kube-apiserver" else self.registry()))
 
     def write_credentials(self):
         self.credentials.mkdir()
@@ -98,9 +99,12 @@ class Walk:
         authority.issue("server", "/CN=server", "IP:%s,IP:127.0.0.1,IP:10.96.0.1" % CONTROL)
         authority.run("genrsa", "-out", "sa.key", "2048")
         authority.run("rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
-        tokens = ['%s,"%s",%d,"%s"\n' % (token, user, i, groups)
-                  for i, (token, user, groups) in enumerate(USERS)]
-        (self.credentials / "tokens.csv").write_text("".join(tokens))
+        lines = ""
+        for i, (token, user, groups) in enumerate(USERS):
+            if token == "controller" and self.api == "signpost":
+                groups = "system:masters"
+            lines += '%s,"%s",%d,"%s"\n' % (token, user, i, groups)
+        (self.credentials / "tokens.csv").write_text(lines)
         for token, _, _ in USERS:
             (self.credentials / (token + ".json")).write_text(json.dumps(kubeconfig(token)))
         account = self.credentials / "account"  # as a kubelet mounts it
@@ -113,12 +117,20 @@ class Walk:
         return ({"mountPath": "/peers", "hostPath": {"path": str(PROGRAMS)}},
                 {"mountPath": "/credentials", "hostPath": {"path": str(self.credentials)}}, *more)
 
-    def control_plane(self):
+    def registry(self):
+        start = ("cp /credentials/*.* /data && exec signpost registry --listen=%s:6443 --data=/data/registry.db"
+                 " --credentials=/data" % CONTROL)
+        yield pod("registry", "control", "sh", ["-c", start],
+                  volumes=self.volumes({"mountPath": "/data", "emptyDir": {}}),
+                  readinessProbe={"tcpSocket": {"port": 6443}, "periodSeconds": 1})
+
+    def kube_apiserver(self):
         etcd = "http://127.0.0.1:2379"
-        yield pod("etcd", "control", "etcd", [
+        program = "/peers/etcd-server" if ETCD.exists() else "etcd"
+        yield pod("etcd", "control", program, [
             "--data-dir=/data", "--listen-client-urls=" + etcd, "--advertise-client-urls=" + etcd,
             "--listen-peer-urls=http://127.0.0.1:2380", "--unsafe-no-fsync"],
-            volumes=[{"mountPath": "/data", "emptyDir": {}}])
+            volumes=self.volumes({"mountPath": "/data", "emptyDir": {}}))
         yield pod("kube-apiserver", "control", "/peers/kube-apiserver", [
             "--etcd-servers=" + etcd, "--secure-port=6443", "--bind-address=0.0.0.0",
             "--advertise-address=" + CONTROL, "--service-cluster-ip-range=10.96.0.0/16",
@@ -209,6 +221,13 @@ class Walk:
         shutil.copy(file, hidden)
         hidden.rename(self.source / folder / file.name)
 
+    def put_dns(self):
+        """What is shipped for the cluster DNS, but for roles where nobody knows any."""
+        text = (ROOT / "packaging/kubernetes/dns.yaml").read_text()
+        parts = [part for part in text.split("\n---\n") if self.api == "kube-apiserver" or "rbac." not in part]
+        (self.folder / "dns.yaml").write_text("\n---\n".join(parts))
+        self.put(self.folder / "dns.yaml", "kube-system")
+
     def scale(self, *bars):
         """Of the pods behind Service bar these and no others."""
         for name in BARS:
@@ -236,9 +255,9 @@ class Walk:
         self.prepare()
         try:
             self.call("up", str(self.source), "--kubeconfig", str(self.credentials / (ADMIN + ".json")),
-                      "--wait", "240", timeout=300)
+                      "--wait", "180", timeout=240)
             # with this at the start, `lab up` would wait for answers from the cluster DNS
-            self.put(ROOT / "packaging/kubernetes/dns.yaml", "kube-system")
+            self.put_dns()
         except BaseException:
             self.__exit__()
             raise
@@ -290,13 +309,16 @@ def wait(what, seconds, why):
         time.sleep(0.05)
 
 
-def missing(*roles):
+def missing(signpost, api, *roles):
     """Why this cannot be run here; None: it can."""
-    for name in ("kube-apiserver", *roles):
+    if api == "signpost" and subprocess.run([signpost, "registry", "--help"], check=False,
+                                            capture_output=True).returncode:
+        return "there is no signpost registry"
+    for name in (api, *roles):
         program = name.split("-nftables")[0].split("-iptables")[0]
         if program != "signpost" and not os.access(PROGRAMS / program, os.X_OK):
             return "%s is not in build-peers/: ./run peers builds it" % program
-    if not shutil.which("etcd"):
+    if api != "signpost" and not ETCD.exists() and not shutil.which("etcd"):
         return "there is no etcd: ./run peers installs it"
     if "kube-proxy-iptables" in roles and not shutil.which("iptables", path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
         return "there is no iptables"
