@@ -2,165 +2,13 @@
  */
 #include "net/doh_impl.h"
 
-#include "base/cursor.h"
 #include "base/mem.h"
-#include "base/str.h"
+#include "net/h1_head.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define BUFFER     (DOH_HEAD_MAX + DOH_BODY_MAX)
 #define HEADER_MAX 512 /* bytes of a response's head */
-
-/* A head that was read; texts lie in the buffer. */
-struct head {
-    enum doh_method method;
-    const char *target;
-    size_t target_len;
-    size_t body; /* Content-Length */
-    bool has_length, coded, close, expects, foreign;
-    int status; /* of a failure behind which the connection is of no use; 0: none */
-};
-
-struct text {
-    const char *p;
-    size_t len;
-};
-
-/* ---- reading a head ---- */
-
-/* The next line, without its end. */
-static struct text next_line(struct cursor *c)
-{
-    const char *p = (const char *)c->base + c->pos;
-    const char *end = memchr(p, '\n', cursor_left(c));
-    size_t len = end ? (size_t)(end - p) : cursor_left(c);
-    (void)cursor_take(c, end ? len + 1 : len);
-    return (struct text){ p, len && p[len - 1] == '\r' ? len - 1 : len };
-}
-
-static struct text next_word(struct text *line)
-{
-    const char *space = memchr(line->p, ' ', line->len);
-    struct text word = { line->p, space ? (size_t)(space - line->p) : line->len };
-    size_t skip = space ? word.len + 1 : word.len;
-    line->p += skip;
-    line->len -= skip;
-    return word;
-}
-
-static bool is(struct text t, const char *word)
-{
-    return t.len == strlen(word) && strncasecmp(t.p, word, t.len) == 0;
-}
-
-static struct text trim(struct text t)
-{
-    while (t.len && (*t.p == ' ' || *t.p == '\t'))
-        t.p++, t.len--;
-    while (t.len && (t.p[t.len - 1] == ' ' || t.p[t.len - 1] == '\t'))
-        t.len--;
-    return t;
-}
-
-static void read_start(struct text line, struct head *h)
-{
-    struct text method = next_word(&line), target = next_word(&line);
-    h->method = doh_method_of(method.p, method.len);
-    h->target = target.p;
-    h->target_len = target.len;
-    if (!method.len || !target.len || line.len != strlen("HTTP/1.1") ||
-        memcmp(line.p, "HTTP/", 5) != 0)
-        h->status = 400;
-    else if (memcmp(line.p, "HTTP/1.", 7) != 0)
-        h->status = 505;
-    else
-        h->close = line.p[7] == '0';
-}
-
-static void read_length(struct text value, struct head *h)
-{
-    char digits[24];
-    long n;
-    if (value.len >= sizeof digits) {
-        h->status = 413;
-        return;
-    }
-    memcpy(digits, value.p, value.len);
-    digits[value.len] = 0;
-    if (strspn(digits, "0123456789") != value.len || str_to_long(digits, 0, INT32_MAX, &n) < 0 ||
-        (h->has_length && h->body != (size_t)n)) {
-        h->status = 400;
-        return;
-    }
-    h->has_length = true;
-    h->body = (size_t)n;
-    if (h->body > DOH_BODY_MAX)
-        h->status = 413;
-}
-
-/* Does a comma-separated list hold that word? */
-static bool lists(struct text list, const char *word)
-{
-    while (list.len) {
-        const char *comma = memchr(list.p, ',', list.len);
-        size_t len = comma ? (size_t)(comma - list.p) : list.len;
-        if (is(trim((struct text){ list.p, len }), word))
-            return true;
-        list.p += comma ? len + 1 : len;
-        list.len -= comma ? len + 1 : len;
-    }
-    return false;
-}
-
-static void read_header(struct text line, struct head *h)
-{
-    const char *colon = memchr(line.p, ':', line.len);
-    if (!colon || colon == line.p || strchr(" \t", colon[-1]) || strchr(" \t", line.p[0])) {
-        h->status = 400;
-        return;
-    }
-    struct text name = { line.p, (size_t)(colon - line.p) };
-    struct text value = trim((struct text){ colon + 1, line.len - name.len - 1 });
-    if (is(name, "content-length"))
-        read_length(value, h);
-    else if (is(name, "transfer-encoding"))
-        h->coded = true;
-    else if (is(name, "connection"))
-        h->close |= lists(value, "close");
-    else if (is(name, "content-type"))
-        h->foreign = !doh_is_message(value.p, value.len);
-    else if (is(name, "expect"))
-        h->expects = is(value, "100-continue");
-}
-
-static struct head read_head(const uint8_t *data, size_t len)
-{
-    struct cursor c = cursor_of(data, len);
-    struct head h = { 0 };
-    struct text line;
-    read_start(next_line(&c), &h);
-    while (!h.status && (line = next_line(&c)).len)
-        read_header(line, &h);
-    if (!h.status && h.coded)
-        h.status = h.has_length ? 400 : 411; /* both: somebody is being deceived (RFC 9112 6.1) */
-    if (!h.status && memchr(data, 0, len))
-        h.status = 400;
-    return h;
-}
-
-/* Length of the head with the empty line behind it; 0: not there yet. */
-static size_t head_len(struct doh_conn *c)
-{
-    for (; c->scanned < c->len; c->scanned++) {
-        const uint8_t *p = c->buf + c->scanned;
-        if (*p != '\n' || c->scanned == 0)
-            continue;
-        if (p[-1] == '\n' || (c->scanned >= 2 && p[-1] == '\r' && p[-2] == '\n'))
-            return c->scanned + 1;
-    }
-    return 0;
-}
 
 /* ---- requests ---- */
 
@@ -184,7 +32,7 @@ static void refuse(struct doh_conn *c, int status)
     doh_request_done(r, NULL, 0, NULL, 0);
 }
 
-static void hand_over(struct doh_conn *c, const struct head *h, size_t head)
+static void hand_over(struct doh_conn *c, const struct h1_head *h, size_t head)
 {
     struct doh_request *r = doh_request_new(c);
     if (!r) {
@@ -193,9 +41,11 @@ static void hand_over(struct doh_conn *c, const struct head *h, size_t head)
     }
     c->last = h->close || c->s.server->retired;
     c->waiting = true;
-    r->method = h->method;
-    r->foreign = h->foreign;
-    doh_request_done(r, h->target, h->target_len, c->buf + head, h->body);
+    struct h1_text type;
+    r->method = doh_method_of(h->method.p, h->method.len);
+    r->foreign =
+        h1_head_find(c->buf, head, "content-type", &type) && !doh_is_message(type.p, type.len);
+    doh_request_done(r, h->target.p, h->target.len, c->buf + head, h->body);
     shift(c, head + h->body);
 }
 
@@ -209,14 +59,16 @@ static void say_continue(struct doh_conn *c)
 /* Hands over the next request. False: it is not there yet. */
 static bool take_request(struct doh_conn *c)
 {
-    size_t before = c->scanned, head = head_len(c);
+    size_t before = c->scanned, head = h1_head_len(c->buf, c->len, &c->scanned);
     if (!head && c->len <= DOH_HEAD_MAX)
         return false;
     if (!head || head > DOH_HEAD_MAX) {
         refuse(c, 431);
         return true;
     }
-    struct head h = read_head(c->buf, head);
+    struct h1_head h = h1_head_read(c->buf, head, DOH_BODY_MAX);
+    if (!h.status && h.coded)
+        h.status = 411;
     if (h.status) {
         refuse(c, h.status);
         return true;

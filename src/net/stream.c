@@ -100,6 +100,8 @@ void stream_close(struct stream *s)
     s->server->n_conns--;
     uv_close((uv_handle_t *)&s->tcp, stream_closed);
     seat_leave();
+    if (s->server->kind->closed)
+        s->server->kind->closed(s);
 }
 
 /* ---- sending ---- */
@@ -260,6 +262,8 @@ static void hear_all(struct stream *s)
 {
     s->heard_all = true;
     uv_read_stop((uv_stream_t *)&s->tcp);
+    if (s->server->kind->left)
+        s->server->kind->left(s);
     end_if_answered(s);
 }
 
@@ -364,6 +368,11 @@ void stream_alpn(const struct stream *s, char ret[TLS_ALPN_MAX])
     ret[0] = 0;
     if (s->tls)
         tls_alpn(s->tls, ret);
+}
+
+bool stream_subject(const struct stream *s, struct tls_subject *ret)
+{
+    return s->tls && tls_subject(s->tls, ret);
 }
 
 /* ---- accepting ---- */

@@ -49,6 +49,10 @@ struct stream_kind {
     void (*got)(struct stream *s, size_t n);
     /* The peer has taken what one stream_send() gave. */
     void (*sent)(struct stream *s);
+    /* The peer has closed its side; NULL: nobody wants to know. */
+    void (*left)(struct stream *s);
+    /* It has just been closed, by either side; NULL: nobody wants to know. */
+    void (*closed)(struct stream *s);
     /* What the connection owns besides itself is to be freed. */
     void (*freed)(struct stream *s);
     /* The server retires: the peer may be told to go elsewhere. NULL: there is no way to tell. */
@@ -139,3 +143,5 @@ void stream_end(struct stream *s);
 void stream_let_go(struct stream *s);
 /* The protocol that TLS agreed on; "" for none or plain. */
 void stream_alpn(const struct stream *s, char ret[TLS_ALPN_MAX]);
+/* Who the peer's certificate is for, as tls_subject(); false: none, or plain. */
+bool stream_subject(const struct stream *s, struct tls_subject *ret);

@@ -239,6 +239,40 @@ void tls_alpn(const struct tls *t, char ret[TLS_ALPN_MAX])
     ret[len] = 0;
 }
 
+/* The n-th entry of that kind; false: there is none that fits. */
+static bool subject_entry(X509_NAME *name, int nid, int *at, char ret[TLS_NAME_MAX])
+{
+    *at = X509_NAME_get_index_by_NID(name, nid, *at);
+    if (*at < 0)
+        return false;
+    unsigned char *text = NULL;
+    int len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, *at)));
+    bool fits = len > 0 && len < TLS_NAME_MAX && !memchr(text, 0, (size_t)len);
+    if (fits) {
+        memcpy(ret, text, (size_t)len);
+        ret[len] = 0;
+    }
+    OPENSSL_free(text);
+    return fits;
+}
+
+bool tls_subject(const struct tls *t, struct tls_subject *ret)
+{
+    X509 *cert = SSL_get0_peer_certificate(t->ssl);
+    int at = -1;
+    ret->n_groups = 0;
+    if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK)
+        return false;
+    X509_NAME *name = X509_get_subject_name(cert);
+    if (!subject_entry(name, NID_commonName, &at, ret->name))
+        return false;
+    at = -1;
+    while (ret->n_groups < TLS_GROUPS_MAX &&
+           subject_entry(name, NID_organizationName, &at, ret->groups[ret->n_groups]))
+        ret->n_groups++;
+    return true;
+}
+
 bool tls_is_resumed(const struct tls *t)
 {
     return SSL_session_reused(t->ssl) == 1;

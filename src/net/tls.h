@@ -17,12 +17,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define TLS_FILE_MAX  (1 << 20) /* bytes of a certificate or key file */
-#define TLS_CHAIN_MAX 16        /* certificates that a server shows */
-#define TLS_ALPN_MAX  64        /* bytes of all protocols together */
-#define TLS_IN_MAX    16384     /* bytes that should be fed at a time */
-#define TLS_ERROR_MAX 256
-#define TLS_NAME_MAX  256
+#define TLS_FILE_MAX   (1 << 20) /* bytes of a certificate or key file */
+#define TLS_CHAIN_MAX  16        /* certificates that a server shows */
+#define TLS_ALPN_MAX   64        /* bytes of all protocols together */
+#define TLS_IN_MAX     16384     /* bytes that should be fed at a time */
+#define TLS_ERROR_MAX  256
+#define TLS_NAME_MAX   256
+#define TLS_GROUPS_MAX 8
 
 struct tls_config;
 struct tls;
@@ -89,5 +90,12 @@ void tls_out_done(struct tls *t, size_t n);
 
 /* The protocol agreed on; "" for none. At most TLS_ALPN_MAX bytes with the NUL. */
 void tls_alpn(const struct tls *t, char ret[TLS_ALPN_MAX]);
+/* Who the peer's certificate, which has been checked, is for; false: it has shown none. */
+struct tls_subject {
+    char name[TLS_NAME_MAX];                   /* common name */
+    char groups[TLS_GROUPS_MAX][TLS_NAME_MAX]; /* organisations; further ones are left out */
+    unsigned n_groups;
+};
+bool tls_subject(const struct tls *t, struct tls_subject *ret);
 bool tls_is_resumed(const struct tls *t);
 const char *tls_error(const struct tls *t); /* "certificate verify failed: ..." */
