@@ -51,7 +51,7 @@ ALLOWED = {
 LIBRARIES = [
     (r"urcu", ["base"]),
     (r"yaml\.h", ["config"]),
-    (r"jansson\.h", ["config", "lab"]),
+    (r"jansson\.h", ["config", "lab", "registry"]),
     (r"maxminddb\.h", ["dns"]),
     (r"libmnl/|linux/(netfilter/nf(netlink|_tables)|rtnetlink|veth|if_link)", ["kernel"]),
     (r"openssl/(ssl|x509)", ["net"]),
@@ -59,6 +59,7 @@ LIBRARIES = [
     (r"seccomp\.h|linux/landlock", ["kernel"]),
     (r"microhttpd\.h", ["net", "proxy", "lab"]),
     (r"curl/", ["net"]),
+    (r"sqlite3\.h", ["registry"]),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["cache", "check", "controller", "dns", "hosts", "lab", "lookup", "proxy", "resolvconf"]
+COMMANDS = ["cache", "check", "controller", "dns", "hosts", "lab", "lookup", "proxy", "registry", "resolvconf"]
 
 
 def output(*words):
@@ -42,7 +42,7 @@ def complete(script, *words):
 def test_bash_completes(signpost, tmp_path):
     script = tmp_path / "signpost.bash"
     script.write_text(output(signpost, "completion"))
-    assert complete(script, "signpost", "re") == ["resolvconf"]
+    assert complete(script, "signpost", "re") == ["registry", "resolvconf"]
     for command in COMMANDS:
         offered = complete(script, "signpost", command, "--")
         wanted = [f for f in flags_of(signpost, command) if f.startswith("--")]

@@ -1,0 +1,91 @@
+#include "registry/history.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CAPACITY_MIN 256
+
+void history_init(struct history *h, int64_t revision)
+{
+    *h = (struct history){ .gone = revision, .events_max = HISTORY_EVENTS_MAX };
+}
+
+static size_t weight(const struct event *e)
+{
+    return (e->now ? e->now->len : 0) + (e->last ? e->last->len : 0);
+}
+
+static void drop_first(struct history *h)
+{
+    struct event *e = &h->ring[h->first];
+    h->gone = e->revision;
+    h->bytes -= weight(e);
+    item_unref(e->now);
+    item_unref(e->before);
+    item_unref(e->last);
+    h->first = (h->first + 1) % h->capacity;
+    h->n--;
+}
+
+void history_done(struct history *h)
+{
+    while (h->n)
+        drop_first(h);
+    free(h->ring);
+    h->ring = NULL;
+}
+
+static void grow(struct history *h)
+{
+    size_t capacity = MAX(h->capacity * 2, (size_t)CAPACITY_MIN);
+    struct event *ring = xcalloc(capacity, sizeof *ring);
+    for (size_t i = 0; i < h->n; i++)
+        ring[i] = h->ring[(h->first + i) % h->capacity];
+    free(h->ring);
+    h->ring = ring;
+    h->capacity = capacity;
+    h->first = 0;
+}
+
+void history_add(struct history *h, const struct event *e)
+{
+    while (h->n && (h->n >= h->events_max || h->bytes > HISTORY_BYTES_MAX))
+        drop_first(h);
+    if (h->n == h->capacity)
+        grow(h);
+    h->ring[(h->first + h->n++) % h->capacity] = *e;
+    h->bytes += weight(e);
+}
+
+void history_trim(struct history *h, int64_t now)
+{
+    while (h->n && now - h->ring[h->first].at > HISTORY_SECONDS * 1000000000LL)
+        drop_first(h);
+}
+
+void history_forget(struct history *h, int64_t revision)
+{
+    while (h->n && h->ring[h->first].revision <= revision)
+        drop_first(h);
+    h->gone = MAX(h->gone, revision);
+}
+
+const struct event *history_at(const struct history *h, size_t index)
+{
+    return &h->ring[(h->first + index) % h->capacity];
+}
+
+size_t history_after(const struct history *h, int64_t revision)
+{
+    size_t low = 0, high = h->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (history_at(h, middle)->revision > revision)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}

@@ -1,0 +1,193 @@
+#include "registry/kind_pod.h"
+
+#include "base/str.h"
+#include "kube/check.h"
+#include "registry/path.h"
+
+#include <string.h>
+
+/* ---- defaults that depend on something ---- */
+
+static void fill_container(json_t *c)
+{
+    const char *image = path_text(c, "image");
+    const char *tag = image ? strrchr(image, ':') : NULL;
+    bool latest = !tag || strchr(tag, '/') || strcmp(tag, ":latest") == 0;
+    if (image && strchr(image, '@'))
+        latest = false;
+    path_default_text(c, "imagePullPolicy", latest ? "Always" : "IfNotPresent");
+}
+
+static void fill_containers(json_t *list)
+{
+    size_t i;
+    json_t *c;
+    json_array_foreach(list, i, c) fill_container(c);
+}
+
+static void fill_tolerations(json_t *spec)
+{
+    static const char *const keys[] = { "node.kubernetes.io/not-ready",
+                                        "node.kubernetes.io/unreachable" };
+    json_t *list = json_object_get(spec, "tolerations");
+    for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
+        bool there = false;
+        for (size_t i = 0; i < json_array_size(list); i++) {
+            const json_t *t = json_array_get(list, i);
+            const char *key = path_text(t, "key"), *effect = path_text(t, "effect");
+            there |= (!key || !*key || strcmp(key, keys[k]) == 0) &&
+                     (!effect || !*effect || strcmp(effect, "NoExecute") == 0);
+        }
+        if (there)
+            continue;
+        if (!list) {
+            list = json_array();
+            json_object_set_new(spec, "tolerations", list);
+        }
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:i}", "key", keys[k], "operator",
+                                        "Exists", "effect", "NoExecute", "tolerationSeconds", 300));
+    }
+}
+
+/* Equal requests and limits of all: Guaranteed; none at all: BestEffort. */
+static const char *quality(const json_t *spec)
+{
+    const json_t *list = json_object_get(spec, "containers");
+    bool any = false, equal = true;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *limits = path_get(json_array_get(list, i), "resources.limits");
+        const json_t *requests = path_get(json_array_get(list, i), "resources.requests");
+        any |= json_object_size(limits) || json_object_size(requests);
+        equal &= json_object_get(limits, "cpu") && json_object_get(limits, "memory") &&
+                 (!requests || json_equal((json_t *)(uintptr_t)limits, requests));
+    }
+    return !any ? "BestEffort" : equal ? "Guaranteed" : "Burstable";
+}
+
+void pod_fill(struct write *w)
+{
+    json_t *spec = path_object(w->doc, "spec");
+    fill_containers(json_object_get(spec, "containers"));
+    fill_containers(json_object_get(spec, "initContainers"));
+    path_default(spec, "securityContext", json_object());
+    if (w->old)
+        return;
+    path_default(spec, "priority", json_integer(0));
+    path_default_text(spec, "preemptionPolicy", "PreemptLowerPriority");
+    fill_tolerations(spec);
+    json_object_del(w->doc, "status");
+    path_set_text(w->doc, "status.phase", "Pending");
+    path_set_text(w->doc, "status.qosClass", quality(spec));
+}
+
+/* ---- checks ---- */
+
+static void check_choice(const json_t *doc, const char *path, const char *const *allowed,
+                         struct fault *f)
+{
+    const char *v = path_text(doc, path);
+    for (size_t i = 0; v && allowed[i]; i++)
+        if (strcmp(v, allowed[i]) == 0)
+            return;
+    fault_unsupported(f, path, v ? v : "", allowed);
+}
+
+static void check_port(const json_t *p, const char *at, struct fault *f)
+{
+    char field[128];
+    static const char *const protocols[] = { "SCTP", "TCP", "UDP", NULL };
+    json_int_t n = json_integer_value(json_object_get(p, "containerPort"));
+    const char *name = path_text(p, "name"), *wrong;
+    (void)snprintf(field, sizeof field, "%s.name", at);
+    if (name && *name && (wrong = check_port_name(name)))
+        fault_text(f, field, name, wrong);
+    (void)snprintf(field, sizeof field, "%s.containerPort", at);
+    if (n == 0)
+        fault_required(f, field, "");
+    else if (n < 1 || n > 65535)
+        fault_value(f, field, json_object_get(p, "containerPort"),
+                    "must be between 1 and 65535, inclusive");
+    const char *protocol = path_text(p, "protocol");
+    for (size_t i = 0; protocol && protocols[i]; i++)
+        if (strcmp(protocol, protocols[i]) == 0)
+            return;
+    (void)snprintf(field, sizeof field, "%s.protocol", at);
+    fault_unsupported(f, field, protocol ? protocol : "", protocols);
+}
+
+static bool named_before(const json_t *list, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(path_text(json_array_get(list, i), "name"), name))
+            return true;
+    return false;
+}
+
+static void check_container(const json_t *list, size_t i, const char *path, struct fault *f)
+{
+    const json_t *c = json_array_get(list, i), *ports = json_object_get(c, "ports");
+    const char *name = path_text(c, "name"), *image = path_text(c, "image"), *wrong;
+    char field[128], at[96];
+    (void)snprintf(field, sizeof field, "%s[%zu].name", path, i);
+    if (!name || !*name)
+        fault_required(f, field, "");
+    else if ((wrong = check_dns_label(name)))
+        fault_text(f, field, name, wrong);
+    else if (named_before(list, i, name))
+        fault_duplicate(f, field, json_object_get(c, "name"));
+    (void)snprintf(field, sizeof field, "%s[%zu].image", path, i);
+    if (!image || !*image)
+        fault_required(f, field, "");
+    for (size_t p = 0; p < json_array_size(ports); p++) {
+        (void)snprintf(at, sizeof at, "%s[%zu].ports[%zu]", path, i, p);
+        check_port(json_array_get(ports, p), at, f);
+    }
+}
+
+/* What a pod is may not change, images and the like aside. */
+static void check_change(struct write *w, struct fault *f)
+{
+    static const char *const open[] = { "activeDeadlineSeconds", "tolerations",
+                                        "terminationGracePeriodSeconds", "nodeName" };
+    json_t *now = json_deep_copy(json_object_get(w->doc, "spec"));
+    json_t *old = json_deep_copy(json_object_get(w->old, "spec")), *c;
+    static const char *const lists[] = { "containers", "initContainers" };
+    size_t k;
+    for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
+        const char *node = path_text(old, "nodeName");
+        if (strcmp(open[i], "nodeName") == 0 && node && *node)
+            continue;
+        json_object_del(now, open[i]);
+        json_object_del(old, open[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        json_array_foreach(json_object_get(now, lists[i]), k, c) json_object_del(c, "image");
+        json_array_foreach(json_object_get(old, lists[i]), k, c) json_object_del(c, "image");
+    }
+    if (!json_equal(now, old))
+        fault_field_forbidden(f, "spec",
+                              "of a pod that exists only images, activeDeadlineSeconds, "
+                              "terminationGracePeriodSeconds and tolerations may change");
+    json_decref(now);
+    json_decref(old);
+}
+
+void pod_check(struct write *w, struct fault *f)
+{
+    static const char *const restarts[] = { "Always", "OnFailure", "Never", NULL };
+    static const char *const dns[] = { "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None",
+                                       NULL };
+    const json_t *list = path_get(w->doc, "spec.containers");
+    const json_t *init = path_get(w->doc, "spec.initContainers");
+    if (!json_array_size(list))
+        fault_required(f, "spec.containers", "");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        check_container(list, i, "spec.containers", f);
+    for (size_t i = 0; i < json_array_size(init); i++)
+        check_container(init, i, "spec.initContainers", f);
+    check_choice(w->doc, "spec.restartPolicy", restarts, f);
+    check_choice(w->doc, "spec.dnsPolicy", dns, f);
+    if (w->old && !*w->sub)
+        check_change(w, f);
+}

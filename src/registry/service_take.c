@@ -1,0 +1,292 @@
+/* Families, cluster addresses and node ports of a Service. */
+#include "base/str.h"
+#include "registry/allocate.h"
+#include "registry/kind_service.h"
+#include "registry/meta.h"
+#include "registry/path.h"
+
+#include <string.h>
+
+struct taking {
+    struct write *w;
+    struct allocator *a;
+    struct fault *f;
+};
+
+static int invalid(struct taking *t)
+{
+    return fault_invalid(t->f, t->w->resource, meta_name(t->w->doc));
+}
+
+/* ---- families ---- */
+
+static const char *family_word(unsigned family)
+{
+    return family == 6 ? "IPv6" : "IPv4";
+}
+
+static bool has_family(const struct taking *t, const char *word)
+{
+    for (unsigned i = 0; allocator_family(t->a, i); i++)
+        if (strcmp(family_word(allocator_family(t->a, i)), word) == 0)
+            return true;
+    return false;
+}
+
+static json_t *families(json_t *doc)
+{
+    json_t *list = path_get(doc, "spec.ipFamilies");
+    if (!json_is_array(list)) {
+        list = json_array();
+        path_set(doc, "spec.ipFamilies", list);
+    }
+    return list;
+}
+
+static void add_other_family(json_t *list)
+{
+    const char *first = json_string_value(json_array_get(list, 0));
+    json_array_append_new(list, json_string(strcmp(first, "IPv6") == 0 ? "IPv4" : "IPv6"));
+}
+
+/* Addresses that were given tell their families. */
+static void families_of_ips(json_t *doc)
+{
+    const json_t *ips = path_get(doc, "spec.clusterIPs");
+    json_t *list = families(doc);
+    for (size_t i = json_array_size(list); i < json_array_size(ips); i++) {
+        const char *ip = json_string_value(json_array_get(ips, i));
+        if (strcmp(ip, "None") != 0)
+            json_array_append_new(list, json_string(strchr(ip, ':') ? "IPv6" : "IPv4"));
+    }
+}
+
+static void default_policy(struct taking *t)
+{
+    json_t *doc = t->w->doc;
+    bool selectorless =
+        service_is_headless(doc) && !json_object_size(path_get(doc, "spec.selector"));
+    const char *old = path_text(t->w->old, "spec.ipFamilyPolicy");
+    bool two = json_array_size(path_get(doc, "spec.clusterIPs")) == 2 ||
+               json_array_size(path_get(doc, "spec.ipFamilies")) == 2;
+    if (old)
+        path_default_text(doc, "spec.ipFamilyPolicy", old);
+    else
+        path_default_text(doc, "spec.ipFamilyPolicy",
+                          two || selectorless ? "RequireDualStack" : "SingleStack");
+}
+
+/* From two families to one: what was left as it was loses its second half. */
+static void trim(struct taking *t)
+{
+    static const char *const lists[] = { "spec.ipFamilies", "spec.clusterIPs" };
+    json_t *doc = t->w->doc;
+    if (!t->w->old || !str_eq(path_text(doc, "spec.ipFamilyPolicy"), "SingleStack"))
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        json_t *now = path_get(doc, lists[i]);
+        const json_t *old = path_get(t->w->old, lists[i]);
+        if (json_array_size(now) == 2 && old && json_equal(now, old))
+            json_array_remove(now, 1);
+    }
+}
+
+static void check_single(struct taking *t)
+{
+    json_t *doc = t->w->doc;
+    const json_t *policy = path_get(doc, "spec.ipFamilyPolicy");
+    if (!str_eq(json_string_value(policy), "SingleStack"))
+        return;
+    if (json_array_size(path_get(doc, "spec.clusterIPs")) == 2)
+        fault_value(t->f, "spec.ipFamilyPolicy", policy,
+                    "may be RequireDualStack or PreferDualStack when multiple cluster IPs are "
+                    "specified");
+    if (json_array_size(path_get(doc, "spec.ipFamilies")) == 2)
+        fault_value(t->f, "spec.ipFamilyPolicy", policy,
+                    "may be RequireDualStack or PreferDualStack when multiple IP families are "
+                    "specified");
+}
+
+static void check_offered(struct taking *t, const json_t *list, bool dual)
+{
+    char field[64];
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        (void)snprintf(field, sizeof field, "spec.ipFamilies[%zu]", i);
+        if (!has_family(t, json_string_value(json_array_get(list, i))))
+            fault_value(t->f, field, json_array_get(list, i), "not configured on this cluster");
+    }
+    if (dual && !allocator_family(t->a, 1))
+        fault_value(t->f, "spec.ipFamilyPolicy", path_get(t->w->doc, "spec.ipFamilyPolicy"),
+                    "this cluster is not configured for dual-stack services");
+}
+
+static int settle_families(struct taking *t)
+{
+    json_t *doc = t->w->doc;
+    bool headless = service_is_headless(doc);
+    bool free_choice = headless && !json_object_size(path_get(doc, "spec.selector"));
+    trim(t);
+    check_single(t);
+    if (invalid(t) < 0)
+        return -1;
+    families_of_ips(doc);
+    default_policy(t);
+    json_t *list = families(doc);
+    const char *policy = path_text(doc, "spec.ipFamilyPolicy");
+    bool single = strcmp(policy, "SingleStack") == 0;
+    if (!json_array_size(list))
+        json_array_append_new(list, json_string(family_word(allocator_family(t->a, 0))));
+    if (!free_choice)
+        check_offered(t, list, strcmp(policy, "RequireDualStack") == 0);
+    if (invalid(t) < 0)
+        return -1;
+    if (!single && json_array_size(list) == 1 && (free_choice || allocator_family(t->a, 1)))
+        add_other_family(list);
+    return 0;
+}
+
+/* ---- addresses ---- */
+
+static int take_ip(struct taking *t, json_t *ips, size_t i)
+{
+    json_t *doc = t->w->doc;
+    char text[IP_TEXT_MAX], why[256];
+    const char *given = json_string_value(json_array_get(ips, i)), *wrong;
+    const char *word = json_string_value(json_array_get(path_get(doc, "spec.ipFamilies"), i));
+    if (!given) {
+        if (allocator_ip_draw(t->a, strcmp(word, "IPv6") == 0 ? 6 : 4, t->w->dry_run, text) < 0)
+            return fault_set(t->f, 500, "InternalError",
+                             "Internal error occurred: failed to allocate a serviceIP: range is "
+                             "full");
+        json_array_append_new(ips, json_string(text));
+        return 0;
+    }
+    wrong = allocator_ip_wrong(t->a, given, meta_namespace(doc), meta_name(doc));
+    if (!wrong)
+        return 0;
+    (void)snprintf(why, sizeof why, "failed to allocate IP %s: %s", given, wrong);
+    fault_value(t->f, "spec.clusterIPs", ips, why);
+    return invalid(t);
+}
+
+static int take_ips(struct taking *t)
+{
+    json_t *doc = t->w->doc, *ips = path_get(doc, "spec.clusterIPs");
+    if (!json_is_array(ips)) {
+        ips = json_array();
+        path_set(doc, "spec.clusterIPs", ips);
+    }
+    for (size_t i = 0; i < json_array_size(path_get(doc, "spec.ipFamilies")); i++)
+        if (take_ip(t, ips, i) < 0)
+            return -1;
+    path_set(doc, "spec.clusterIP", json_incref(json_array_get(ips, 0)));
+    return 0;
+}
+
+/* ---- node ports ---- */
+
+static bool had_port(const struct taking *t, json_int_t port)
+{
+    const json_t *list = service_ports(t->w->old);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_integer_value(json_object_get(json_array_get(list, i), "nodePort")) == port)
+            return true;
+    return port && json_integer_value(path_get(t->w->old, "spec.healthCheckNodePort")) == port;
+}
+
+static int check_port(struct taking *t, const json_t *port, const char *field)
+{
+    char range[32], why[128];
+    long n = (long)json_integer_value(port);
+    if (had_port(t, n))
+        return 0;
+    if (!allocator_port_in_range(t->a, n)) {
+        (void)snprintf(why, sizeof why,
+                       "provided port is not in the valid range. The range of valid ports is %s",
+                       allocator_port_range(t->a, range));
+        fault_value(t->f, field, port, why);
+    } else if (allocator_port_used(t->a, n)) {
+        fault_value(t->f, field, port, "provided port is already allocated");
+    }
+    return invalid(t);
+}
+
+static int draw_port(struct taking *t, json_t *mine, json_t *holder, const char *name)
+{
+    long n;
+    if (t->w->dry_run)
+        return 0;
+    if (allocator_port_draw(t->a, mine, &n) < 0)
+        return fault_set(t->f, 500, "InternalError",
+                         "Internal error occurred: failed to allocate a nodePort: range is full");
+    json_object_set_new(holder, name, json_integer(n));
+    json_array_append_new(mine, json_integer(n));
+    return 0;
+}
+
+/* Another port of the same number, with another protocol, shares its node port. */
+static json_t *shared_port(const json_t *list, const json_t *p)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *o = json_array_get(list, i);
+        json_t *n = json_object_get(o, "nodePort");
+        if (o != p && n && json_equal(json_object_get(o, "port"), json_object_get(p, "port")) &&
+            !str_eq(path_text(o, "protocol"), path_text(p, "protocol")))
+            return n;
+    }
+    return NULL;
+}
+
+static int take_port(struct taking *t, json_t *mine, size_t i, bool draw)
+{
+    char field[64];
+    const json_t *list = service_ports(t->w->doc);
+    json_t *p = json_array_get(list, i), *shared;
+    if (json_integer_value(json_object_get(p, "nodePort"))) {
+        (void)snprintf(field, sizeof field, "spec.ports[%zu].nodePort", i);
+        return check_port(t, json_object_get(p, "nodePort"), field);
+    }
+    if (!draw)
+        return 0;
+    if ((shared = shared_port(list, p))) {
+        json_object_set(p, "nodePort", shared);
+        return 0;
+    }
+    return draw_port(t, mine, p, "nodePort");
+}
+
+static int take_ports(struct taking *t)
+{
+    json_t *doc = t->w->doc, *mine = json_array();
+    const json_t *list = service_ports(doc);
+    const json_t *health = path_get(doc, "spec.healthCheckNodePort");
+    bool draw = !service_is(doc, "LoadBalancer") ||
+                json_is_true(path_get(doc, "spec.allocateLoadBalancerNodePorts"));
+    int r = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *n = json_object_get(json_array_get(list, i), "nodePort");
+        if (json_integer_value(n))
+            json_array_append(mine, n);
+    }
+    for (size_t i = 0; r == 0 && service_needs_ports(doc) && i < json_array_size(list); i++)
+        r = take_port(t, mine, i, draw);
+    if (r == 0 && service_needs_health(doc)) {
+        if (health && json_integer_value(health))
+            r = check_port(t, health, "spec.healthCheckNodePort");
+        else
+            r = draw_port(t, mine, path_object(doc, "spec"), "healthCheckNodePort");
+    }
+    json_decref(mine);
+    return r;
+}
+
+int service_take(struct write *w, struct fault *f)
+{
+    struct taking t = { .w = w, .a = registry_allocator(w->registry), .f = f };
+    if (*w->sub || !service_needs_ip(w->doc))
+        return 0;
+    int r = settle_families(&t);
+    if (r == 0 && !service_is_headless(w->doc))
+        r = take_ips(&t);
+    return r < 0 ? r : take_ports(&t);
+}

@@ -1,0 +1,306 @@
+/* Watches: what happens to the objects that a filter picks, as a stream of JSON lines. An object
+ * that begins or ceases to match is told of as added or deleted. */
+#include "base/clock.h"
+#include "base/metric.h"
+#include "base/rand.h"
+#include "base/str.h"
+#include "registry/path.h"
+#include "registry/rest.h"
+#include "registry/server.h"
+#include "registry/table.h"
+
+#include <string.h>
+
+#define BOOKMARK_MS       60000
+#define WATCH_TIMEOUT_MIN 1800 /* seconds, as the original: between this and twice as long */
+
+struct watch {
+    struct server *server;
+    struct exchange *exchange;
+    struct registry_listener listener;
+    struct arena arena; /* the filter's texts */
+    const struct resource *resource;
+    struct filter filter;
+    struct wish wish;
+    enum include include;
+    uv_timer_t end, bookmark;
+    unsigned handles;
+    int64_t revision; /* told so far */
+    bool bookmarks, header_sent, over;
+    struct watch *prev, *next;
+};
+
+/* ---- lines ---- */
+
+static void send_line(struct watch *w, const struct strbuf *line)
+{
+    if (exchange_unsent(w->exchange) > EXCHANGE_UNSENT_MAX)
+        exchange_abort(w->exchange); /* it takes nothing: it had better list anew */
+    else
+        exchange_piece(w->exchange, line->p, line->len);
+}
+
+/* The object in the form that was wished for, as a text. */
+static void put_object(struct watch *w, const struct item *i, struct strbuf *out)
+{
+    if (w->wish.view == VIEW_OBJECT) {
+        strbuf_add(out, i->text, i->len);
+        return;
+    }
+    json_t *doc = item_doc(i), *made;
+    if (w->wish.view == VIEW_TABLE) {
+        made = table_new(w->resource, &w->wish);
+        if (w->header_sent)
+            json_object_set_new(made, "columnDefinitions", json_null());
+        w->header_sent = true;
+        path_set_text(made, "metadata.resourceVersion", path_text(doc, "metadata.resourceVersion"));
+        table_add(made, w->resource, doc, w->include);
+    } else {
+        made = partial_metadata(doc, &w->wish);
+    }
+    cleanup_free char *text = json_dumps(made, JSON_COMPACT);
+    strbuf_puts(out, text);
+    json_decref(made);
+    json_decref(doc);
+}
+
+static void send_item(struct watch *w, const char *type, const struct item *i)
+{
+    struct strbuf b = { 0 };
+    strbuf_printf(&b, "{\"type\":\"%s\",\"object\":", type);
+    put_object(w, i, &b);
+    strbuf_puts(&b, "}\n");
+    send_line(w, &b);
+    strbuf_done(&b);
+}
+
+static void send_bookmark(struct watch *w, bool initial)
+{
+    const struct resource *r = w->resource;
+    struct strbuf b = { 0 };
+    strbuf_printf(&b,
+                  "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\","
+                  "\"metadata\":{\"resourceVersion\":\"%lld\"",
+                  r->kind, resource_api_version(r), (long long)w->revision);
+    if (initial)
+        strbuf_puts(&b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
+    strbuf_puts(&b, "}}}\n");
+    send_line(w, &b);
+    strbuf_done(&b);
+}
+
+/* ---- events ---- */
+
+static void on_event(void *ctx, const struct event *e)
+{
+    struct watch *w = ctx;
+    const struct item *any = e->now ? e->now : e->before;
+    if (w->over || e->revision <= w->revision)
+        return;
+    w->revision = e->revision;
+    if (any->resource != w->resource)
+        return;
+    bool before = e->before && filter_match(&w->filter, e->before);
+    bool now = e->now && filter_match(&w->filter, e->now);
+    if (now)
+        send_item(w, before ? "MODIFIED" : "ADDED", e->now);
+    else if (before)
+        send_item(w, "DELETED", e->now ? e->now : e->last);
+}
+
+/* ---- the end ---- */
+
+static void on_closed(uv_handle_t *h)
+{
+    struct watch *w = h->data;
+    if (--w->handles)
+        return;
+    arena_done(&w->arena);
+    free(w);
+}
+
+static void watch_free(struct watch *w)
+{
+    w->over = true;
+    registry_unlisten(w->server->o.registry, &w->listener);
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        w->server->watches = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    w->server->n_watches--;
+    uv_close((uv_handle_t *)&w->end, on_closed);
+    uv_close((uv_handle_t *)&w->bookmark, on_closed);
+}
+
+static void on_gone(void *ctx)
+{
+    watch_free(ctx);
+}
+
+static void on_end(uv_timer_t *t)
+{
+    struct watch *w = t->data;
+    struct exchange *x = w->exchange;
+    exchange_on_gone(x, NULL, NULL);
+    watch_free(w);
+    exchange_end(x);
+}
+
+static void on_bookmark(uv_timer_t *t)
+{
+    struct watch *w = t->data;
+    if (w->bookmarks)
+        send_bookmark(w, false);
+}
+
+void watches_close(struct server *s)
+{
+    while (s->watches) {
+        struct exchange *x = s->watches->exchange;
+        exchange_on_gone(x, NULL, NULL);
+        watch_free(s->watches);
+        exchange_abort(x);
+    }
+}
+
+/* ---- the beginning ---- */
+
+struct start {
+    int64_t version;     /* -1: none was given */
+    int64_t timeout;     /* seconds */
+    bool initial, state; /* sendInitialEvents; the present state comes first */
+};
+
+static int read_start(struct call *c, struct start *ret)
+{
+    const char *version = request_get(&c->request, "resourceVersion");
+    const char *match = request_get(&c->request, "resourceVersionMatch");
+    if (rest_check_version(version, "resourceVersion", &ret->version, &c->fault) < 0 ||
+        request_number(&c->request, "timeoutSeconds", 0, &ret->timeout, &c->fault) < 0)
+        return -1;
+    ret->initial = request_is(&c->request, "sendInitialEvents");
+    if (ret->initial && !str_eq(match, "NotOlderThan"))
+        return fault_set(&c->fault, 422, "Invalid",
+                         " \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents "
+                         "requires setting resourceVersionMatch to NotOlderThan");
+    bool never = request_get(&c->request, "sendInitialEvents") && !ret->initial;
+    ret->state = ret->initial || (ret->version <= 0 && !never);
+    if (ret->timeout <= 0)
+        ret->timeout = WATCH_TIMEOUT_MIN + (int64_t)(rand_seed() % WATCH_TIMEOUT_MIN);
+    return 0;
+}
+
+/* Where the history no longer reaches, or not yet: told in the stream, as the original does. */
+static void refuse(struct watch *w, int code, const char *reason, int64_t asked)
+{
+    struct fault f = { 0 };
+    const struct history *h = registry_history(w->server->o.registry);
+    if (code == 410)
+        fault_gone(&f, reason, "too old resource version: %lld (%lld)", (long long)asked,
+                   (long long)h->gone);
+    else
+        fault_set(&f, code, reason, "Too large resource version: %lld, current: %lld",
+                  (long long)asked, (long long)registry_revision(w->server->o.registry));
+    json_t *status = fault_status(&f);
+    cleanup_free char *text = json_dumps(status, JSON_COMPACT);
+    struct strbuf b = { 0 };
+    strbuf_printf(&b, "{\"type\":\"ERROR\",\"object\":%s}\n", text);
+    exchange_piece(w->exchange, b.p, b.len);
+    strbuf_done(&b);
+    json_decref(status);
+    fault_done(&f);
+    if (!w->over)
+        on_end(&w->end);
+}
+
+static void send_state(struct watch *w)
+{
+    struct item_list l;
+    registry_list(w->server->o.registry, w->resource, w->filter.namespace, &l);
+    for (size_t n = 0; n < l.n && !w->over; n++)
+        if (filter_match(&w->filter, l.items[n]))
+            send_item(w, "ADDED", l.items[n]);
+    item_list_done(&l);
+    w->revision = registry_revision(w->server->o.registry);
+}
+
+static void send_history(struct watch *w, int64_t version)
+{
+    const struct history *h = registry_history(w->server->o.registry);
+    w->revision = version;
+    for (size_t n = history_after(h, version); n < h->n && !w->over; n++)
+        on_event(w, history_at(h, n));
+}
+
+static struct watch *watch_new(struct call *c, const struct start *s)
+{
+    struct server *server = c->server;
+    struct watch *w = xcalloc(1, sizeof *w);
+    const char *include = request_get(&c->request, "includeObject");
+    (void)filter_read(c, &w->filter); /* it was read before: cannot fail */
+    w->server = server;
+    w->resource = c->request.resource;
+    w->wish = c->wish;
+    w->include = str_eq(include, "None")     ? INCLUDE_NONE
+                 : str_eq(include, "Object") ? INCLUDE_OBJECT
+                                             : INCLUDE_METADATA;
+    w->bookmarks = request_is(&c->request, "allowWatchBookmarks");
+    w->listener = (struct registry_listener){ .event = on_event, .ctx = w };
+    uv_timer_init(server->o.loop, &w->end);
+    uv_timer_init(server->o.loop, &w->bookmark);
+    w->end.data = w->bookmark.data = w;
+    w->handles = 2;
+    uv_timer_start(&w->end, on_end, (uint64_t)s->timeout * 1000, 0);
+    uv_timer_start(&w->bookmark, on_bookmark, BOOKMARK_MS, BOOKMARK_MS);
+    w->next = server->watches;
+    if (w->next)
+        w->next->prev = w;
+    server->watches = w;
+    server->n_watches++;
+    w->arena = c->arena; /* with the request's texts, which the filter points to */
+    arena_init(&c->arena, 256);
+    w->exchange = call_detach(c);
+    exchange_on_gone(w->exchange, on_gone, w);
+    return w;
+}
+
+int watch_begin(struct call *c)
+{
+    struct filter probe;
+    struct start s;
+    if (filter_read(c, &probe) < 0 || read_start(c, &s) < 0)
+        return -1;
+    if (c->wish.form != FORM_JSON)
+        return fault_set(&c->fault, 406, "NotAcceptable",
+                         "only the following media types are accepted: application/json, "
+                         "application/json;stream=watch");
+    if (c->server->n_watches >= SERVE_WATCHES_MAX) {
+        c->fault.retry_after = 1;
+        return fault_set(&c->fault, 429, "TooManyRequests", "more than %d watches are under way",
+                         SERVE_WATCHES_MAX);
+    }
+    struct watch *w = watch_new(c, &s);
+    registry_commit(w->server->o.registry);
+    const struct history *h = registry_history(w->server->o.registry);
+    static const struct exchange_header headers[] = { { "Content-Type", "application/json" },
+                                                      { "Cache-Control", "no-cache, private" } };
+    exchange_begin(w->exchange, 200, headers, ARRAY_SIZE(headers));
+    if (!w->over && s.version > registry_revision(w->server->o.registry))
+        refuse(w, 504, "Timeout", s.version);
+    else if (!w->over && !s.state && s.version > 0 && s.version < h->gone)
+        refuse(w, 410, "Expired", s.version);
+    else if (!w->over) {
+        registry_listen(w->server->o.registry, &w->listener);
+        if (s.state)
+            send_state(w);
+        else if (s.version > 0)
+            send_history(w, s.version);
+        else
+            w->revision = registry_revision(w->server->o.registry);
+        if (!w->over && s.initial && w->bookmarks)
+            send_bookmark(w, true);
+    }
+    return 0;
+}

@@ -1,0 +1,330 @@
+"""The small Kubernetes API: verbs, watches, lists in pieces, patches, access, and what survives."""
+import json
+import os
+import signal
+import ssl
+import subprocess
+
+import pytest
+from registry_world import Refused, Registry, config_map, pod, service
+
+
+@pytest.fixture(scope="module")
+def api(signpost, tmp_path_factory):
+    with Registry(signpost, tmp_path_factory.mktemp("registry"), memory=True) as made:
+        yield made
+
+
+@pytest.fixture
+def ns(api, request):
+    """A namespace of the test's own."""
+    name = request.node.name.replace("_", "-").split("[")[0].lower()
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    return name
+
+
+def refused(call, *words, **more):
+    with pytest.raises(Refused) as e:
+        call(*words, **more)
+    return e.value
+
+
+# ---- objects ----
+
+def test_object_lives(api, ns):
+    made = api.create(config_map("a", ns, x="1"))
+    meta = made["metadata"]
+    assert meta["uid"] and meta["creationTimestamp"] and int(meta["resourceVersion"]) > 0
+    assert api.get("ConfigMap", "a", ns) == made
+    made["data"]["y"] = "2"
+    changed = api.update(made)
+    assert int(changed["metadata"]["resourceVersion"]) > int(meta["resourceVersion"])
+    assert api.update(changed) == changed, "what changes nothing is no new version"
+    gone = api.delete("ConfigMap", "a", ns)
+    assert (gone["kind"], gone["status"], gone["details"]["uid"]) == ("Status", "Success", meta["uid"])
+    e = refused(api.get, "ConfigMap", "a", ns)
+    assert (e.code, e.reason, e.status["details"]["kind"]) == (404, "NotFound", "configmaps")
+
+
+def test_conflicts(api, ns):
+    made = api.create(config_map("a", ns, x="1"))
+    assert refused(api.create, config_map("a", ns)).reason == "AlreadyExists"
+    api.update(made | {"data": {"x": "2"}})
+    assert refused(api.update, made | {"data": {"x": "3"}}).reason == "Conflict"
+    assert refused(api.delete, "ConfigMap", "a", ns, body={"preconditions": {"uid": "other"}}).code == 409
+    assert refused(api.create, config_map("a", "nowhere")).status["message"] == 'namespaces "nowhere" not found'
+
+
+def test_dry_run_leaves_nothing(api, ns):
+    api.create(config_map("a", ns), dryRun="All")
+    assert api.names("ConfigMap", ns) == []
+    svc = api.create(service("s", ns), dryRun="All")
+    assert svc["spec"]["clusterIP"] == "10.96.0.0"
+    assert [i for i in api.list("IPAddress")["items"] if i["spec"]["parentRef"]["namespace"] == ns] == []
+
+
+def test_unknown_fields(api, ns):
+    odd = config_map("a", ns) | {"colour": "red"}
+    e = refused(api.create, odd, fieldValidation="Strict")
+    assert e.code == 400 and 'unknown field "colour"' in e.status["message"]
+    made = api.create(odd)
+    assert "colour" not in made and 'unknown field \\"colour\\"' in api.headers["Warning"]
+
+
+@pytest.mark.parametrize("body, code", [
+    (b"{", 400), (b"[]", 400), (b'"x"', 400), (b"{}", 422), (b"\xff\xfe", 400), (b"[" * 200, 400), (b"", 400),
+    (json.dumps({"kind": "Service", "apiVersion": "v1"}), 400), (json.dumps({"apiVersion": "v2"}), 400),
+    (json.dumps({"metadata": {"name": 5}}), 400), (json.dumps({"metadata": {"name": "a/b"}}), 422),
+    (json.dumps({"metadata": {"name": "x", "namespace": "other"}}), 400), (3 * 1024 * 1024 + 1, 413),
+])
+def test_bad_bodies(api, body, code):
+    connection, body = api.connect(), b" " * body if isinstance(body, int) else body
+    reply = api.send(connection, "POST", api.path("ConfigMap"), body)
+    assert reply.status == code, reply.read()
+
+
+def test_bad_targets(api):
+    for path, code in [("/api/v1/namespaces/default/configmaps/%zz", 400), ("/api/v2/pods", 404), ("/nothing", 404),
+                       ("/api/v1/configmaps?labelSelector=a=b=c", 400), ("/api/v1/configmaps?limit=x", 400),
+                       ("/api/v1/configmaps?fieldSelector=spec.x=1", 400), ("/api/v1/configmaps?continue=zz", 400),
+                       ("/api/v1/configmaps?resourceVersion=99999999", 504)]:
+        assert refused(api.call, "GET", path).code == code, path
+    e = refused(api.call, "GET", "/apis/apps/v1/namespaces/default/deployments")
+    assert e.code == 404 and "deployments of apps/v1" in e.status["message"]
+    assert refused(api.call, "POST", api.path("IPAddress"), {}).code == 405
+
+
+# ---- lists and watches ----
+
+def test_selectors(api, ns):
+    for n, labels in enumerate([{"a": "1"}, {"a": "2"}, {"b": "1"}]):
+        api.create(config_map("m%d" % n, ns, labels=labels))
+    assert api.names("ConfigMap", ns, labelSelector="a") == ["m0", "m1"]
+    assert api.names("ConfigMap", ns, labelSelector="a in (2,3)") == ["m1"]
+    assert api.names("ConfigMap", ns, labelSelector="a!=1") == ["m1", "m2"]
+    assert api.names("ConfigMap", ns, fieldSelector="metadata.name=m2") == ["m2"]
+    api.create(pod("p", ns, nodeName="n1"))
+    assert api.names("Pod", ns, fieldSelector="spec.nodeName=n1,status.phase!=Running") == ["p"]
+    assert api.names("Pod", ns, fieldSelector="spec.nodeName=n2") == []
+
+
+def test_pieces_show_one_moment(api, ns):
+    for n in range(5):
+        api.create(config_map("m%d" % n, ns))
+    first = api.list("ConfigMap", ns, limit=2)
+    assert first["metadata"]["remainingItemCount"] == 3
+    api.delete("ConfigMap", "m3", ns)
+    api.create(config_map("m9", ns))
+    names, token = ["m0", "m1"], first["metadata"]["continue"]
+    while token:
+        piece = api.list("ConfigMap", ns, limit=2, **{"continue": token})
+        assert piece["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+        names += [i["metadata"]["name"] for i in piece["items"]]
+        token = piece["metadata"].get("continue")
+    assert names == ["m0", "m1", "m2", "m3", "m4"]
+
+
+def test_watch(api, ns):
+    api.create(config_map("old", ns, labels={"a": "1"}))
+    version = api.list("ConfigMap", ns)["metadata"]["resourceVersion"]
+    with api.watch("ConfigMap", ns, resourceVersion=version, labelSelector="a=1") as watch, \
+            api.watch("ConfigMap", ns) as whole:
+        assert whole.next()[0] == "ADDED"
+        api.create(config_map("other", ns))
+        api.patch("ConfigMap", "old", {"data": {"x": "1"}}, ns=ns)
+        api.patch("ConfigMap", "old", {"metadata": {"labels": {"a": "2"}}}, ns=ns)
+        api.patch("ConfigMap", "old", {"metadata": {"labels": {"a": "1"}}}, ns=ns)
+        api.delete("ConfigMap", "old", ns)
+        seen = [watch.next() for _ in range(4)]
+        assert [kind for kind, _ in seen] == ["MODIFIED", "DELETED", "ADDED", "DELETED"]
+        assert [kind for kind, _ in (whole.next() for _ in range(5))] == ["ADDED"] + ["MODIFIED"] * 3 + ["DELETED"]
+        versions = [int(o["metadata"]["resourceVersion"]) for _, o in seen]
+        assert versions == sorted(set(versions))
+    with api.watch("ConfigMap", ns, resourceVersion=version) as again:
+        assert [again.next()[0] for _ in range(5)] == ["ADDED"] + ["MODIFIED"] * 3 + ["DELETED"]
+
+
+def test_watch_begins_with_the_state(api, ns):
+    api.create(config_map("a", ns))
+    with api.watch("ConfigMap", ns, sendInitialEvents="true", resourceVersionMatch="NotOlderThan",
+                   allowWatchBookmarks="true") as watch:
+        assert watch.next()[0] == "ADDED"
+        kind, mark = watch.next()
+        assert kind == "BOOKMARK" and mark["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    with api.watch("ConfigMap", ns, timeoutSeconds=1) as watch:
+        assert watch.next()[0] == "ADDED" and watch.next() is None
+
+
+def test_forgotten_history_is_gone(signpost, tmp_path):
+    with Registry(signpost, tmp_path, "--history", "10", memory=True) as api:
+        first = api.create(config_map("a"))
+        for n in range(20):
+            api.patch("ConfigMap", "a", {"data": {"n": str(n)}})
+        with api.watch("ConfigMap", resourceVersion=first["metadata"]["resourceVersion"]) as watch:
+            kind, status = watch.next()
+            assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired") and watch.next() is None
+
+
+def test_tables(api, ns):
+    api.create(service("web", ns, externalIPs=["192.0.2.7"]))
+    table = api.call("GET", api.path("Service", None, ns), accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert table["kind"] == "Table"
+    assert [c["name"] for c in table["columnDefinitions"]][:3] == ["Name", "Type", "Cluster-IP"]
+    cells = table["rows"][0]["cells"]
+    assert cells[0:2] == ["web", "ClusterIP"] and cells[3:5] == ["192.0.2.7", "80/TCP"]
+
+
+# ---- patches and deletion ----
+
+def test_patches(api, ns):
+    api.create(service("s", ns, ports=[{"name": "a", "port": 1}, {"name": "b", "port": 2}]))
+    made = api.patch("Service", "s", {"spec": {"ports": [{"port": 2, "targetPort": 9}]}}, "strategic", ns=ns)
+    assert {p["port"]: p["targetPort"] for p in made["spec"]["ports"]} == {1: 1, 2: 9}
+    made = api.patch("Service", "s", {"spec": {"ports": [{"port": 1, "$patch": "delete"}]}}, "strategic", ns=ns)
+    assert [p["port"] for p in made["spec"]["ports"]] == [2]
+    made = api.patch("Service", "s", [{"op": "test", "path": "/spec/ports/0/port", "value": 2},
+                                      {"op": "add", "path": "/metadata/labels", "value": {"x": "y"}},
+                                      {"op": "add", "path": "/metadata/labels/a.b~1c", "value": "d"}], "json", ns=ns)
+    assert made["metadata"]["labels"] == {"x": "y", "a.b/c": "d"}
+    assert refused(api.patch, "Service", "s", [{"op": "test", "path": "/spec/ports/0/port", "value": 3}], "json",
+                   ns=ns).code == 422
+    made = api.patch("Service", "s", {"metadata": {"labels": None}}, ns=ns)
+    assert "labels" not in made["metadata"]
+
+
+def test_finalizers_hold(api, ns):
+    made = config_map("a", ns)
+    made["metadata"]["finalizers"] = ["example.com/hold"]
+    api.create(made)
+    assert api.delete("ConfigMap", "a", ns)["metadata"]["deletionTimestamp"]
+    assert api.names("ConfigMap", ns) == ["a"]
+    api.patch("ConfigMap", "a", {"metadata": {"finalizers": None}}, ns=ns)
+    assert api.names("ConfigMap", ns) == []
+
+
+def test_pods_take_their_time(api, ns):
+    api.create(pod("p", ns, nodeName="n1"))
+    assert api.delete("Pod", "p", ns)["metadata"]["deletionGracePeriodSeconds"] == 30
+    assert api.names("Pod", ns) == ["p"]
+    api.delete("Pod", "p", ns, gracePeriodSeconds=0)
+    assert api.names("Pod", ns) == []
+
+
+def test_status_is_a_part(api, ns):
+    made = api.create(pod("p", ns))
+    assert made["status"]["phase"] == "Pending" and made["spec"]["restartPolicy"] == "Always"
+    api.patch("Pod", "p", {"status": {"phase": "Running", "podIP": "10.1.1.1"}, "spec": {"nodeName": "x"}},
+              sub="/status", ns=ns)
+    made = api.patch("Pod", "p", {"status": {"phase": "Failed"}}, ns=ns)
+    assert made["status"]["phase"] == "Running" and "nodeName" not in made["spec"]
+    assert api.names("Pod", ns, fieldSelector="status.podIP=10.1.1.1") == ["p"]
+
+
+def test_collection_goes(api, ns):
+    for n in range(4):
+        api.create(config_map("m%d" % n, ns, labels={"odd": str(n % 2)}))
+    api.call("DELETE", api.path("ConfigMap", None, ns, labelSelector="odd=1"))
+    assert api.names("ConfigMap", ns) == ["m0", "m2"]
+
+
+# ---- who may ----
+
+def test_access(api):
+    reader = api.token_of("reader")
+    assert api.call("GET", api.path("Service"), token=reader)["kind"] == "ServiceList"
+    e = refused(api.call, "POST", api.path("ConfigMap"), config_map("a"), token=reader)
+    assert (e.code, e.reason) == (403, "Forbidden")
+    for token in "wrong", "", reader[:-1]:
+        assert refused(api.call, "GET", api.path("Service"), token=token).code == 401
+    connection = api.connect()
+    assert api.send(connection, "GET", "/readyz", token="").read() == b"ok"
+    assert api.call("GET", "/version", token="")["major"] == "1"
+
+
+def test_client_certificates(api, tmp_path):
+    folder = api.credentials
+    for name, subject in ("boss", "/O=system:masters/CN=boss"), ("guest", "/CN=guest"):
+        subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                        tmp_path / (name + ".key"), "-out", tmp_path / "csr", "-subj", subject], check=True,
+                       capture_output=True)
+        subprocess.run(["openssl", "x509", "-req", "-in", tmp_path / "csr", "-CA", folder / "ca.crt", "-CAkey",
+                        folder / "ca.key", "-CAcreateserial", "-CAserial", tmp_path / "serial", "-out",
+                        tmp_path / (name + ".crt")], check=True, capture_output=True)
+        connection = api.connect()
+        connection._context.load_cert_chain(tmp_path / (name + ".crt"), tmp_path / (name + ".key"))
+        reply = api.send(connection, "DELETE", api.path("ConfigMap", "none"), token="")
+        assert reply.status == (404 if name == "boss" else 403)
+    with pytest.raises((ssl.SSLError, OSError)):
+        connection = api.connect()
+        stranger = tmp_path / "stranger"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", stranger, "-out", tmp_path / "s.crt", "-subj", "/O=system:masters/CN=x"],
+                       check=True, capture_output=True)
+        connection._context.load_cert_chain(tmp_path / "s.crt", stranger)
+        api.send(connection, "GET", api.path("Service"), token="").read()
+
+
+# ---- what survives ----
+
+def test_kill(signpost, tmp_path):
+    registry = Registry(signpost, tmp_path)
+    with registry:
+        kept = []
+        for turn in range(3):
+            for n in range(20):
+                kept.append(registry.create(config_map("m%d-%d" % (turn, n)))["metadata"]["name"])
+            registry.delete("ConfigMap", kept.pop(0))
+            version = int(registry.list("ConfigMap")["metadata"]["resourceVersion"])
+            registry.stop(signal.SIGKILL)
+            registry.start()
+            assert registry.names("ConfigMap") == sorted(kept)
+            assert int(registry.list("ConfigMap")["metadata"]["resourceVersion"]) >= version
+        assert registry.stop() == 0
+
+
+def test_one_process_a_file(signpost, tmp_path):
+    with Registry(signpost, tmp_path) as registry:
+        done = subprocess.run([signpost, "registry", "--listen", "127.0.0.1:0", "--data", registry.data],
+                              capture_output=True, text=True, timeout=30, cwd=tmp_path)
+        assert done.returncode == 1 and "another process has it" in done.stderr
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--listen", "x"], "--listen"), (["--service-cluster-ip-range", "10.0.0.0/33"], "--service-cluster-ip-range"),
+    (["--service-cluster-ip-range", "10.0.0.0/16,10.1.0.0/16"], "same family"),
+    (["--service-node-port-range", "9-1"], "--service-node-port-range"), (["--history", "-1"], "--history"),
+    (["--insecure-http", "--listen", "0.0.0.0:0"], "--insecure-http"), (["more"], "unexpected argument"),
+    (["--data", "/nowhere/x/y.db"], "/nowhere/x"),
+])
+def test_bad_options(signpost, tmp_path, flags, words):
+    done = subprocess.run([signpost, "registry", *flags], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    assert done.returncode == 1 and words in done.stderr
+
+
+@pytest.mark.skipif(not any(os.access(os.path.join(p, "kubectl"), os.X_OK) for p in os.get_exec_path()),
+                    reason="there is no kubectl")
+def test_kubectl(signpost, tmp_path):
+    manifest = tmp_path / "all.json"
+    manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [
+        service("web", selector={"app": "web"}), config_map("m", x="1"), pod("p")]}))
+
+    def kubectl(*words):
+        done = subprocess.run(["kubectl", "--kubeconfig", registry.kubeconfig, "--cache-dir", tmp_path / "cache",
+                               *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with Registry(signpost, tmp_path, memory=True) as registry:
+        assert "service/web created" in kubectl("apply", "-f", str(manifest), "--validate=false")
+        manifest.write_text(manifest.read_text().replace('"x": "1"', '"x": "2"'))
+        assert "configmap/m configured" in kubectl("apply", "-f", str(manifest), "--validate=false")
+        assert "10.96." in kubectl("get", "svc", "web", "-o", "wide")
+        assert "80/TCP" in kubectl("describe", "service", "web")
+        kubectl("create", "configmap", "n", "--from-literal=a=b")
+        kubectl("label", "cm", "n", "x=y")
+        kubectl("annotate", "cm", "n", "x=y")
+        assert kubectl("get", "cm", "-l", "x=y", "-o", "name") == "configmap/n\n"
+        kubectl("patch", "svc", "web", "-p", '{"spec":{"type":"NodePort"}}')
+        assert 30000 <= int(kubectl("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")) <= 32767
+        assert "endpointslices" in kubectl("api-resources")
+        kubectl("delete", "-f", str(manifest))
