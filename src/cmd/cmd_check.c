@@ -1,6 +1,12 @@
-/* `signpost check`: reads Corefiles and manifests as the servers would, without serving. */
+/* `signpost check`: reads Corefiles, manifests and resolv.conf files as servers, the kubelet and
+ * resolvers would, without serving. */
 #include "base/file.h"
 #include "base/log.h"
+#include "client/pod_check.h"
+#include "client/pod_manifest.h"
+#include "client/resolvconf.h"
+#include "client/resolvconf_lint.h"
+#include "client/textfile.h"
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
 #include "cmd/corefile.h"
@@ -8,8 +14,11 @@
 #include "kube/decode.h"
 #include "source/dir.h"
 
+#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define FOLDERS_OPEN 16 /* at one time, while a folder is walked */
 
 static bool explain;
 
@@ -76,11 +85,15 @@ static int check_corefile(const char *path, struct err *e)
     return ret;
 }
 
+static bool is_manifest_name(const char *path)
+{
+    return str_ends(path, ".yaml") || str_ends(path, ".yml") || str_ends(path, ".json");
+}
+
 static bool is_manifest(const char *path)
 {
     struct stat st;
-    return str_ends(path, ".yaml") || str_ends(path, ".yml") || str_ends(path, ".json") ||
-           (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+    return is_manifest_name(path) || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
 /* What a file or folder holds. All problems are told, not only the first. */
@@ -129,18 +142,80 @@ static int tally_folder(const char *path, struct tally *t, struct err *e)
     return ret;
 }
 
+/* ---- Pods: what the kubelet looks at ---- */
+
+struct pod_place {
+    struct tally *tally;
+    const char *file, *namespace, *name;
+    int line;
+};
+
+static void tell_pod(void *ctx, const char *text)
+{
+    const struct pod_place *at = ctx;
+    at->tally->problems++;
+    (void)fprintf(stderr, "%s:%d: Pod %s/%s: %s\n", at->file, at->line, at->namespace, at->name,
+                  text);
+}
+
+static void check_pod(const struct tree *t, const char *file, struct arena *a, struct tally *tally)
+{
+    struct pod_dns pod;
+    struct err e = { 0 };
+    if (pod_manifest_read(t, file, a, &pod, &e) < 0) {
+        count_problem(tally, e.text);
+        return;
+    }
+    struct pod_place at = { tally, file, pod.namespace, pod.name, t->line };
+    pod_dns_check(&pod, false, tell_pod, &at);
+}
+
+static void check_pods(const struct tree *t, const char *file, struct arena *a, struct tally *tally)
+{
+    const char *kind = tree_str(t, "kind");
+    const struct tree *items = tree_get(t, "items");
+    if (str_eq(kind, "Pod"))
+        check_pod(t, file, a, tally);
+    for (const struct tree *i = items ? items->child : NULL; i; i = i->next)
+        if (str_eq(tree_str(i, "kind"), "Pod") || str_eq(kind, "PodList"))
+            check_pod(i, file, a, tally);
+}
+
+static int read_tree(const char *path, struct arena *a, struct tree_doc *ret, struct err *e)
+{
+    const char *text;
+    size_t len;
+    int ret_code = textfile_read(path, (size_t)DIR_FILE_BYTES_MAX, a, &text, &len, e);
+    return ret_code < 0 ? ret_code : tree_parse(text, len, path, a, ret, e);
+}
+
+static struct tally *walked; /* nftw() has no argument to hand on */
+
+static int check_pods_of_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    struct arena a;
+    struct tree_doc doc;
+    (void)st, (void)ftw;
+    if (flag != FTW_F || !is_manifest_name(path))
+        return 0;
+    arena_init(&a, 65536);
+    int ret = read_tree(path, &a, &doc, NULL); /* what cannot be read was told by the source */
+    for (size_t i = 0; ret == 0 && i < doc.n; i++)
+        check_pods(doc.documents[i], path, &a, walked);
+    arena_done(&a);
+    return 0;
+}
+
 static int tally_file(const char *path, struct tally *t, struct err *e)
 {
-    cleanup_free char *text = NULL;
-    size_t len = 0;
     struct arena arena;
     struct tree_doc doc;
     arena_init(&arena, 65536);
-    int ret = file_load(path, (size_t)DIR_FILE_BYTES_MAX, &text, &len, e);
-    if (ret == 0)
-        ret = tree_parse(text, len, path, &arena, &doc, e);
-    for (size_t i = 0; ret == 0 && i < doc.n; i++)
+    int ret = read_tree(path, &arena, &doc, e);
+    for (size_t i = 0; ret == 0 && i < doc.n; i++) {
         (void)object_decode_each(doc.documents[i], path, 0, count_object, count_bad_object, t);
+        check_pods(doc.documents[i], path, &arena, t);
+    }
     arena_done(&arena);
     return ret;
 }
@@ -151,11 +226,63 @@ static int check_manifests(const char *path, struct err *e)
     struct stat st;
     bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
     int ret = folder ? tally_folder(path, &t, e) : tally_file(path, &t, e);
+    walked = &t;
+    if (ret == 0 && folder)
+        (void)nftw(path, check_pods_of_file, FOLDERS_OPEN, FTW_PHYS);
     if (ret == 0 && t.problems)
         ret = err_set(e, ERR_INVALID, "%s: %zu problem%s", path, t.problems,
                       t.problems > 1 ? "s" : "");
     if (ret == 0)
         (void)printf("%s: %zu objects\n", path, t.objects);
+    return ret;
+}
+
+/* ---- resolv.conf ---- */
+
+static bool is_resolvconf(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    return str_starts(name, "resolv") && strstr(name, ".conf");
+}
+
+struct resolvconf_told {
+    const char *path;
+    size_t broken;
+};
+
+static void tell_finding(void *ctx, const struct resolvconf_finding *f)
+{
+    struct resolvconf_told *told = ctx;
+    told->broken += f->breaks;
+    (void)fprintf(stderr, "%s:%d: %s: %s\n", told->path, f->line, f->breaks ? "error" : "warning",
+                  f->text);
+}
+
+/* What is only slow, or differs between resolvers, does not fail the check. */
+static int check_resolvconf(const char *path, struct err *e)
+{
+    struct arena a;
+    const char *text;
+    struct resolvconf_told told = { .path = path };
+    arena_init(&a, 4096);
+    int ret = textfile_read(path, HOST_RESOLVCONF_MAX, &a, &text, NULL, e);
+    if (ret == 0)
+        resolvconf_lint(text, &a, tell_finding, &told);
+    arena_done(&a);
+    if (ret == 0 && told.broken)
+        ret = err_set(e, ERR_INVALID, "%s: %zu problem%s", path, told.broken,
+                      told.broken > 1 ? "s" : "");
+    return ret;
+}
+
+static int check_one(const char *path, struct err *e)
+{
+    if (is_manifest(path))
+        return check_manifests(path, e);
+    int ret = is_resolvconf(path) ? check_resolvconf(path, e) : check_corefile(path, e);
+    if (ret == 0)
+        (void)printf("%s: good\n", path);
     return ret;
 }
 
@@ -173,12 +300,9 @@ static int run(int argc, char **argv)
         return 2;
     }
     for (int i = 0; i < left; i++) {
-        bool manifest = is_manifest(argv[i]);
-        ret = manifest ? check_manifests(argv[i], &e) : check_corefile(argv[i], &e);
+        ret = check_one(argv[i], &e);
         if (ret < 0)
             (void)fprintf(stderr, "%s\n", e.text);
-        else if (!manifest)
-            (void)printf("%s: good\n", argv[i]);
         failed += ret < 0;
     }
     return failed ? 1 : 0;
@@ -187,8 +311,12 @@ static int run(int argc, char **argv)
 const struct command cmd_check = {
     .name = "check",
     .args = "FILE...",
-    .summary = "Validates Corefiles and manifests; --explain prints the compiled chains.",
-    .details = "Files ending in .yaml, .yml or .json and folders are read as manifests, all others "
-               "as Corefiles.",
+    .summary =
+        "Validates Corefiles, manifests and resolv.conf files; --explain prints the compiled "
+        "chains.",
+    .details =
+        "Files ending in .yaml, .yml or .json and folders are read as manifests, resolv*.conf "
+        "as what resolvers read, all others as Corefiles. Of a resolv.conf also what is slow "
+        "or differs between glibc, musl and Go is told, as a warning.",
     .run = run,
 };

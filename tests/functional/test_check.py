@@ -72,3 +72,37 @@ def test_bad_manifests(signpost, tmp_path, text, words):
 def test_no_file(signpost):
     assert check(signpost).returncode == 2
     assert check(signpost, "/nonexistent/Corefile").returncode == 1
+
+
+def test_resolv_conf(signpost, tmp_path):
+    good, bad = tmp_path / "resolv.conf", tmp_path / "resolv.node.conf"
+    good.write_text("nameserver 10.96.0.10\nsearch a.svc.cluster.local svc.cluster.local\n"
+                    "options ndots:5\n")
+    bad.write_text("nameserver 127.0.0.53\n")
+    run = check(signpost, good)
+    assert run.returncode == 0 and "%s: good" % good in run.stdout
+    assert "%s:3: warning: ndots:5 with 2 search elements" % good in run.stderr
+    run = check(signpost, good, bad)
+    assert run.returncode == 1 and "%s:1: error: this name server is the host" % bad in run.stderr
+
+
+POD = """apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: app}
+spec:
+  dnsPolicy: None
+  hostAliases: [{ip: 1.2.3, hostnames: [a]}]
+  containers: [{name: c, image: x}]
+"""
+
+
+def test_pods(signpost, tmp_path):
+    folder = tmp_path / "manifests"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "pod.yaml").write_text("# first\n---\n" + POD)
+    for path in (folder, folder / "deep" / "pod.yaml"):
+        run = check(signpost, path)
+        assert run.returncode == 1, run.stderr
+        for words in ("spec.dnsConfig: must be given", "spec.hostAliases[0].ip: '1.2.3' must be"):
+            assert "pod.yaml:3: Pod app/p: " + words in run.stderr, run.stderr
+        assert "2 problems" in run.stderr

@@ -1,0 +1,92 @@
+/* What the API server would refuse: each row is the spec of a Pod and the paths that are told. */
+#include "client/pod_check.h"
+
+#include "client/pod_manifest.h"
+#include "config/tree.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SERVERS(list) "dnsConfig: {nameservers: [" list "]}"
+#define X33           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X64           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+/* want: parts of the sentences, "|" between them. */
+static const struct {
+    const char *spec;
+    bool strict;
+    const char *want;
+} rows[] = {
+    { "dnsPolicy: ClusterFirst", false, "" },
+    { "dnsPolicy: clusterfirst", false, "spec.dnsPolicy: 'clusterfirst' is none of" },
+    { "dnsPolicy: None", false, "spec.dnsConfig: must be given" },
+    { "dnsPolicy: None, " SERVERS(""), false, "spec.dnsConfig.nameservers: at least one" },
+    { "dnsPolicy: None, " SERVERS("1.2.3.4"), false, "" },
+    { SERVERS("1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4"), false, "must not have more than 3" },
+    { SERVERS("dns.example"), false, "spec.dnsConfig.nameservers[0]: 'dns.example' must be an IP" },
+    { SERVERS("010.0.0.1, 'fd00::1'"), false, "" },
+    { "dnsConfig: {searches: [a_b.c]}", false, "" },
+    { "dnsConfig: {searches: [a_b.c]}", true, "spec.dnsConfig.searches[0]: 'a_b.c'" },
+    { "dnsConfig: {searches: [good.test., .]}", false, "" },
+    { "dnsConfig: {searches: [good.test., .]}", true, "spec.dnsConfig.searches[1]: '.'" },
+    { "dnsConfig: {searches: [A.test, -a]}", false, "searches[0]: 'A.test'|searches[1]: '-a'" },
+    { "dnsConfig: {searches: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}",
+      false, "" },
+    { "dnsConfig: {searches: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}",
+      false, "spec.dnsConfig.searches: must not have more than 32" },
+    { "dnsConfig: {searches: [" X64 "." X64 "." X64 "." X64 "]}", false, "no more than 253" },
+    { "hostAliases: [{ip: 456.78.90.123, hostnames: [a.b]}]", false,
+      "spec.hostAliases[0].ip: '456.78.90.123' must be an IP address" },
+    { "hostAliases: [{ip: 1.2.3.4, hostnames: [a.b, c., D]}]", false,
+      "hostAliases[0].hostnames[1]: 'c.'|hostAliases[0].hostnames[2]: 'D'" },
+    { "hostname: pod-a, subdomain: sub", false, "" },
+    { "subdomain: a.b", false, "spec.subdomain: 'a.b'" },
+    { "hostname: " X64, false, "spec.hostname: 'x" },
+    { "hostnameOverride: a.b.c", false, "" },
+    { "hostnameOverride: a.b.c, hostNetwork: true, setHostnameAsFQDN: true", false,
+      "together with hostNetwork|together with setHostnameAsFQDN" },
+    { "hostnameOverride: " X33 "." X33, false, "spec.hostnameOverride: must be no more than 64" },
+};
+
+static void compare(void *ctx, const char *text)
+{
+    const char **want = ctx;
+    char words[128];
+    size_t len = strcspn(*want, "|");
+    (void)snprintf(words, sizeof words, "%.*s", (int)len, *want);
+    if (!*words || !strstr(text, words))
+        fail_msg("'%s' and not '%s'", text, words);
+    *want += len + ((*want)[len] == '|');
+}
+
+static void test_problems(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct arena a;
+        struct tree_doc doc;
+        struct pod_dns pod;
+        struct err e = { 0 };
+        char text[2048];
+        const char *want = rows[i].want;
+        (void)snprintf(text, sizeof text, "metadata: {name: p}\nspec: {%s}\n", rows[i].spec);
+        arena_init(&a, 4096);
+        assert_int_equal(tree_parse(text, strlen(text), "pod", &a, &doc, &e), 0);
+        assert_int_equal(pod_manifest_read(doc.documents[0], "pod", &a, &pod, &e), 0);
+        pod_dns_check(&pod, rows[i].strict, compare, &want);
+        if (*want)
+            fail_msg("%s: nothing was told of '%s'", rows[i].spec, want);
+        arena_done(&a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_problems) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
