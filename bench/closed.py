@@ -57,13 +57,14 @@ class Closed:
         return [Row(name if len(self.workers) == 1 else f"{name} x{count}", name, program, count)
                 for count in self.workers for name, program in programs.items()]
 
-    def run(self, bench, programs):
-        world = bench.world()
-        rows = self.rows(programs)
-        setting = bench.setting(world, programs, names=self.names, transport=self.transport,
-                                forward=self.forward)
+    def setting(self, bench, programs):
         if self.forward:
             bench.need_upstream()
+        return bench.setting(bench.world(), programs, names=self.names, transport=self.transport,
+                             forward=self.forward)
+
+    def run(self, bench, programs):
+        rows, setting = self.rows(programs), self.setting(bench, programs)
         rounds, failed = each_round(self.name, rows, bench.rounds(self),
                                     lambda row: measure(bench, row, setting))
         floors = {row.workers: rounds.get(row.label, []) for row in rows if row.name == "floor"}

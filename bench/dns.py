@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 
 import aims
 import profiler
@@ -97,8 +98,8 @@ def parse_args(argv):
                    help="a round of a closed loop (200000)")
     p.add_argument("--seconds", type=bounded(1, 600), default=2,
                    help="its limit for slow servers (2)")
-    p.add_argument("--open-seconds", type=bounded(1, 600), default=3,
-                   help="a round at a fixed rate (3)")
+    p.add_argument("--open-seconds", type=bounded(1, 600), default=2,
+                   help="a round at a fixed rate (2)")
     p.add_argument("--changes", type=bounded(1, 10000), default=1000,
                    help="endpoint changes a second of the scenario churn (1000)")
     p.add_argument("--rounds", type=bounded(1, 1000),
@@ -113,7 +114,7 @@ def parse_args(argv):
     p.add_argument("--keep", action="store_true",
                    help="keep the folder with configurations and logs")
     p.add_argument("--profile", action="store_true",
-                   help="show where signpost spends its time under hits, by perf")
+                   help="show where signpost's time goes in the first scenario (hits), by perf")
     p.add_argument("--profile-seconds", type=bounded(1, 600), default=5)
     args = p.parse_args(argv)
     args.build = args.build.resolve()
@@ -149,8 +150,10 @@ def run_scenario(bench, scenario, programs, absent):
                 if wanted(name) and scenario.name in PEERS[name].cannot}
     taken = {name: program for name, program in programs.items()
              if wanted(name) and name not in left_out}
+    since = time.monotonic()
     made = scenario.run(bench, taken)
-    return {"title": scenario.title, "rounds": bench.rounds(scenario), **made,
+    return {"title": scenario.title, "rounds": bench.rounds(scenario),
+            "took_seconds": round(time.monotonic() - since, 1), **made,
             "absent": {**{name: why for name, why in absent.items() if wanted(name)}, **left_out}}
 
 
@@ -186,13 +189,17 @@ def bench_all(bench):
 
 
 def profile(bench):
-    """The first of the wanted servers that is not the floor."""
+    """Of signpost, in the first of the wanted scenarios."""
+    scenario = SCENARIOS[bench.args.scenario[0]]
+    if not isinstance(scenario, Closed):
+        print(f"{scenario.name} has no profile: only the closed loops do", file=sys.stderr)
+        return 1
     programs, _ = find_programs(bench)
     name = next((n for n in programs if n.startswith("signpost")), None)
     if not name:
         print(f"not built: {bench.args.signpost}", file=sys.stderr)
         return 1
-    setting = bench.setting(bench.world(), [name])
+    setting = scenario.setting(bench, [name])
     return profiler.profile(bench, Row(name, name, programs[name]), setting, report.Style())
 
 

@@ -20,7 +20,7 @@ def half_of_reach(bench, row, setting, start):
 
 
 class Latency:
-    name, title, rounds = "latency", "latency at half of what each server reaches", 3
+    name, title, rounds = "latency", "latency at half of what each server reaches", 2
     columns = [("server", 15), ("queries/s", 10), ("p50", 9), ("p99", 9), ("p99.9", 9),
                ("best p99.9", 11), ("over floor", 11), ("generator", 10), ("lost", 5), ("wrong", 6)]
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#define BUFFER_WANT (1 << 20) /* bytes; the kernel may give less */
+
 static void wire_up(struct flow *f)
 {
     for (unsigned i = 0; i < f->window.size; i++) {
@@ -18,12 +20,15 @@ static void wire_up(struct flow *f)
 int flow_init(struct flow *f, const struct sockaddr *to, socklen_t to_len, unsigned window,
               struct err *e)
 {
+    int size = BUFFER_WANT;
     window_init(&f->window, window);
     f->fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (f->fd < 0)
         return err_set(e, -errno, "socket: %s", strerror(errno));
     if (connect(f->fd, to, to_len) < 0)
         return err_set(e, -errno, "connect: %s", strerror(errno));
+    /* Best effort: a window of answers must find room while another program has the core. */
+    (void)setsockopt(f->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     wire_up(f);
     return 0;
 }

@@ -1,4 +1,4 @@
-"""Where a server's time goes under hits: perf samples its core, and each sample is put down to a
+"""Where a server's time goes under load: perf samples its core, and each sample is put down to a
 part: of the kernel by the system call that was under way, of the program by the source file that the
 instruction comes from."""
 
@@ -21,6 +21,8 @@ KERNEL_PARTS = [
     (re.compile(r"^__sys_recvmmsg|^__x64_sys_recv|^__arm64_sys_recv"), "kernel: receive"),
     (re.compile(r"^__sys_sendmmsg|^__x64_sys_send|^__arm64_sys_send"),
      "kernel: send, and delivery to the client"),
+    (re.compile(r"^__x64_sys_read|^__x64_sys_write|^__arm64_sys_(read|write)|^do_(read|write)v|^vfs_(read|write)"),
+     "kernel: read and write"),
     (re.compile(r"epoll"), "kernel: wait (epoll)"),
     (re.compile(r"^(asm_)?sysvec|^irq_|^common_interrupt|^schedule"), "kernel: interrupts, scheduling"),
 ]
@@ -144,11 +146,11 @@ def classify(samples, program):
     return parts, tops
 
 
-def print_profile(parts, tops, us_per_query, style):
+def print_profile(parts, tops, names, us_per_query, style):
     total = sum(parts.values())
     if total < FEW:
         print(style.dim(f"note: {total} samples say little; more with --profile-seconds"))
-    print(style.bold(f"\n{total:,} samples under hits, {us_per_query:.2f} us/query\n"))
+    print(style.bold(f"\n{total:,} samples under {names}, {us_per_query:.2f} us/query\n"))
     print(style.bold(f"{'part':<42} {'share':>6} {'us/query':>9}"))
     for part, n in parts.most_common():
         print(f"{part:<42} {n / total:>6.1%} {n / total * us_per_query:>9.3f}")
@@ -191,5 +193,5 @@ def profile(bench, row, setting, style):
         print("no profile: perf took no samples")
         return 1
     parts, tops = classify(samples, row.program)
-    print_profile(parts, tops, us_per_query, style)
+    print_profile(parts, tops, f"{setting.names}, {setting.transport}", us_per_query, style)
     return 0

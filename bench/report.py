@@ -104,7 +104,8 @@ def print_context(context, options, size, style):
 
 def print_scenario(scenario, made, notes, style):
     print()
-    print(style.bold(f"{scenario.name}: {scenario.title}") + f"; rounds: {made['rounds']}")
+    print(style.bold(f"{scenario.name}: {scenario.title}") + f"; rounds: {made['rounds']}, "
+          f"{made['took_seconds']:.0f} s")
     print(style.bold(line([title for title, _ in scenario.columns], scenario.columns)))
     for name, row in made["servers"].items():
         text = line(scenario.cells(name, row), scenario.columns)

@@ -138,7 +138,7 @@ def test_profile(build, signpost):
         assert "no profile: perf" in ran.stdout, ran.stdout + ran.stderr
         pytest.skip(ran.stdout.strip().splitlines()[-1])
     lines = [line for line in ran.stdout.splitlines() if line and not line.startswith("note:")]
-    assert lines[0].endswith("us/query") and " samples under hits, " in lines[0]
+    assert lines[0].endswith("us/query") and " samples under hits, udp, " in lines[0]
     assert lines[1].split() == ["part", "share", "us/query"] and len(lines) > 4
 
 
