@@ -1,5 +1,7 @@
 /* The EndpointSlice controller: slices for Services with a selector. */
+#include "base/str.h"
 #include "endpoints/controller.h"
+#include "endpoints/hint_state.h"
 #include "endpoints/slice_list.h"
 
 #include <string.h>
@@ -36,8 +38,28 @@ static void slice_changed(struct controller *c, const struct slice *slice, const
     work_settle(w);
 }
 
+/* Services whose hints fit the Nodes no more. A change of CPUs alone is not looked at, as by the
+ * original. */
+static void node_changed(struct controller *c, const struct node *old, const struct node *new)
+{
+    struct reconcile *r = c->r;
+    if (old && new && old->ready == new->ready && str_eq(old->zone, new->zone))
+        return;
+    zones_done(&r->zones);
+    zones_read(r->store, &r->zones);
+    index_each(e, &c->works)
+    {
+        struct work *w = e->item;
+        if (hint_state_is_overloaded(w->hints, &r->zones))
+            work_schedule(w, 0);
+    }
+}
+
 static void changed(struct controller *c, const struct change *change)
 {
+    if (change->kind == KIND_NODE)
+        node_changed(c, change->old ? node_of(change->old) : NULL,
+                     change->new ? node_of(change->new) : NULL);
     if (change->kind == KIND_SERVICE)
         controller_settle(c, change->new ? &change->new->meta : &change->old->meta);
     if (change->kind != KIND_SLICE)
@@ -77,10 +99,12 @@ static void plan(struct work *w)
                                      .nodes_required = true,
                                      .placeholder = true,
                                      .api = true,
+                                     .zones = &r->zones,
                                      .max_endpoints = r->o.max_endpoints,
                                      .trigger_time_ns = w->used_trigger_ns },
                &p);
     w->incomplete = p.incomplete;
+    hint_state_take(w, set->service, &p);
     work_take_ops(w, &p);
     plan_done(&p);
     vec_done(&ours.slices);

@@ -6,6 +6,7 @@
 #include "base/metric.h"
 #include "base/rand.h"
 #include "base/vec.h"
+#include "endpoints/topology.h"
 #include "endpoints/tracker.h"
 #include "endpoints/work.h"
 #include "kube/index.h"
@@ -64,6 +65,7 @@ struct reconcile {
     int64_t refilled_ns, blocked_until_ns;
     unsigned away; /* failures in a row that were the server's */
     struct rand rand;
+    struct zones zones; /* of the Nodes */
     bool active, pods_changed;
 };
 

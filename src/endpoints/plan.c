@@ -1,36 +1,10 @@
 #include "endpoints/plan.h"
 
 #include "base/str.h"
-#include "endpoints/plan_wanted.h"
+#include "endpoints/plan_impl.h"
 #include "endpoints/slice_name.h"
-#include "kube/slice_builder.h"
 
 #include <string.h>
-
-enum draft_state { DRAFT_KEEP, DRAFT_UPDATE, DRAFT_NEW };
-
-/* One slice as it will be. */
-struct draft {
-    const struct slice *old; /* NULL: new */
-    uint32_t group;
-    enum draft_state state;
-    VEC(struct wanted *) items;
-};
-
-struct packing {
-    const struct plan_input *in;
-    struct wanted_set set;
-    const struct slice **existing; /* sorted by name */
-    VEC(struct draft) drafts;
-    VEC(const struct slice *) doomed;
-    struct label *labels; /* of every slice of this Service */
-    uint16_t n_labels;
-    struct arena arena;
-    struct slice_builder builder;
-    uint32_t next_name;
-    unsigned max; /* endpoints of a slice */
-    VEC(struct object *) puts;
-};
 
 static bool is_reserved(const char *key)
 {
@@ -242,64 +216,6 @@ static const struct slice *recycle(struct packing *p, uint8_t family)
     return NULL;
 }
 
-/* Which hints trafficDistribution asks for. */
-static bool wants_zone_hint(const struct service *s)
-{
-    const char *t = s->traffic_distribution;
-    return t && (!strcmp(t, "PreferClose") || !strcmp(t, "PreferSameZone") ||
-                 !strcmp(t, "PreferSameNode"));
-}
-
-static bool wants_node_hint(const struct service *s)
-{
-    return str_eq(s->traffic_distribution, "PreferSameNode");
-}
-
-/* The one hint that an endpoint ought to have; "": none. Those that are not ready are not looked
- * at. */
-static const char *zone_hint(const struct packing *p, const struct wanted *w)
-{
-    bool ready = w->conditions & ENDPOINT_READY;
-    return ready && wants_zone_hint(p->in->service) ? w->zone : "";
-}
-
-static const char *node_hint(const struct packing *p, const struct wanted *w)
-{
-    bool ready = w->conditions & ENDPOINT_READY;
-    return ready && wants_node_hint(p->in->service) ? w->pod->node : "";
-}
-
-static bool hints_are(const struct slice *s, uint32_t first, uint8_t n, const char *wanted)
-{
-    if (!*wanted)
-        return n == 0;
-    return n == 1 && strcmp(slice_str(s, s->hints[first]), wanted) == 0;
-}
-
-/* In a slice that needs no other change. */
-static bool hints_differ(const struct packing *p, const struct draft *d)
-{
-    const struct slice *s = d->old;
-    for (uint32_t i = 0; i < s->n_endpoints; i++) {
-        const struct endpoint *ep = &s->endpoints[i];
-        const struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, ep->pod));
-        bool is_asked_for = wants_zone_hint(p->in->service);
-        if (w && is_asked_for && !(w->conditions & ENDPOINT_READY))
-            continue;
-        if (w && (!hints_are(s, ep->first_hint, ep->n_hints, zone_hint(p, w)) ||
-                  !hints_are(s, ep->first_hint + ep->n_hints, ep->n_node_hints, node_hint(p, w))))
-            return true;
-    }
-    return false;
-}
-
-static void update_hints(struct packing *p)
-{
-    vec_each (d, &p->drafts)
-        if (d->state == DRAFT_KEEP && hints_differ(p, d))
-            d->state = DRAFT_UPDATE;
-}
-
 static void add_hint(struct slice_builder *b, const char *hint, uint8_t *n)
 {
     if (!*hint)
@@ -322,8 +238,8 @@ static void add_for_api(struct packing *p, const struct wanted *w, struct endpoi
     ep->conditions |= ENDPOINT_ALL_SAID;
     vec_push(&b->targets, slice_builder_target(b, &ref));
     uint32_t first = (uint32_t)b->hints.n;
-    add_hint(b, zone_hint(p, w), &ep->n_hints);
-    add_hint(b, node_hint(p, w), &ep->n_node_hints);
+    add_hint(b, plan_zone_hint(p, w), &ep->n_hints);
+    add_hint(b, plan_node_hint(p, w), &ep->n_node_hints);
     ep->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
 }
 
@@ -419,10 +335,10 @@ static void finish(struct packing *p, struct plan *ret)
     vec_each (d, &p->drafts)
         if (d->state != DRAFT_KEEP)
             write_draft(p, d);
-    *ret = (struct plan){ .puts = p->puts.items,
-                          .n_puts = p->puts.n,
-                          .dels = xcalloc(p->doomed.n + 1, sizeof *ret->dels),
-                          .incomplete = p->set.incomplete };
+    ret->puts = p->puts.items;
+    ret->n_puts = p->puts.n;
+    ret->dels = xcalloc(p->doomed.n + 1, sizeof *ret->dels);
+    ret->incomplete = p->set.incomplete;
     vec_each (s, &p->doomed)
         ret->dels[ret->n_dels++] = &(*s)->object;
 }
@@ -431,6 +347,7 @@ void plan_build(const struct plan_input *in, struct plan *ret_plan)
 {
     struct packing p = { .in = in,
                          .max = in->max_endpoints ? in->max_endpoints : PLAN_SLICE_ENDPOINTS };
+    *ret_plan = (struct plan){ 0 };
     arena_init(&p.arena, 16384);
     wanted_build(in, &p.arena, &p.set);
     build_labels(&p);
@@ -441,7 +358,7 @@ void plan_build(const struct plan_input *in, struct plan *ret_plan)
     for (uint32_t g = 0; g < p.set.groups.n && !in->service->object.meta.deleting; g++)
         pack_group(&p, g);
     if (in->api)
-        update_hints(&p);
+        plan_choose_hints(&p, ret_plan);
     finish(&p, ret_plan);
     vec_each (d, &p.drafts)
         vec_done(&d->items);
@@ -456,5 +373,9 @@ void plan_done(struct plan *p)
 {
     free(p->puts);
     free(p->dels);
+    for (unsigned i = 0; i < ARRAY_SIZE(p->hints); i++) {
+        free(p->hints[i].counts);
+        free(p->hints[i].refusal);
+    }
     *p = (struct plan){ 0 };
 }

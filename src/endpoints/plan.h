@@ -6,6 +6,9 @@
 #include "kube/service.h"
 #include "kube/slice.h"
 
+struct zones;
+struct zone_count;
+
 #define PLAN_SLICE_ENDPOINTS 100 /* --max-endpoints-per-slice of the original */
 
 struct plan_input {
@@ -29,7 +32,8 @@ struct plan_input {
      * Service's trafficDistribution asks for are kept in line as well; old ones that are updated
      * keep their version and annotations. */
     bool api;
-    unsigned max_endpoints; /* of a slice; 0: PLAN_SLICE_ENDPOINTS */
+    const struct zones *zones; /* with api: for topology-mode: Auto; NULL: it is not looked at */
+    unsigned max_endpoints;    /* of a slice; 0: PLAN_SLICE_ENDPOINTS */
     int64_t
         trigger_time_ns; /* with api: what is written says that this has led to it; 0: nothing */
 };
@@ -41,6 +45,12 @@ struct plan {
     size_t n_puts;
     const struct object **dels; /* the caller's */
     size_t n_dels;
+    struct plan_hints {
+        bool asked;                /* the Service has topology-mode: Auto, and slices */
+        char *refusal;             /* why there are no hints, in words; or NULL */
+        struct zone_count *counts; /* endpoints for each zone; names are those of Nodes and zones */
+        size_t n;
+    } hints[2];      /* IPv4, IPv6 */
     bool incomplete; /* Pods were left out because their Node is unknown: try again later */
 };
 

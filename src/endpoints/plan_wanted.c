@@ -66,7 +66,7 @@ static void add_pod(struct builder *b, const struct pod *pod, uint8_t family,
     if (pod_is_finished(pod) || !ip)
         return;
     const struct node *node = *pod->node ? b->in->node(b->in->ctx, pod->node) : NULL;
-    if (*pod->node && !node && b->in->nodes_required && !s->publish_not_ready) {
+    if (!node && b->in->nodes_required && !s->publish_not_ready) {
         b->set->incomplete = true;
         return;
     }

@@ -11,6 +11,7 @@ struct wanted {
     const struct ip *ip;
     const char *hostname; /* "": none */
     const char *zone;     /* "": none */
+    const char *hint;     /* the zone that topology-mode gives it; NULL, "": none */
     uint32_t group;
     uint8_t conditions;
     bool placed; /* in a slice already */

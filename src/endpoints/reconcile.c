@@ -430,6 +430,7 @@ void reconcile_start(struct reconcile *r)
     r->blocked_until_ns = 0;
     r->away = 0;
     r->pods_changed = false;
+    zones_read(r->store, &r->zones);
     tracker_start(&r->tracker);
     each_controller(c, r) c->type->start(c);
     poke(r);
@@ -450,6 +451,8 @@ void reconcile_stop(struct reconcile *r)
     vec_clear(&r->pending);
     each_controller(c, r) stop_controller(c);
     tracker_done(&r->tracker);
+    zones_done(&r->zones);
+    r->zones = (struct zones){ 0 };
     new_tracker(r);
 }
 

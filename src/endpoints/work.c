@@ -1,4 +1,5 @@
 #include "endpoints/work.h"
+#include "endpoints/hint_state.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -87,6 +88,7 @@ void work_free(struct work *w)
     vec_done(&w->expected);
     work_forget_lost(w);
     vec_done(&w->lost);
+    hint_state_free(w->hints);
     free(w->namespace);
     free(w->name);
     free(w);

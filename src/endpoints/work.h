@@ -8,6 +8,7 @@
 #include "endpoints/reconcile.h"
 
 struct controller;
+struct hint_state;
 
 struct op {
     enum write_op op;
@@ -36,7 +37,8 @@ struct work {
     VEC(struct op) ops;
     size_t at; /* the op that is next or under way */
     VEC(struct expected) expected;
-    VEC(char *) lost; /* uids of what went while ops were being written */
+    struct hint_state *hints; /* slices: those by zones; or NULL */
+    VEC(char *) lost;         /* uids of what went while ops were being written */
 };
 
 void work_free(struct work *w);

@@ -3,6 +3,7 @@
 #include "kube/check.h"
 #include "kube/decoder.h"
 #include "kube/pod.h"
+#include "kube/quantity.h"
 
 #include <string.h>
 
@@ -142,6 +143,16 @@ static void decode_pod_cidrs(struct decoder *d, const struct tree *spec, struct 
         cidrs[node->n_pod_cidrs++] = decode_prefix(d, tree_get(spec, "podCIDR"), one);
 }
 
+/* One that cannot be read counts as none: only hints for zones depend on it. */
+static int64_t decode_cpu(struct decoder *d, const struct tree *status)
+{
+    const struct tree *cpu = tree_get(decode_map(d, status, "allocatable"), "cpu");
+    int64_t milli = 0;
+    if (!cpu || cpu->kind != TREE_SCALAR || quantity_milli(cpu->text, &milli) < 0)
+        return 0;
+    return milli;
+}
+
 void decode_node(struct decoder *d, struct node *node)
 {
     decode_meta(d, KIND_NODE, &node->object.meta);
@@ -151,6 +162,8 @@ void decode_node(struct decoder *d, struct node *node)
     decode_internal_ips(d, status, node);
     decode_pod_cidrs(d, decode_map(d, d->root, "spec"), node);
     node->ready = is_true(d, ready_condition(d, status));
+    if (!(d->without & PART_WRITING))
+        node->cpu_milli = decode_cpu(d, status);
 }
 
 void decode_namespace(struct decoder *d, struct namespace *ns)

@@ -229,12 +229,29 @@ static void decode_external_name(struct decoder *d, const struct tree *spec, str
         decode_fail(d, spec, "externalName", "\"%.80s\" %s", name, wrong);
 }
 
+/* Of the two annotations the older counts first. */
+static bool is_topology_auto(struct decoder *d, const struct tree *metadata)
+{
+    const struct tree *map = decode_map(d, metadata, "annotations");
+    const struct tree *mode = tree_get(map, "service.kubernetes.io/topology-aware-hints");
+    if (!mode)
+        mode = tree_get(map, "service.kubernetes.io/topology-mode");
+    return mode && (str_eq(mode->text, "Auto") || str_eq(mode->text, "auto"));
+}
+
+static void decode_for_writers(struct decoder *d, struct service *s)
+{
+    const struct tree *metadata = tree_get(d->root, "metadata");
+    s->created_ns = decode_time(d, metadata, "creationTimestamp");
+    s->topology_auto = is_topology_auto(d, metadata);
+}
+
 void decode_service(struct decoder *d, struct service *s)
 {
     static const char *const types[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName" };
     decode_meta(d, KIND_SERVICE, &s->object.meta);
     if (!(d->without & PART_WRITING))
-        s->created_ns = decode_time(d, tree_get(d->root, "metadata"), "creationTimestamp");
+        decode_for_writers(d, s);
     const struct tree *spec = decode_map(d, d->root, "spec");
     if (!spec) {
         decode_fail(d, d->root, "spec", "is missing");

@@ -48,6 +48,7 @@ static const struct field node_fields[] = {
     LIST(node, internal_ips, n_internal_ips, &ip_layout),
     LIST(node, pod_cidrs, n_pod_cidrs, &ip_prefix_layout),
     PLAIN(node, ready),
+    PLAIN(node, cpu_milli),
 };
 LAYOUT(node, false);
 
@@ -108,6 +109,7 @@ static const struct field service_fields[] = {
     PLAIN(service, affinity_seconds),
     PLAIN(service, health_check_node_port),
     PLAIN(service, created_ns),
+    PLAIN(service, topology_auto),
 };
 LAYOUT(service, false);
 

@@ -32,6 +32,7 @@ struct node {
     const struct ip_prefix *pod_cidrs; /* spec.podCIDRs, else podCIDR */
     uint8_t n_internal_ips, n_pod_cidrs;
     bool ready;
+    int64_t cpu_milli; /* status.allocatable.cpu in thousandths, with PART_WRITING; 0: none */
 };
 
 struct namespace

@@ -140,8 +140,21 @@ static int read_int_or_string(struct reader *r, struct cursor c, struct tree *t)
     return more;
 }
 
+/* {string 1} */
+static const char *quantity_of(struct reader *r, const struct value *v)
+{
+    struct cursor c = cursor_of(v->bytes, v->wire == WIRE_LEN ? v->len : 0);
+    const char *text = "";
+    struct value inner;
+    int more;
+    while ((more = next_value(&c, &inner, r->e)) == 1)
+        if (inner.number == 1 && !(text = text_of(r, &inner)))
+            return NULL;
+    return more < 0 ? NULL : text;
+}
+
 /* An entry of a map: {key 1, value 2}. */
-static int read_entry(struct reader *r, struct cursor c, struct tree *t)
+static int read_entry(struct reader *r, struct cursor c, bool quantities, struct tree *t)
 {
     struct value v;
     int more;
@@ -149,10 +162,15 @@ static int read_entry(struct reader *r, struct cursor c, struct tree *t)
     t->key = t->text = "";
     while ((more = next_value(&c, &v, r->e)) == 1) {
         const char **to = v.number == 1 ? &t->key : v.number == 2 ? &t->text : NULL;
-        if (to && !(*to = text_of(r, &v)))
+        if (to && !(*to = quantities && v.number == 2 ? quantity_of(r, &v) : text_of(r, &v)))
             return r->e->code;
     }
     return more;
+}
+
+static bool is_map(const struct proto_field *f)
+{
+    return f->type == PROTO_MAP || f->type == PROTO_QUANTITIES;
 }
 
 static int read_value(struct reader *r, const struct proto_field *f, const struct value *v,
@@ -177,7 +195,8 @@ static int read_value(struct reader *r, const struct proto_field *f, const struc
         t->child = NULL;
         return read_message(r, f->message, cursor_of(v->bytes, v->len), t);
     case PROTO_MAP:
-        return read_entry(r, cursor_of(v->bytes, v->len), t);
+    case PROTO_QUANTITIES:
+        return read_entry(r, cursor_of(v->bytes, v->len), f->type == PROTO_QUANTITIES, t);
     case PROTO_TIME:
         t->quoted = true;
         return read_time(r, cursor_of(v->bytes, v->len), t);
@@ -202,7 +221,7 @@ struct member {
 
 static enum tree_kind kind_of(const struct proto_field *f)
 {
-    return f->repeated ? TREE_SEQUENCE : f->type == PROTO_MAP ? TREE_MAPPING : TREE_SCALAR;
+    return f->repeated ? TREE_SEQUENCE : is_map(f) ? TREE_MAPPING : TREE_SCALAR;
 }
 
 /* The node that a field's value goes to: the member, or a new element of it. A field that comes
@@ -217,7 +236,7 @@ static struct tree *node_for(struct reader *r, const struct proto_field *f, stru
         m->node->next = into->child;
         into->child = m->node;
     }
-    if (!f->repeated && f->type != PROTO_MAP)
+    if (!f->repeated && !is_map(f))
         return m->node;
     struct tree *t = new_node(r, TREE_SCALAR, NULL);
     if (t && m->last)

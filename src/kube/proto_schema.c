@@ -14,6 +14,7 @@
 #define BOOL(n, name)         { n, PROTO_BOOL, false, name, NULL }
 #define TIME(n, name)         { n, PROTO_TIME, false, name, NULL }
 #define MAP(n, name)          { n, PROTO_MAP, false, name, NULL }
+#define QUANTITIES(n, name)   { n, PROTO_QUANTITIES, false, name, NULL }
 #define INT_OR_STRING(n, name) { n, PROTO_INT_OR_STRING, false, name, NULL }
 #define ONE(n, name, of)      { n, PROTO_MESSAGE, false, name, &of }
 #define MANY(n, name, of)     { n, PROTO_MESSAGE, true, name, &of }
@@ -44,7 +45,7 @@ MESSAGE(namespace, ONE(1, "metadata", object_meta));
 MESSAGE(node_spec, STRING(1, "podCIDR"), STRINGS(7, "podCIDRs"));
 MESSAGE(condition, STRING(1, "type"), STRING(2, "status"), TIME(4, "lastTransitionTime"));
 MESSAGE(node_address, STRING(1, "type"), STRING(2, "address"));
-MESSAGE(node_status, MANY(4, "conditions", condition), MANY(5, "addresses", node_address));
+MESSAGE(node_status, QUANTITIES(2, "allocatable"), MANY(4, "conditions", condition), MANY(5, "addresses", node_address));
 MESSAGE(node, ONE(1, "metadata", object_meta), ONE(2, "spec", node_spec), ONE(3, "status", node_status));
 
 MESSAGE(container_port, STRING(1, "name"), INT(3, "containerPort"), STRING(4, "protocol"));

@@ -12,6 +12,7 @@ enum proto_type {
     PROTO_BOOL,
     PROTO_MESSAGE,
     PROTO_MAP,           /* of texts to texts */
+    PROTO_QUANTITIES,    /* a map of texts to resource.Quantity */
     PROTO_TIME,          /* metav1.Time and MicroTime */
     PROTO_INT_OR_STRING, /* intstr.IntOrString */
 };

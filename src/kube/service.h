@@ -46,7 +46,9 @@ struct service {
     bool dual_stack_wanted;    /* ipFamilyPolicy PreferDualStack or RequireDualStack */
     uint32_t affinity_seconds; /* sessionAffinity ClientIP; 0: None */
     uint16_t health_check_node_port;
-    int64_t created_ns; /* metadata.creationTimestamp with PART_WRITING, Unix ns; 0: none */
+    /* With PART_WRITING: */
+    int64_t created_ns; /* metadata.creationTimestamp, Unix ns; 0: none */
+    bool topology_auto; /* an annotation asks for hints in proportion to the zones' CPUs */
 };
 
 static inline const struct service *service_of(const struct object *o)

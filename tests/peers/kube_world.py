@@ -40,7 +40,7 @@ COREFILE = """
 
 RESOURCES = {
     "Namespace": "/api/v1/namespaces", "Node": "/api/v1/nodes", "Service": "/api/v1/{}/services",
-    "Pod": "/api/v1/{}/pods", "Secret": "/api/v1/{}/secrets",
+    "Pod": "/api/v1/{}/pods", "Endpoints": "/api/v1/{}/endpoints", "Secret": "/api/v1/{}/secrets",
     "ServiceAccount": "/api/v1/{}/serviceaccounts",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/{}/endpointslices",
     "Role": "/apis/rbac.authorization.k8s.io/v1/{}/roles",

@@ -340,6 +340,11 @@ static void test_unknown_node(void **state)
     run(w);
     assert_string_equal(sizes(w), "");
     assert_true(w->incomplete);
+    p.node = ""; /* one that is on no Node at all is left out as well */
+    object_free(w->pods[0]);
+    w->pods[0] = object_copy(&p.object);
+    run(w);
+    assert_true(w->incomplete);
     w->nodes_required = false;
     expect(w, "1", 1, 0);
     assert_false(w->incomplete);
