@@ -260,3 +260,9 @@ int route_get(struct link_table *t, const struct ip *to, const struct ip *from, 
         *ret_route = r;
     return code;
 }
+
+bool route_is_local(struct link_table *t, const struct ip *to)
+{
+    struct route r;
+    return route_get(t, to, NULL, 0, &r) == 0 && r.type == RTN_LOCAL;
+}

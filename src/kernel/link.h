@@ -54,3 +54,5 @@ struct route {
 
 int route_get(struct link_table *t, const struct ip *to, const struct ip *from, int in,
               struct route *ret_route);
+/* Would a packet to that address be taken in by the host itself? */
+bool route_is_local(struct link_table *t, const struct ip *to);

@@ -48,9 +48,10 @@ static void probe_changed(void *ctx)
 static void start_probers(struct pod_run *p)
 {
     for (unsigned i = 0; i < p->spec.n_containers; i++) {
-        struct prober_target t = { .probe = &p->spec.containers[i].ready,
+        const struct probe *ready = &p->spec.containers[i].ready;
+        struct prober_target t = { .probe = ready,
                                    .netns = p->kubelet->net.nodes[p->place.node].netns,
-                                   .ip = p->place.ips[0],
+                                   .ip = ready->ip.family ? ready->ip : p->place.ips[0],
                                    .sandbox = p->pid };
         if (t.probe->kind != PROBE_NONE)
             p->probers[i] = prober_new(p->kubelet->loop, &t, probe_changed, p);

@@ -229,6 +229,10 @@ static int read_probe_target(struct podspec *s, json_t *c, json_t *p, struct con
     if ((!http && !tcp) || (scheme && strcmp(scheme, "HTTP") != 0))
         return err_set(e, ERR_UNSUPPORTED,
                        "readinessProbe: the lab offers httpGet (scheme HTTP), tcpSocket and exec");
+    const char *host = json_text(http ? http : tcp, "host");
+    if (host && ip_parse(host, &ret->ready.ip) < 0)
+        return err_set(e, ERR_UNSUPPORTED, "readinessProbe: host %s: the lab takes an IP address",
+                       host);
     ret->ready.kind = http ? PROBE_HTTP : PROBE_TCP;
     ret->ready.path = path ? path : "/";
     return read_port(c, json_object_get(http ? http : tcp, "port"), &ret->ready.port, e);

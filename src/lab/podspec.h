@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/ip.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -38,7 +39,8 @@ enum probe_kind { PROBE_NONE, PROBE_HTTP, PROBE_TCP, PROBE_EXEC };
 struct probe {
     enum probe_kind kind;
     uint16_t port;
-    const char *path, *host;             /* PROBE_HTTP; host: of the Host line, or NULL */
+    struct ip ip;                        /* family 0: the pod's own */
+    const char *path;                    /* PROBE_HTTP */
     const char *const *argv;             /* PROBE_EXEC */
     long initial_delay, period, timeout; /* seconds */
     long successes, failures;            /* in a row, to change the state */

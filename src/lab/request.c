@@ -141,19 +141,29 @@ static void tell_queries(const struct request *r, struct journey *j)
         journey_missed(j, "a DNS query at the pod's link");
 }
 
-/* The queries are traffic to a Service themselves. */
-static void tell_query_path(const struct request *r, struct journey *j)
+static const struct flow *flow_of_query(const struct request *r)
 {
     const struct flow *found = NULL;
-    char to[TEXT_ADDRESS], from[TEXT_ADDRESS], name[300];
-    journey_step(j, "their way");
     for (size_t i = 0; r->winner && i < r->o->flows.n; i++) {
         const struct flow *f = &r->o->flows.items[i];
         if (f->original.to_port == 53 && f->original.from_port == r->winner->client_port &&
             ip_equal(&f->original.to, &r->winner->server))
             found = f;
     }
-    if (!found)
+    return found;
+}
+
+/* The queries are traffic to a Service themselves; but for those to the node's own cache, whose
+ * rules keep them from being tracked. */
+static void tell_query_path(const struct request *r, struct journey *j)
+{
+    const struct flow *found = flow_of_query(r);
+    char to[TEXT_ADDRESS], from[TEXT_ADDRESS], name[300];
+    journey_step(j, "their way");
+    if (!found && r->winner && route_is_local(&r->o->node_links, &r->winner->server))
+        journey_saw(j, -1, "not tracked: %s is %s's own address, where its cache answers",
+                    endpoint(&r->winner->server, 53, to), r->o->pods.items[r->o->client].node);
+    else if (!found)
         journey_missed(j, "the query in the connection table of the node");
     else
         journey_saw(j, -1, "conntrack: %s became %s (%s)",

@@ -84,6 +84,11 @@ apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: b}
 spec: {clusterIP: 10.96.0.2, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: out, namespace: a}
+spec: {type: ExternalName, externalName: www.example.net}
 """
 
 POD = """---
@@ -143,6 +148,8 @@ def test_a_pod(start, tcp):
         ("alias.example.net.a." + z, "CNAME"), ("alias.example.net.", "CNAME"),
         ("www.example.net.", "A")]
     assert records(reply.answer)[0][3] == "alias.example.net."
+    # An alias of the cluster's own is told once.
+    assert [r[2] for r in answer(server, "out.a." + z, tcp=tcp)] == ["CNAME", "A"]
     # Not found anywhere: what the first element says.
     reply = server.ask("nope.nope.a." + z, tcp=tcp)
     assert reply.rcode() == 3 and reply.flags & dns.flags.AA
@@ -155,7 +162,7 @@ def test_a_pod(start, tcp):
     assert server.addresses("www.example.net.svc.cluster.local.", tcp=tcp) == "NXDOMAIN"
     assert server.addresses("a." + z, tcp=tcp) == "SERVFAIL"
     metrics = http_get(server.numbered(3), "/metrics")[1]
-    assert 'coredns_autopath_success_total{server="dns://127.0.0.1:%d"} 6' % server.port in metrics
+    assert 'coredns_autopath_success_total{server="dns://127.0.0.1:%d"} 7' % server.port in metrics
 
 
 def test_pods_that_share_an_address(start, tmp_path):

@@ -375,3 +375,64 @@ def test_the_demonstration_fails_loudly(shop, signpost):
     done = demo(signpost, shop)
     assert done.returncode == 1
     assert "http://bar/ gave no answer" in done.stderr
+
+
+@pytest.fixture(name="cached")
+def cached_fixture(world, root, tmp_path):
+    """The shop with a cache on each node."""
+    shutil.copytree(root / "examples" / "shop", tmp_path / "shop")
+    for path in (root / "examples" / "node-cache").glob("*.yaml"):
+        shutil.copy(path, tmp_path / "shop" / "kube-system")
+    return tmp_path / "shop"
+
+
+def test_the_demonstration_with_a_cache_on_each_node(cached, signpost):
+    done = demo(signpost, cached)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not tracked: 10.96.0.10:53 is node-1's own address" in done.stdout
+    outside = re.search(r"a name of the world outside .*", done.stdout)[0]
+    assert "203.0.113.20" in outside and re.search(r"NOERROR +2 ", outside), "one round trip: " + outside
+
+
+FRESH_NAMES = """import socket, struct, sys, time
+end, n, bad = time.monotonic() + float(sys.argv[1]), 0, []
+print("ready", flush=True)
+while time.monotonic() < end:
+    n += 1
+    labels = ["x%d" % n, "other", "svc", "cluster", "local"]
+    name = b"".join(bytes([len(l)]) + l.encode() for l in labels) + b"\\0"
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.sendto(struct.pack("!6H", n & 65535, 256, 1, 0, 0, 0) + name + b"\\0\\1\\0\\1", ("10.96.0.10", 53))
+        try:
+            rcode = s.recv(512)[3] & 15
+        except OSError as e:
+            rcode = str(e)
+    if rcode != 3:
+        bad.append((n, rcode))
+    time.sleep(0.002)
+print(n, bad)
+"""
+
+
+def test_pods_of_the_cluster_dns_are_exchanged_behind_the_caches(cached, signpost, tmp_path):
+    """One by one, while a pod asks for names that no cache has: nothing is lost."""
+    lab = Lab(signpost, tmp_path)
+    lab.source.rmdir()
+    lab.source = cached
+    lab.call("up", str(cached))
+    try:
+        load = subprocess.Popen([signpost, "lab", "exec", "--dir", str(lab.dir), "shop/foo", "--",
+                                 "python3", "-c", FRESH_NAMES, "14"], stdout=subprocess.PIPE, text=True)
+        assert load.stdout.readline() == "ready\n"
+        for name in ("kube-dns-1", "kube-dns-2"):
+            path = cached / "kube-system" / (name + ".yaml")
+            text = path.read_text()
+            path.unlink()
+            wait(lambda name=name: name not in lab.call("status").stdout)
+            path.write_text(text)
+            wait(lambda name=name: re.search(name + r" +\S+ +\S+ +ready ", lab.call("status").stdout))
+        asked, bad = load.communicate(timeout=60)[0].split(None, 1)
+        assert int(asked) > 500 and bad.strip() == "[]", (asked, bad)
+    finally:
+        lab.call("down")

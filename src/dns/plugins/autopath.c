@@ -30,10 +30,13 @@ static const uint8_t *owner_of(const struct query *sub, const struct rrset *rr)
     return rr->owner ? rr->owner : sub->msg.q.name.wire;
 }
 
-/* The first record that does not belong to the name that was asked for; NULL: none. */
+/* The first record that does not belong to the name that was asked for; NULL: none, or it was that
+ * very name that was looked up: what is elsewhere is then told by an alias of the reply's own. */
 static const struct rrset *first_elsewhere(const struct query *q, const struct query *sub)
 {
     const struct rrset_list *answer = &sub->reply.section[SECTION_ANSWER];
+    if (name_equal(sub->msg.q.name.wire, q->msg.q.name.wire))
+        return NULL;
     for (uint16_t i = 0; i < answer->n; i++)
         if (!name_equal(owner_of(sub, &answer->items[i]), q->msg.q.name.wire))
             return &answer->items[i];

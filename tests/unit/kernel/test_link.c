@@ -60,6 +60,8 @@ static void routes(void **state)
     assert_int_equal(route_get(&here, &far, NULL, 0, &r), 0);
     assert_true(ip_equal(&r.gateway, &gateway));
     assert_string_equal(link_name(&here, r.out, name), "left");
+    assert_true(route_is_local(&here, &mine));
+    assert_false(route_is_local(&here, &gateway));
     assert_int_equal(route_get(&here, &gateway, NULL, 0, &r), 0);
     assert_int_equal(r.gateway.family, 0);
     assert_string_equal(link_name(&here, 9999, name), "if9999");
