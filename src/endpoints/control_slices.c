@@ -80,6 +80,15 @@ static const struct node *find_node(void *ctx, const char *name)
     return o ? node_of(o) : NULL;
 }
 
+static void tell_skipped(struct work *w, const struct service *s, const struct pod *pod)
+{
+    controller_event(w->controller, &s->object, true, "FailedToUpdateEndpointSlices",
+                     "Error updating Endpoint Slices for Service %s/%s: skipping Pod %s for "
+                     "Service %s/%s: Node %s Not Found",
+                     w->namespace, w->name, pod->object.meta.name, w->namespace, w->name,
+                     pod->node);
+}
+
 static void plan(struct work *w)
 {
     struct reconcile *r = w->controller->r;
@@ -105,6 +114,8 @@ static void plan(struct work *w)
                &p);
     w->incomplete = p.incomplete;
     hint_state_take(w, set->service, &p);
+    if (p.skipped)
+        tell_skipped(w, set->service, p.skipped);
     work_take_ops(w, &p);
     plan_done(&p);
     vec_done(&ours.slices);

@@ -338,7 +338,8 @@ static void finish(struct packing *p, struct plan *ret)
     ret->puts = p->puts.items;
     ret->n_puts = p->puts.n;
     ret->dels = xcalloc(p->doomed.n + 1, sizeof *ret->dels);
-    ret->incomplete = p->set.incomplete;
+    ret->incomplete = p->set.skipped != NULL;
+    ret->skipped = p->set.skipped;
     vec_each (s, &p->doomed)
         ret->dels[ret->n_dels++] = &(*s)->object;
 }

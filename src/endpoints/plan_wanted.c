@@ -67,7 +67,8 @@ static void add_pod(struct builder *b, const struct pod *pod, uint8_t family,
         return;
     const struct node *node = *pod->node ? b->in->node(b->in->ctx, pod->node) : NULL;
     if (!node && b->in->nodes_required && !s->publish_not_ready) {
-        b->set->incomplete = true;
+        if (!b->set->skipped)
+            b->set->skipped = pod;
         return;
     }
     uint32_t group = *common_group;

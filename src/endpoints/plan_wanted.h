@@ -29,7 +29,7 @@ struct wanted_set {
     VEC(struct wanted) wanted; /* by group's family, then Pod name */
     VEC(struct group) groups;
     size_t first_of[2], n_of[2]; /* IPv4 and IPv6 endpoints */
-    bool incomplete;
+    const struct pod *skipped;   /* the first that was left out as its Node is unknown */
 };
 
 /* Ports live in the arena. */

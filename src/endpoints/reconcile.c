@@ -11,6 +11,7 @@
 #define SECOND_NS      1000000000LL
 #define BACK_OFF_STEPS 10 /* 1 s, doubled so often; then PAUSE_MAX_NS */
 #define PAUSE_MAX_NS   (1000 * SECOND_NS)
+#define HOLD_MAX_NS    (8 * SECOND_NS)
 #define AWAY_STEPS     5 /* up to 32 s */
 
 static const struct controller_type *const types[CONTROLLERS] = {
@@ -164,18 +165,26 @@ static void on_change(void *ctx, const struct change *change)
 bool work_echo(struct work *w, const struct meta *what, const struct object *now)
 {
     bool echo = work_confirm(w, what, now);
-    return echo && !w->due.place;
+    if (w->stale && !w->expected.n && !w->busy) {
+        w->stale = false;
+        due_set(&w->controller->queue, &w->due, controller_now(w->controller));
+        poke(w->controller->r);
+    }
+    return echo;
 }
 
 /* ---- one sync ---- */
 
-static void back_off(struct work *w)
+/* Tries again after a pause. What was refused is held for a part of it whatever happens, so that
+ * the server is not asked the same again and again; what only lacked a Node is not. */
+static void back_off(struct work *w, bool refused)
 {
     int64_t pause = MIN(SECOND_NS << MIN(w->failures, BACK_OFF_STEPS), PAUSE_MAX_NS);
+    int64_t now = controller_now(w->controller);
     w->failures++;
-    w->held_until_ns = controller_now(w->controller) + pause;
+    w->held_until_ns = refused ? now + MIN(pause, HOLD_MAX_NS) : 0;
     metric_add(w->controller->metrics.retries, 1);
-    schedule_at(w, w->held_until_ns);
+    schedule_at(w, now + pause);
 }
 
 /* A sync has ended. */
@@ -193,7 +202,7 @@ static void finish(struct work *w, enum sync_result result)
     if (result == SYNC_ERROR)
         w->trigger_ns = earliest(w->trigger_ns, w->used_trigger_ns);
     if (c->type->wanted(w) && (result == SYNC_ERROR || w->incomplete))
-        back_off(w);
+        back_off(w, result == SYNC_ERROR);
     else if (result == SYNC_SUCCESS)
         w->failures = 0;
     if (again)
@@ -210,8 +219,10 @@ static void begin(struct work *w)
     if (until) {
         metric_add(c->metrics.syncs[SYNC_STALE], 1);
         due_set(&c->queue, &w->due, until);
+        w->stale = true;
         return;
     }
+    w->stale = false;
     histogram_observe(&c->metrics.waited, (uint64_t)MAX(now - w->queued_ns, 0));
     w->held_until_ns = 0;
     w->begun_ns = now;

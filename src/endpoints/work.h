@@ -30,6 +30,7 @@ struct work {
     unsigned failures;                   /* in a row */
     bool busy;                           /* ops are being written */
     bool again;                          /* it has changed meanwhile */
+    bool stale;                          /* in the queue until the last writes have come back */
     bool incomplete;                     /* Pods were left out as their Node is not known yet */
     bool orphan;                         /* Endpoints: their Service is gone */
     int64_t trigger_ns, used_trigger_ns; /* what led to the next sync, to this one; 0: unknown */

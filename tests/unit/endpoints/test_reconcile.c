@@ -457,6 +457,29 @@ static void test_rate(void **state)
     world_done(&w);
 }
 
+/* A Pod on a Node that is not there lets its Service be tried again, ever more seldom; that does
+ * not keep others waiting. */
+static void test_a_missing_node_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 5, true);
+    for (unsigned i = 1; i < PODS; i += 2)
+        put_pod(&w, i); /* half of them are on n3 */
+    for (unsigned i = 0; i < 300; i++) {
+        w.now += 10000000000;
+        run_all(&w);
+    }
+    unsigned before = w.n_writes;
+    struct pod p = *pod_of(store_get(w.store, KIND_POD, "shop", "p0002"));
+    p.ready = !p.ready;
+    store_put(w.store, object_copy(&p.object));
+    run_all(&w);
+    assert_true(w.n_writes > before);
+    assert_true(w.n_events > 0);
+    world_done(&w);
+}
+
 /* Nothing is written before the start, nor after the end. */
 static void test_stops(void **state)
 {
@@ -492,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_fewest_writes),
         cmocka_unit_test(test_trigger_time),
         cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_a_missing_node_holds_nobody_up),
         cmocka_unit_test(test_stops),
     };
     log_set_level(LOG_ERROR); /* refusals are wanted here */
