@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "registry/call.h"
 #include "registry/discovery.h"
+#include "registry/openapi.h"
 #include "registry/path.h"
 #include "registry/rest.h"
 #include "registry/server.h"
@@ -282,7 +283,7 @@ static int route(struct call *c)
     if (check_access(c) < 0)
         return -1;
     if (!q->resource) {
-        if (reads(q) && discovery_answer(c))
+        if (reads(q) && (discovery_answer(c) || openapi_answer(c)))
             return 0;
         return route_page(c);
     }
