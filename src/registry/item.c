@@ -1,6 +1,7 @@
 #include "registry/item.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "registry/path.h"
 
 #include <string.h>
@@ -27,6 +28,16 @@ static const char *or_empty(const char *s)
     return s ? s : "";
 }
 
+static const char *pack_owners(struct packer *p, const json_t *owners)
+{
+    struct strbuf b = { 0 };
+    for (size_t i = 0; i < json_array_size(owners); i++)
+        strbuf_printf(&b, "%s,", or_empty(path_text(json_array_get(owners, i), "uid")));
+    const char *packed = pack(p, b.p ? b.p : "");
+    strbuf_done(&b);
+    return packed;
+}
+
 static void pack_all(struct packer *p, const json_t *doc, struct item *i, struct label *labels)
 {
     const json_t *meta = json_object_get(doc, "metadata"), *value;
@@ -42,6 +53,8 @@ static void pack_all(struct packer *p, const json_t *doc, struct item *i, struct
         if (labels)
             labels[n++] = (struct label){ k, v };
     }
+    i->owners = pack_owners(p, json_object_get(meta, "ownerReferences"));
+    i->deleting = json_object_get(meta, "deletionTimestamp") != NULL;
     for (n = 0; n < RESOURCE_FIELDS_MAX && i->resource->fields[n]; n++)
         i->fields[n] = pack(p, path_show(doc, i->resource->fields[n], number));
 }

@@ -16,6 +16,8 @@ struct item {
     const char *namespace, *name, *uid; /* namespace "" for cluster-scoped ones */
     const struct label *labels;
     const char *fields[RESOURCE_FIELDS_MAX]; /* as the resource's row has them; "" for none */
+    const char *owners; /* uids of its owners, with a comma behind each; "" for none */
+    bool deleting;      /* metadata.deletionTimestamp is set */
     const char *text;
     size_t len;
 };

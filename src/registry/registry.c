@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "registry/allocate.h"
+#include "registry/collect.h"
 #include "registry/path.h"
 #include "registry/storage.h"
 
@@ -29,6 +30,7 @@ struct registry {
     size_t n_objects;
     struct registry_listener *listeners;
     struct allocator *allocator;
+    struct collector *collector;
     VEC(struct waiter) waiters;
 };
 
@@ -358,6 +360,7 @@ int registry_open(const struct registry_options *o, struct registry **ret, struc
     if (o->events_max)
         r->history.events_max = o->events_max;
     allocator_start(r->allocator);
+    r->collector = collector_new(r);
     metric_gauge("signpost_registry_objects", "Objects that are kept.", "", read_objects, r);
     *ret = r;
     return 0;
@@ -376,6 +379,7 @@ void registry_close(struct registry *r)
         return;
     registry_commit(r);
     metric_gauge_drop(r);
+    collector_free(r->collector);
     storage_close(r->storage);
     allocator_free(r->allocator);
     history_done(&r->history);

@@ -53,7 +53,7 @@ static int check_namespace(struct call *c)
     const struct item *i = registry_find(c->registry, namespaces, "", name);
     if (!i)
         return fault_not_found(&c->fault, namespaces, name);
-    if (strstr(i->text, "\"deletionTimestamp\"") == NULL)
+    if (!i->deleting)
         return 0;
     char why[512];
     (void)snprintf(why, sizeof why,

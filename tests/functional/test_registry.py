@@ -4,6 +4,7 @@ import os
 import signal
 import ssl
 import subprocess
+import time
 
 import pytest
 from registry_world import Refused, Registry, config_map, pod, service
@@ -27,6 +28,13 @@ def refused(call, *words, **more):
     with pytest.raises(Refused) as e:
         call(*words, **more)
     return e.value
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # ---- objects ----
@@ -328,3 +336,56 @@ def test_kubectl(signpost, tmp_path):
         assert 30000 <= int(kubectl("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")) <= 32767
         assert "endpointslices" in kubectl("api-resources")
         kubectl("delete", "-f", str(manifest))
+
+
+def owned_by(owner, name, ns):
+    made = config_map(name, ns)
+    made["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": owner["kind"], "uid": owner["metadata"]["uid"],
+                                            "name": owner["metadata"]["name"]}]
+    return made
+
+
+def test_owned_objects_go(api, ns):
+    owner = api.create(config_map("owner", ns))
+    for name in "a", "b":
+        api.create(owned_by(owner, name, ns))
+    shared = owned_by(owner, "shared", ns)
+    other = api.create(config_map("other", ns))
+    shared["metadata"]["ownerReferences"] += owned_by(other, "x", ns)["metadata"]["ownerReferences"]
+    api.create(shared)
+    api.delete("ConfigMap", "owner", ns)
+    until(lambda: api.names("ConfigMap", ns) == ["other", "shared"])
+    assert [o["name"] for o in api.get("ConfigMap", "shared", ns)["metadata"]["ownerReferences"]] == ["other"]
+    api.create(owned_by(owner, "late", ns))
+    until(lambda: "late" not in api.names("ConfigMap", ns))
+    api.delete("ConfigMap", "other", ns, propagationPolicy="Orphan")
+    until(lambda: api.names("ConfigMap", ns) == ["shared"])
+    assert "ownerReferences" not in api.get("ConfigMap", "shared", ns)["metadata"]
+
+
+def test_foreground_waits_for_the_owned(api, ns):
+    owner = api.create(config_map("owner", ns))
+    held = owned_by(owner, "held", ns)
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    api.create(held)
+    api.delete("ConfigMap", "owner", ns, propagationPolicy="Foreground")
+    until(lambda: "deletionTimestamp" in api.get("ConfigMap", "held", ns)["metadata"])
+    assert api.get("ConfigMap", "owner", ns)["metadata"]["finalizers"] == ["foregroundDeletion"]
+    api.patch("ConfigMap", "held", {"metadata": {"finalizers": None}}, ns=ns)
+    until(lambda: api.names("ConfigMap", ns) == [])
+
+
+def test_namespace_ends(api, ns):
+    made = config_map("held", ns)
+    made["metadata"]["finalizers"] = ["example.com/hold"]
+    api.create(made)
+    api.create(service("s", ns))
+    ip = api.get("Service", "s", ns)["spec"]["clusterIP"]
+    api.delete("Namespace", ns)
+    until(lambda: api.names("Service", ns) == [])
+    assert api.get("Namespace", ns)["status"]["phase"] == "Terminating"
+    e = refused(api.create, config_map("new", ns))
+    assert e.code == 403 and "being terminated" in e.status["message"]
+    assert ip not in api.names("IPAddress")
+    api.patch("ConfigMap", "held", {"metadata": {"finalizers": None}}, ns=ns)
+    until(lambda: ns not in api.names("Namespace"))
