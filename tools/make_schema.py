@@ -36,7 +36,7 @@ DEFAULTS = {  # those that stand in the original's code; an empty struct is "{}"
     "core.ServiceAccountTokenProjection": {"expirationSeconds": "3600"},
     "core.ObjectFieldSelector": {"apiVersion": "v1"},
     "core.AzureDiskVolumeSource": {"cachingMode": "ReadWrite", "kind": "Shared"},
-    "discovery.EndpointPort": {"protocol": "TCP"},
+    "discovery.EndpointPort": {"protocol": "TCP"}, "core.EndpointPort": {"protocol": "TCP"},
 }
 HEAD = """\
 # The types of the API: fields in the order in which they are written.

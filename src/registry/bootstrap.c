@@ -20,6 +20,8 @@ static int ensure(struct registry *r, const struct resource *of, const char *nam
         defaults_fill(resource_type(of), doc);
         if (of->fill)
             of->fill(&w);
+        if (of->prepare)
+            of->prepare(&w);
         code = of->take ? of->take(&w, &f) : 0;
         if (code == 0)
             code = shape_object(of, w.doc, NULL, &shaped, &f);

@@ -22,6 +22,7 @@ struct call {
     struct wish wish; /* how the answer is to look */
     struct fault fault;
     json_t *warnings; /* texts; NULL: none */
+    json_t *managers; /* managedFields as an apply leaves them; NULL: no apply */
     /* the answer, while it waits to be durable */
     int status;
     struct strbuf body;

@@ -188,6 +188,17 @@ void fault_too_many(struct fault *f, const char *field, size_t n, size_t max)
           max == 1 ? "" : "s");
 }
 
+int fault_option(struct fault *f, const char *kind, const char *field, const char *value,
+                 const char *const *allowed)
+{
+    fault_unsupported(f, field, value, allowed);
+    f->group = "meta.k8s.io";
+    f->kind = kind;
+    return fault_set(f, 422, "Invalid",
+                     "%s.meta.k8s.io \"\" is invalid: %s: Unsupported value: \"%s\"", kind, field,
+                     value);
+}
+
 /* "spec.ports: Required value", or "[a: b, c: d]". */
 static char *join(const json_t *causes)
 {

@@ -45,6 +45,9 @@ void fault_duplicate(struct fault *f, const char *field, const json_t *value);
 void fault_field_forbidden(struct fault *f, const char *field, const char *why);
 void fault_too_long(struct fault *f, const char *field, size_t max);
 void fault_too_many(struct fault *f, const char *field, size_t n, size_t max);
+/* An option of the request that has no such value. kind: "CreateOptions" and so on. */
+int fault_option(struct fault *f, const char *kind, const char *field, const char *value,
+                 const char *const *allowed);
 /* 422 when there are causes: -1; else 0. */
 int fault_invalid(struct fault *f, const struct resource *r, const char *name);
 

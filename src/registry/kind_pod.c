@@ -10,12 +10,20 @@
 
 static void fill_container(json_t *c)
 {
+    const char *key;
+    json_t *value;
     const char *image = path_text(c, "image");
     const char *tag = image ? strrchr(image, ':') : NULL;
     bool latest = !tag || strchr(tag, '/') || strcmp(tag, ":latest") == 0;
     if (image && strchr(image, '@'))
         latest = false;
     path_default_text(c, "imagePullPolicy", latest ? "Always" : "IfNotPresent");
+    json_object_foreach(path_get(c, "resources.limits"), key, value)
+    {
+        json_t *requests = path_object(c, "resources.requests");
+        if (!json_object_get(requests, key))
+            json_object_set(requests, key, value);
+    }
 }
 
 static void fill_containers(json_t *list)
@@ -71,6 +79,11 @@ void pod_fill(struct write *w)
     fill_containers(json_object_get(spec, "containers"));
     fill_containers(json_object_get(spec, "initContainers"));
     path_default(spec, "securityContext", json_object());
+}
+
+void pod_prepare(struct write *w)
+{
+    json_t *spec = path_object(w->doc, "spec");
     if (w->old)
         return;
     path_default(spec, "priority", json_integer(0));

@@ -243,12 +243,15 @@ static void drop_by_type(json_t *doc, const json_t *old)
 
 void service_fill(struct write *w)
 {
+    fill_defaults(w->doc);
+}
+
+/* Before addresses are looked at: what the type rules out goes, what was left out is kept. */
+void service_prepare(struct write *w)
+{
     if (w->old && !*w->sub) {
-        fill_defaults(w->doc);
         drop_by_type(w->doc, w->old);
         keep_values(w->doc, w->old);
-    } else {
-        fill_defaults(w->doc);
     }
     align_ips(w->doc, w->old);
 }

@@ -6,10 +6,14 @@
 
 const char *service_name_wrong(const char *name);
 void service_fill(struct write *w);
+void service_prepare(struct write *w);
 void service_check(struct write *w, struct fault *f);
 int service_take(struct write *w, struct fault *f);
 
 /* ---- for the files of the kind ---- */
+
+/* What is wrong with addresses and families. */
+void service_check_ips(const json_t *doc, const json_t *old, struct fault *f);
 
 /* The type of a Service; "" for none. */
 const char *service_type(const json_t *doc);

@@ -55,10 +55,13 @@ static void check_endpoint_address(const char *type, const char *text, const cha
         return;
     }
     unsigned family = strcmp(type, "IPv4") == 0 ? 4 : 6;
-    if (ip_parse(text, &ip) < 0 || ip.family != family)
-        fault_text(f, field, text,
+    char list[128];
+    bool good = ip_parse(text, &ip) == 0;
+    (void)snprintf(list, sizeof list, "%.*s", (int)(strrchr(field, '[') - field), field);
+    if (!good || ip.family != family)
+        fault_text(f, list, text,
                    family == 4 ? "must be a valid IPv4 address" : "must be a valid IPv6 address");
-    else
+    if (good)
         check_address(text, field, f);
 }
 

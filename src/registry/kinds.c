@@ -24,16 +24,19 @@ static const char *path_segment_wrong(const char *name)
 
 static void fill_namespace(struct write *w)
 {
-    static const char finalizer[] = "kubernetes";
     const char *name = path_text(w->doc, "metadata.name");
     if (name && *name) {
         json_t *labels = path_object(w->doc, "metadata.labels");
         json_object_set_new(labels, "kubernetes.io/metadata.name", json_string(name));
     }
+}
+
+static void prepare_namespace(struct write *w)
+{
     if (w->old)
         return;
     json_t *list = json_array();
-    json_array_append_new(list, json_string(finalizer));
+    json_array_append_new(list, json_string("kubernetes"));
     path_default(w->doc, "spec.finalizers", list);
     path_set_text(w->doc, "status.phase", "Active");
 }
@@ -113,10 +116,15 @@ static void check_event(struct write *w, struct fault *f)
 
 /* ---- Node ---- */
 
+/* The old field and the new one say the same. */
 static void fill_node(struct write *w)
 {
-    if (!w->old)
-        path_object(w->doc, "status");
+    const char *one = path_text(w->doc, "spec.podCIDR");
+    const char *first = json_string_value(json_array_get(path_get(w->doc, "spec.podCIDRs"), 0));
+    if (one && *one && !first)
+        path_set(w->doc, "spec.podCIDRs", json_pack("[s]", one));
+    else if (first && !(one && *one))
+        path_set_text(w->doc, "spec.podCIDR", first);
 }
 
 /* ---- the table ---- */
@@ -134,7 +142,8 @@ const struct resource resources[] = {
       .fields = { "status.phase" },
       .columns = columns_namespace,
       .name_wrong = check_dns_label,
-      .fill = fill_namespace },
+      .fill = fill_namespace,
+      .prepare = prepare_namespace },
     { .group = "",
       .version = "v1",
       .name = "nodes",
@@ -166,6 +175,7 @@ const struct resource resources[] = {
       .counts = true,
       .name_wrong = check_dns_subdomain,
       .fill = pod_fill,
+      .prepare = pod_prepare,
       .check = pod_check },
     { .group = "",
       .version = "v1",
@@ -183,6 +193,7 @@ const struct resource resources[] = {
       .put_creates = true,
       .name_wrong = service_name_wrong,
       .fill = service_fill,
+      .prepare = service_prepare,
       .check = service_check,
       .take = service_take },
     { .group = "",

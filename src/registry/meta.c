@@ -208,6 +208,8 @@ static void check_owners(const json_t *owners, struct fault *f)
 static void check_finalizers(const json_t *finalizers, struct fault *f)
 {
     for (size_t i = 0; i < json_array_size(finalizers); i++) {
+        char field[48];
+        (void)snprintf(field, sizeof field, "metadata.finalizers[%zu]", i);
         const char *text = or_empty(json_string_value(json_array_get(finalizers, i)));
         const char *wrong = check_label_key(text);
         bool known = strcmp(text, "orphan") == 0 || strcmp(text, "foregroundDeletion") == 0 ||
@@ -215,7 +217,7 @@ static void check_finalizers(const json_t *finalizers, struct fault *f)
         if (wrong)
             fault_text(f, "metadata.finalizers", text, wrong);
         else if (!known && !strchr(text, '/'))
-            fault_text(f, "metadata.finalizers", text,
+            fault_text(f, field, text,
                        "name is neither a standard finalizer name nor is it fully qualified");
     }
 }

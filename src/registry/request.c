@@ -170,17 +170,30 @@ int request_number(const struct request *r, const char *name, int64_t fallback, 
     return 0;
 }
 
+/* The kind of options that a verb has, by which its failures are known. */
+static const char *options_kind(const struct request *r)
+{
+    static const struct {
+        const char *method, *kind;
+    } table[] = { { "POST", "CreateOptions" },
+                  { "PUT", "UpdateOptions" },
+                  { "PATCH", "PatchOptions" },
+                  { "DELETE", "DeleteOptions" } };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (strcmp(r->method, table[i].method) == 0)
+            return table[i].kind;
+    return "ListOptions";
+}
+
 int request_dry_run(const struct request *r, bool *ret, struct fault *f)
 {
+    static const char *const allowed[] = { "All", NULL };
     *ret = false;
     for (unsigned i = 0; i < r->n_query; i++) {
         if (strcmp(r->query[i].name, "dryRun") != 0)
             continue;
         if (strcmp(r->query[i].value, "All") != 0)
-            return fault_set(f, 422, "Invalid",
-                             " \"\" is invalid: dryRun: Unsupported value: \"%s\": supported "
-                             "values: \"All\"",
-                             r->query[i].value);
+            return fault_option(f, options_kind(r), "dryRun", r->query[i].value, allowed);
         *ret = true;
     }
     return 0;
@@ -188,6 +201,7 @@ int request_dry_run(const struct request *r, bool *ret, struct fault *f)
 
 int request_field_validation(const struct request *r, enum field_validation *ret, struct fault *f)
 {
+    static const char *const allowed[] = { "", "Ignore", "Strict", "Warn", NULL };
     const char *v = request_get(r, "fieldValidation");
     *ret = FIELDS_WARN;
     if (!v || !*v || strcmp(v, "Warn") == 0)
@@ -197,9 +211,6 @@ int request_field_validation(const struct request *r, enum field_validation *ret
     else if (strcmp(v, "Ignore") == 0)
         *ret = FIELDS_IGNORE;
     else
-        return fault_set(f, 422, "Invalid",
-                         " \"\" is invalid: fieldValidation: Unsupported value: \"%s\": supported "
-                         "values: \"Ignore\", \"Strict\", \"Warn\"",
-                         v);
+        return fault_option(f, options_kind(r), "fieldValidation", v, allowed);
     return 0;
 }

@@ -60,13 +60,13 @@ struct resource {
     bool needs_version;           /* an update must name the version that it changes */
     /* Checks a name: one sentence part, or NULL. */
     const char *(*name_wrong)(const char *name);
-    /* Fills in what the API does. */
+    /* In this order: the defaults of its type, which belong to whoever writes; what the server
+     * itself fills in; what others must not have, addresses and ports (0, or the fault is set);
+     * what is wrong is added to the fault. */
     void (*fill)(struct write *w);
-    /* Adds what is wrong to the fault. */
-    void (*check)(struct write *w, struct fault *f);
-    /* Takes what others must not have, when all is well: addresses, ports. 0, or the fault is set.
-     */
+    void (*prepare)(struct write *w);
     int (*take)(struct write *w, struct fault *f);
+    void (*check)(struct write *w, struct fault *f);
 };
 
 extern const struct resource resources[];

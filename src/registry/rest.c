@@ -169,7 +169,7 @@ int rest_unknown(struct call *c, const json_t *unknown)
     return r;
 }
 
-static int check_kind(struct call *c, const json_t *doc)
+int rest_check_kind(struct call *c, const json_t *doc, bool must)
 {
     const struct resource *r = c->request.resource;
     const char *kind = path_text(doc, "kind"), *version = path_text(doc, "apiVersion");
@@ -178,6 +178,8 @@ static int check_kind(struct call *c, const json_t *doc)
                                  "%s in version \"%s\" cannot be handled as a %s: the body is no "
                                  "object",
                                  r->kind, r->version, r->kind);
+    if (must && (!version || !*version || !kind || !*kind))
+        return fault_bad_request(&c->fault, "the body must say its apiVersion and kind");
     if (version && *version && strcmp(version, resource_api_version(r)) != 0)
         return fault_bad_request(&c->fault,
                                  "the API version in the data (%s) does not match the expected API "
@@ -198,7 +200,7 @@ int rest_body(struct call *c, json_t **ret)
     const char *body = exchange_body(c->exchange, &len);
     int r = body_read(exchange_header(c->exchange, "content-type"), body, len, &in, &c->fault);
     if (r == 0)
-        r = check_kind(c, in);
+        r = rest_check_kind(c, in, false);
     if (r == 0)
         r = shape_object(c->request.resource, in, unknown, ret, &c->fault);
     if (r == 0 && rest_unknown(c, unknown) < 0) {

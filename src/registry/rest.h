@@ -32,6 +32,8 @@ bool filter_match(const struct filter *f, const struct item *i);
 struct item *rest_find(struct call *c);
 /* The body as a document in its resource's shape. */
 int rest_body(struct call *c, json_t **ret);
+/* Is it of the request's kind? must: it has to say so. */
+int rest_check_kind(struct call *c, const json_t *doc, bool must);
 /* Unknown fields: warnings, or a failure. unknown: texts. */
 int rest_unknown(struct call *c, const json_t *unknown);
 int rest_check_version(const char *text, const char *what, int64_t *ret, struct fault *f);

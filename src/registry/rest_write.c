@@ -1,6 +1,7 @@
 /* Create, update, patch: a document becomes an object, or another state of one. */
 #include "base/str.h"
 #include "registry/defaults.h"
+#include "registry/managed.h"
 #include "registry/meta.h"
 #include "registry/patch.h"
 #include "registry/path.h"
@@ -13,26 +14,34 @@
 
 /* ---- what both ways of writing share ---- */
 
-/* Defaults, checks, and last what others must not have. */
-static int make_good(struct call *c, struct write *w)
+/* Who writes owns the defaults, too, but not what comes after them. */
+static int fill(struct call *c, struct write *w)
 {
     const struct resource *r = w->resource;
     defaults_fill(resource_type(r), w->doc);
     if (r->fill)
         r->fill(w);
+    return managed_update(c, w);
+}
+
+static int make_good(struct call *c, struct write *w)
+{
+    const struct resource *r = w->resource;
+    if (r->prepare)
+        r->prepare(w);
+    if (r->take && r->take(w, &c->fault) < 0)
+        return -1;
     meta_check(r, w->doc, w->old, &c->fault);
     if (r->check)
         r->check(w, &c->fault);
-    if (fault_invalid(&c->fault, r, meta_name(w->doc)) < 0)
-        return -1;
-    return r->take ? r->take(w, &c->fault) : 0;
+    return fault_invalid(&c->fault, r, meta_name(w->doc));
 }
 
 /* Fields in their order again after all that was filled in. */
 static int settle(struct call *c, const struct resource *r, json_t **doc)
 {
     json_t *made;
-    int code = shape_object(r, *doc, NULL, &made, &c->fault);
+    int code = shape_stored(r, *doc, &made, &c->fault);
     if (code == 0) {
         json_decref(*doc);
         *doc = made;
@@ -70,7 +79,7 @@ static int check_new(struct call *c, const json_t *doc)
         return fault_bad_request(&c->fault, "the namespace of the provided object does not match "
                                             "the namespace sent on the request");
     version = path_text(doc, "metadata.resourceVersion");
-    if (version && *version && strcmp(version, "0") != 0)
+    if (strcmp(c->request.method, "POST") == 0 && version && *version && strcmp(version, "0") != 0)
         return fault_set(&c->fault, 500, "InternalError",
                          "resourceVersion should not be set on objects to be created");
     if (registry_count(c->registry, c->request.resource) >= REGISTRY_OBJECTS_MAX)
@@ -85,7 +94,9 @@ static int create_checked(struct call *c, struct write *w)
     if (r->has_status && strcmp(r->kind, "Node") != 0)
         json_object_del(w->doc, "status");
     meta_fill_new(r, w->doc, c->request.namespace);
-    int code = make_good(c, w);
+    int code = fill(c, w);
+    if (code == 0)
+        code = make_good(c, w);
     if (code == 0 && registry_find(c->registry, r, c->request.namespace, meta_name(w->doc)))
         code = fault_exists(&c->fault, r, meta_name(w->doc));
     if (code == 0)
@@ -140,7 +151,9 @@ static int check_versions(struct call *c, const json_t *doc, const struct item *
         json_t *zero = json_integer(0);
         fault_value(&c->fault, "metadata.resourceVersion", zero, "must be specified for an update");
         json_decref(zero);
-        return fault_invalid(&c->fault, r, old->name);
+        (void)fault_invalid(&c->fault, r, old->name);
+        c->fault.kind = r->name;
+        return -1;
     }
     if (given > 0 && given != old->revision)
         return fault_conflict(&c->fault, r, old->name,
@@ -202,8 +215,11 @@ static void raise_generation(struct write *w)
 static int change_checked(struct call *c, struct write *w)
 {
     meta_fill_old(w->resource, w->doc, w->old);
+    int code = fill(c, w);
+    if (code < 0)
+        return code;
     keep_parts(c, w);
-    int code = make_good(c, w);
+    code = make_good(c, w);
     if (code == 0)
         code = settle(c, w->resource, &w->doc);
     if (code < 0)
@@ -221,7 +237,7 @@ static void answer_changed(struct call *c, struct write *w, struct item *old)
         call_answer(c, 200, w->doc);
         return;
     }
-    if (same) {
+    if (same && managed_same(w->doc, w->old)) {
         json_decref(w->doc);
         call_answer_item(c, 200, old);
         return;
@@ -354,11 +370,14 @@ int rest_patch(struct call *c)
     json_t *doc;
     if (check_sub(c) < 0)
         return -1;
+    if (type && media_is(type, "application/apply-patch+yaml"))
+        return managed_apply(c);
     if (!is_patch_type(type))
         return fault_set(&c->fault, 415, "UnsupportedMediaType",
                          "the body of the request was in an unknown format - accepted media types "
                          "include: application/json-patch+json, application/merge-patch+json, "
-                         "application/strategic-merge-patch+json");
+                         "application/strategic-merge-patch+json, "
+                         "application/apply-patch+yaml");
     struct item *old = rest_find(c);
     if (!old || patched(c, type, old, &doc) < 0)
         return -1;

@@ -24,6 +24,7 @@ static void call_free(struct call *c)
     strbuf_done(&c->body);
     fault_done(&c->fault);
     json_decref(c->warnings);
+    json_decref(c->managers);
     arena_done(&c->arena);
     free(c);
 }

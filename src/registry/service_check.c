@@ -196,14 +196,15 @@ static void check_ips(const json_t *doc, struct fault *f)
     const char *first = json_string_value(json_array_get(list, 0)),
                *ip = path_text(doc, "spec.clusterIP");
     size_t n = json_array_size(list);
-    if (n && !str_eq(first, ip ? ip : ""))
-        fault_value(f, "spec.clusterIPs", list,
-                    "first value must match `clusterIP`"); /* what old clients read */
     if (!service_needs_ip(doc)) {
         if (n)
-            fault_value(f, "spec.clusterIPs", list, "may not be set for ExternalName services");
+            fault_field_forbidden(f, "spec.clusterIPs", "may not be set for ExternalName services");
         return;
     }
+    if (n && (!ip || !*ip))
+        fault_value(f, "spec.clusterIPs", list, "must be empty when `clusterIP` is not specified");
+    else if (n && !str_eq(first, ip))
+        fault_value(f, "spec.clusterIPs", list, "first value must match `clusterIP`");
     if (n > 2)
         fault_value(f, "spec.clusterIPs", list, "may only hold up to 2 values");
     for (size_t i = 0; i < n; i++)
@@ -212,12 +213,15 @@ static void check_ips(const json_t *doc, struct fault *f)
         family_of(first) == family_of(json_string_value(json_array_get(list, 1))))
         fault_value(f, "spec.clusterIPs", list,
                     "may specify no more than one IP for each IP family");
-    if (service_is_headless(doc) && service_needs_ports(doc)) {
-        char why[96];
-        (void)snprintf(why, sizeof why, "may not be set to 'None' for %s services",
-                       service_type(doc));
-        fault_text(f, "spec.clusterIPs[0]", "None", why);
-    }
+}
+
+static void check_headless(const json_t *doc, struct fault *f)
+{
+    char why[96];
+    if (!service_is_headless(doc) || !service_needs_ports(doc))
+        return;
+    (void)snprintf(why, sizeof why, "may not be set to 'None' for %s services", service_type(doc));
+    fault_text(f, "spec.clusterIPs[0]", "None", why);
 }
 
 static void check_families(const json_t *doc, struct fault *f)
@@ -297,7 +301,7 @@ static void check_policies(const json_t *doc, struct fault *f)
         fault_required(f, "spec.externalTrafficPolicy", "");
     else if (outside && !is_one_of(external, words))
         fault_unsupported(f, "spec.externalTrafficPolicy", external, words);
-    if (service_needs_ip(doc) && !internal)
+    if ((service_needs_ports(doc) || service_is(doc, "ClusterIP")) && !internal)
         fault_required(f, "spec.internalTrafficPolicy", "");
     else if (internal && !is_one_of(internal, words))
         fault_unsupported(f, "spec.internalTrafficPolicy", internal, words);
@@ -375,18 +379,14 @@ static void check_fixed_ip(const json_t *doc, const json_t *old, const char *lis
     (void)snprintf(field, sizeof field, "spec.%s[0]", list);
     const json_t *a = json_array_get(path_get(doc, path), 0);
     const json_t *b = json_array_get(path_get(old, path), 0);
-    if (b && (!a || !json_equal(a, b)))
-        fault_value(f, field, a, a ? "may not change once set" : "primary may not be unset");
+    if (b && a && !json_equal(a, b))
+        fault_value(f, field, a, "may not change once set");
 }
 
 static void check_change(const json_t *doc, const json_t *old, struct fault *f)
 {
     const json_t *health = path_get(doc, "spec.healthCheckNodePort");
     const json_t *before = path_get(old, "spec.healthCheckNodePort");
-    if (service_needs_ip(doc) && service_needs_ip(old)) {
-        check_fixed_ip(doc, old, "clusterIPs", f);
-        check_fixed_ip(doc, old, "ipFamilies", f);
-    }
     if (service_needs_health(doc) && service_needs_health(old) && health && before &&
         !json_equal(health, before))
         fault_value(f, "spec.healthCheckNodePort", health, "field is immutable");
@@ -394,6 +394,16 @@ static void check_change(const json_t *doc, const json_t *old, struct fault *f)
     if (service_is(doc, "LoadBalancer") && service_is(old, "LoadBalancer") &&
         !str_eq(class, path_text(old, "spec.loadBalancerClass")))
         fault_text(f, "spec.loadBalancerClass", class ? class : "", "may not change once set");
+}
+
+void service_check_ips(const json_t *doc, const json_t *old, struct fault *f)
+{
+    check_families(doc, f);
+    check_ips(doc, f);
+    if (old && service_needs_ip(doc) && service_needs_ip(old)) {
+        check_fixed_ip(doc, old, "clusterIPs", f);
+        check_fixed_ip(doc, old, "ipFamilies", f);
+    }
 }
 
 void service_check(struct write *w, struct fault *f)
@@ -405,8 +415,8 @@ void service_check(struct write *w, struct fault *f)
     else if (!is_one_of(service_type(doc), types))
         fault_unsupported(f, "spec.type", service_type(doc), types);
     check_external_name(doc, f);
-    check_families(doc, f);
-    check_ips(doc, f);
+    service_check_ips(doc, w->old, f);
+    check_headless(doc, f);
     check_affinity(doc, f);
     meta_check_labels(path_get(doc, "spec.selector"), "spec.selector", f);
     check_external(doc, f);

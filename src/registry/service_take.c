@@ -224,14 +224,13 @@ static int draw_port(struct taking *t, json_t *mine, json_t *holder, const char 
     return 0;
 }
 
-/* Another port of the same number, with another protocol, shares its node port. */
+/* Another port of the same number shares its node port. */
 static json_t *shared_port(const json_t *list, const json_t *p)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *o = json_array_get(list, i);
         json_t *n = json_object_get(o, "nodePort");
-        if (o != p && n && json_equal(json_object_get(o, "port"), json_object_get(p, "port")) &&
-            !str_eq(path_text(o, "protocol"), path_text(p, "protocol")))
+        if (o != p && n && json_equal(json_object_get(o, "port"), json_object_get(p, "port")))
             return n;
     }
     return NULL;
@@ -285,7 +284,10 @@ int service_take(struct write *w, struct fault *f)
     struct taking t = { .w = w, .a = registry_allocator(w->registry), .f = f };
     if (*w->sub || !service_needs_ip(w->doc))
         return 0;
-    int r = settle_families(&t);
+    service_check_ips(w->doc, w->old, f);
+    int r = invalid(&t);
+    if (r == 0)
+        r = settle_families(&t);
     if (r == 0 && !service_is_headless(w->doc))
         r = take_ips(&t);
     return r < 0 ? r : take_ports(&t);

@@ -11,6 +11,7 @@
 
 struct shaper {
     json_t *unknown;
+    bool stored;
     char *why;
     const char *owner; /* the innermost type, for errors */
     char path[PATH_MAX_LEN];
@@ -382,6 +383,10 @@ static int read_field(struct shaper *s, const struct schema_field *f, const json
             : f->shape == SCHEMA_MAP ? read_map(s, f, v, ret)
                                      : read_plain(s, f, v, ret);
     path_pop(s, at);
+    if (r == 0 && *ret && s->stored && f->shape != SCHEMA_ONE && !f->omit && is_zero(*ret)) {
+        json_decref(*ret);
+        *ret = json_null();
+    }
     if (r == 0 && *ret && v && f->omit && !f->pointer && is_zero(*ret) &&
         (f->shape != SCHEMA_ONE || !structure)) {
         json_decref(*ret);
@@ -457,15 +462,14 @@ int shape_read(const struct schema_type *t, const json_t *in, json_t *unknown, j
     return r;
 }
 
-int shape_object(const struct resource *r, const json_t *in, json_t *unknown, json_t **ret,
-                 struct fault *f)
+static int read_object(const struct resource *r, struct shaper *s, const json_t *in, json_t **ret,
+                       struct fault *f)
 {
-    char *why = NULL;
     json_t *made;
-    if (shape_read(resource_type(r), in, unknown, &made, &why) < 0) {
+    if (read_type(s, resource_type(r), in, &made) < 0) {
         fault_bad_request(f, "%s in version \"%s\" cannot be handled as a %s: %s", r->kind,
-                          r->version, r->kind, why ? why : "it cannot be read");
-        free(why);
+                          r->version, r->kind, s->why ? s->why : "it cannot be read");
+        free(s->why);
         return -1;
     }
     json_t *out = json_object();
@@ -475,4 +479,15 @@ int shape_object(const struct resource *r, const json_t *in, json_t *unknown, js
     json_decref(made);
     *ret = out;
     return 0;
+}
+
+int shape_object(const struct resource *r, const json_t *in, json_t *unknown, json_t **ret,
+                 struct fault *f)
+{
+    return read_object(r, &(struct shaper){ .unknown = unknown }, in, ret, f);
+}
+
+int shape_stored(const struct resource *r, const json_t *in, json_t **ret, struct fault *f)
+{
+    return read_object(r, &(struct shaper){ .stored = true }, in, ret, f);
 }

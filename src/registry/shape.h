@@ -24,3 +24,5 @@ int shape_read(const struct schema_type *t, const json_t *in, json_t *unknown, j
 struct resource;
 int shape_object(const struct resource *r, const json_t *in, json_t *unknown, json_t **ret,
                  struct fault *f);
+/* The same as it is to be stored: the original's storage knows no empty lists, they are null. */
+int shape_stored(const struct resource *r, const json_t *in, json_t **ret, struct fault *f);

@@ -389,3 +389,56 @@ def test_namespace_ends(api, ns):
     assert ip not in api.names("IPAddress")
     api.patch("ConfigMap", "held", {"metadata": {"finalizers": None}}, ns=ns)
     until(lambda: ns not in api.names("Namespace"))
+
+
+# ---- who owns which fields ----
+
+def owners(obj):
+    return {(e["manager"], e["operation"]): e["fieldsV1"] for e in obj["metadata"].get("managedFields", [])}
+
+
+def applied(name, ns, **data):
+    return json.dumps(config_map(name, ns, **data))
+
+
+def test_managers(api, ns):
+    made = api.create(service("s", ns, selector={"a": "b"}), fieldManager="one")
+    assert owners(made) == {("one", "Update"): {"f:spec": {
+        "f:internalTrafficPolicy": {}, "f:selector": {}, "f:sessionAffinity": {}, "f:type": {},
+        "f:clusterIP": {}, "f:clusterIPs": {}, "f:ipFamilies": {}, "f:ipFamilyPolicy": {},
+        "f:ports": {".": {}, 'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:name": {}, "f:port": {}, "f:protocol": {},
+                                                                "f:targetPort": {}}}}}} or owners(made)
+    made = api.patch("Service", "s", {"metadata": {"labels": {"x": "y"}}, "spec": {"selector": {"a": "c"}}}, ns=ns,
+                     fieldManager="two")
+    assert owners(made)["two", "Update"] == {"f:metadata": {"f:labels": {".": {}, "f:x": {}}}, "f:spec": {"f:selector": {}}}
+    assert "f:selector" not in owners(made)["one", "Update"]["f:spec"]
+
+
+def test_apply(api, ns):
+    def apply(body, manager, **more):
+        return api.patch("ConfigMap", "a", body, "apply", ns=ns, fieldManager=manager, **more)
+
+    made = apply(applied("a", ns, x="1", y="1"), "one")
+    assert owners(made) == {("one", "Apply"): {"f:data": {"f:x": {}, "f:y": {}}}}
+    assert apply(applied("a", ns, x="1", y="1"), "one") == made
+    e = refused(apply, applied("a", ns, x="2"), "two")
+    assert (e.code, e.reason, e.fields) == (409, "Conflict", [".data.x"])
+    assert e.status["details"]["causes"][0]["reason"] == "FieldManagerConflict"
+    made = apply(applied("a", ns, x="2", z="1"), "two", force="true")
+    assert made["data"] == {"x": "2", "y": "1", "z": "1"}
+    assert owners(made) == {("one", "Apply"): {"f:data": {"f:y": {}}}, ("two", "Apply"): {"f:data": {"f:x": {}, "f:z": {}}}}
+    made = apply(applied("a", ns, x="2"), "two")
+    assert made["data"] == {"x": "2", "y": "1"}
+    assert refused(apply, applied("a", ns), "").code == 422
+    assert refused(apply, "kind: Service", "one").code == 400
+
+
+def test_apply_merges_lists(api, ns):
+    def apply(spec, manager):
+        return api.patch("Service", "s", json.dumps(service("s", ns, **spec)), "apply", ns=ns, fieldManager=manager)
+
+    apply({"ports": [{"name": "a", "port": 1}]}, "one")
+    made = apply({"ports": [{"name": "b", "port": 2}]}, "two")
+    assert [p["port"] for p in made["spec"]["ports"]] == [1, 2]
+    made = apply({"ports": [{"name": "c", "port": 3}]}, "two")
+    assert [p["port"] for p in made["spec"]["ports"]] == [1, 3]

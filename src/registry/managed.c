@@ -1,0 +1,359 @@
+#include "registry/managed.h"
+
+#include "base/str.h"
+#include "registry/fieldset.h"
+#include "registry/meta.h"
+#include "registry/path.h"
+#include "registry/rest.h"
+#include "registry/shape.h"
+
+#include <string.h>
+
+#define MANAGER_MAX   128 /* bytes of a manager's name */
+#define CONFLICTS_MAX 100 /* that are told */
+
+/* ---- who ---- */
+
+/* The field manager that the request names, else the first word of its User-Agent. */
+static int manager_name(struct call *c, char out[MANAGER_MAX + 1])
+{
+    const char *given = request_get(&c->request, "fieldManager");
+    const char *agent = exchange_header(c->exchange, "user-agent");
+    if (given && strlen(given) > MANAGER_MAX)
+        return fault_set(&c->fault, 422, "Invalid",
+                         " \"\" is invalid: fieldManager: Too long: may not be more than %d bytes",
+                         MANAGER_MAX);
+    if (given && *given)
+        (void)snprintf(out, MANAGER_MAX + 1, "%s", given);
+    else
+        (void)snprintf(out, MANAGER_MAX + 1, "%.*s",
+                       agent ? (int)MIN(strcspn(agent, "/"), (size_t)MANAGER_MAX) : 7,
+                       agent ? agent : "unknown");
+    return 0;
+}
+
+static bool is_entry(const json_t *e, const char *manager, const char *operation,
+                     const struct call *c)
+{
+    const char *sub = path_text(e, "subresource");
+    return str_eq(path_text(e, "manager"), manager) &&
+           str_eq(path_text(e, "operation"), operation) &&
+           str_eq(path_text(e, "apiVersion"), resource_api_version(c->request.resource)) &&
+           str_eq(sub ? sub : "", c->request.sub);
+}
+
+static json_t *entry_new(const char *manager, const char *operation, const struct call *c)
+{
+    char now[48];
+    json_t *e = json_object();
+    json_object_set_new(e, "manager", json_string(manager));
+    json_object_set_new(e, "operation", json_string(operation));
+    json_object_set_new(e, "apiVersion", json_string(resource_api_version(c->request.resource)));
+    json_object_set_new(e, "time", json_string(meta_now(now)));
+    json_object_set_new(e, "fieldsType", json_string("FieldsV1"));
+    json_object_set_new(e, "fieldsV1", json_object());
+    if (*c->request.sub)
+        json_object_set_new(e, "subresource", json_string(c->request.sub));
+    return e;
+}
+
+/* The entry, made when there is none. */
+static json_t *entry_of(json_t *list, const char *manager, const char *operation,
+                        const struct call *c)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (is_entry(json_array_get(list, i), manager, operation, c))
+            return json_array_get(list, i);
+    json_t *e = entry_new(manager, operation, c);
+    json_array_append_new(list, e);
+    return e;
+}
+
+/* Takes over the set. The time is that of the last change. */
+static void set_fields(json_t *entry, json_t *set)
+{
+    char now[48];
+    if (json_equal(json_object_get(entry, "fieldsV1"), set)) {
+        json_decref(set);
+        return;
+    }
+    json_object_set_new(entry, "fieldsV1", set);
+    json_object_set_new(entry, "time", json_string(meta_now(now)));
+}
+
+static const json_t *fields_of(const json_t *entry)
+{
+    return json_object_get(entry, "fieldsV1");
+}
+
+static void drop_empty(json_t *list)
+{
+    for (size_t i = json_array_size(list); i > 0; i--)
+        if (!json_object_size(fields_of(json_array_get(list, i - 1))))
+            json_array_remove(list, i - 1);
+}
+
+/* ---- changes ---- */
+
+struct change {
+    json_t *changed, *removed;
+};
+
+static void change_done(struct change *c)
+{
+    json_decref(c->changed);
+    json_decref(c->removed);
+}
+
+/* What this request may not write does not count. */
+static json_t *cut(const struct call *c, json_t *set)
+{
+    json_t *out = fieldset_strip(set);
+    json_decref(set);
+    if (c->request.resource->has_status)
+        json_object_del(out, *c->request.sub ? "f:spec" : "f:status");
+    return out;
+}
+
+static struct change changes(const struct call *c, const json_t *old, const json_t *now)
+{
+    const struct schema_type *t = resource_type(c->request.resource);
+    struct change ch;
+    json_t *empty = json_object(), *first = NULL;
+    char *why = NULL;
+    if (!old && shape_read(t, empty, NULL, &first, &why) < 0)
+        free(why);
+    fieldset_compare(t, old ? old : first, now, &ch.changed, &ch.removed);
+    ch.changed = cut(c, ch.changed);
+    ch.removed = cut(c, ch.removed);
+    json_decref(empty);
+    json_decref(first);
+    return ch;
+}
+
+static json_t *managers_of(const json_t *doc)
+{
+    const json_t *list = path_get(doc, "metadata.managedFields");
+    return list ? json_deep_copy(list) : json_array();
+}
+
+static void write_managers(json_t *doc, json_t *list)
+{
+    drop_empty(list);
+    if (json_array_size(list))
+        path_set(doc, "metadata.managedFields", list);
+    else
+        json_decref(list);
+}
+
+/* The others lose what this one has changed, or what is gone. */
+static void take_from_others(json_t *list, const json_t *mine, const struct change *ch)
+{
+    json_t *lost = fieldset_union(ch->changed, ch->removed), *e;
+    size_t i;
+    json_array_foreach(list, i, e) if (e != mine) set_fields(e, fieldset_minus(fields_of(e), lost));
+    json_decref(lost);
+}
+
+int managed_update(struct call *c, struct write *w)
+{
+    char manager[MANAGER_MAX + 1];
+    if (c->managers) { /* an apply knows them already */
+        path_set(w->doc, "metadata.managedFields", json_incref(c->managers));
+        return 0;
+    }
+    if (manager_name(c, manager) < 0)
+        return -1;
+    struct change ch = changes(c, w->old, w->doc);
+    json_t *list = managers_of(w->old);
+    path_delete(w->doc, "metadata.managedFields");
+    if (json_object_size(ch.changed) || json_object_size(ch.removed)) {
+        json_t *e = entry_of(list, manager, "Update", c);
+        json_t *all = fieldset_union(fields_of(e), ch.changed);
+        set_fields(e, fieldset_minus(all, ch.removed));
+        json_decref(all);
+        take_from_others(list, e, &ch);
+    }
+    write_managers(w->doc, list);
+    change_done(&ch);
+    return 0;
+}
+
+bool managed_same(const json_t *a, const json_t *b)
+{
+    json_t *x = managers_of(a), *y = managers_of(b), *e;
+    size_t i;
+    json_array_foreach(x, i, e) json_object_del(e, "time");
+    json_array_foreach(y, i, e) json_object_del(e, "time");
+    bool same = json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+/* ---- apply ---- */
+
+struct apply {
+    struct call *call;
+    const struct schema_type *type;
+    const struct item *old; /* NULL: it is to be made */
+    json_t *applied, *live, *merged, *list, *mine;
+    char manager[MANAGER_MAX + 1];
+    /* of the conflicts */
+    const json_t *owner;
+    unsigned n;
+    struct strbuf text;
+};
+
+static void apply_done(struct apply *a)
+{
+    json_decref(a->applied);
+    json_decref(a->live);
+    json_decref(a->merged);
+    json_decref(a->list);
+    strbuf_done(&a->text);
+}
+
+static int read_applied(struct apply *a)
+{
+    size_t len;
+    struct call *c = a->call;
+    json_t *shaped = NULL, *unknown = json_array();
+    const char *body = exchange_body(c->exchange, &len);
+    int r = body_read("application/yaml", body, len, &a->applied, &c->fault);
+    if (r == 0)
+        r = rest_check_kind(c, a->applied, true);
+    if (r == 0 && path_get(a->applied, "metadata.managedFields"))
+        r = fault_bad_request(&c->fault, "metadata.managedFields must be nil");
+    if (r == 0) {
+        path_default_text(a->applied, "metadata.name", c->request.name);
+        if (strcmp(meta_name(a->applied), c->request.name) != 0)
+            r = fault_bad_request(&c->fault,
+                                  "the name of the object does not match the name on "
+                                  "the URL (%s)",
+                                  c->request.name);
+    }
+    if (r == 0)
+        r = shape_object(c->request.resource, a->applied, unknown, &shaped, &c->fault);
+    if (r == 0 && json_array_size(unknown))
+        r = fault_set(&c->fault, 500, "",
+                      "failed to create typed patch object (%s/%s; %s, Kind=%s): .%s: field not "
+                      "declared in schema",
+                      c->request.namespace, c->request.name,
+                      resource_api_version(c->request.resource), c->request.resource->kind,
+                      json_string_value(json_array_get(unknown, 0)));
+    json_decref(shaped);
+    json_decref(unknown);
+    return r;
+}
+
+/* What this manager applied before, does not any more, and nobody else holds. */
+static void prune(struct apply *a, const json_t *now)
+{
+    json_t *gone = fieldset_minus(fields_of(a->mine), now), *e;
+    size_t i;
+    json_array_foreach(a->list, i, e) if (e != a->mine)
+    {
+        json_t *left = fieldset_minus(gone, fields_of(e));
+        json_decref(gone);
+        gone = left;
+    }
+    fieldset_remove(a->type, a->merged, gone);
+    json_decref(gone);
+}
+
+static void on_conflict(void *ctx, const char *path)
+{
+    struct apply *a = ctx;
+    struct fault *f = &a->call->fault;
+    char message[MANAGER_MAX + 128];
+    (void)snprintf(message, sizeof message, "conflict with \"%s\" using %s",
+                   path_text(a->owner, "manager"), path_text(a->owner, "apiVersion"));
+    if (a->n++ >= CONFLICTS_MAX)
+        return;
+    if (!f->causes)
+        f->causes = json_array();
+    json_array_append_new(f->causes, json_pack("{s:s, s:s, s:s}", "reason", "FieldManagerConflict",
+                                               "message", message, "field", path));
+    strbuf_printf(&a->text, "%s%s: %s", a->text.len ? "\n" : "", message, path);
+}
+
+static int check_conflicts(struct apply *a, const struct change *ch)
+{
+    bool force = request_is(&a->call->request, "force");
+    json_t *e;
+    size_t i;
+    json_array_foreach(a->list, i, e)
+    {
+        if (e == a->mine)
+            continue;
+        json_t *common = fieldset_common(fields_of(e), ch->changed);
+        a->owner = e;
+        if (force)
+            set_fields(e, fieldset_minus(fields_of(e), common));
+        else
+            fieldset_each(common, on_conflict, a);
+        json_decref(common);
+        set_fields(e, fieldset_minus(fields_of(e), ch->removed));
+    }
+    if (!a->n)
+        return 0;
+    return fault_set(&a->call->fault, 409, "Conflict", "Apply failed with %u conflict%s: %s", a->n,
+                     a->n > 1 ? "s" : "", a->text.p);
+}
+
+static int merge(struct apply *a)
+{
+    json_t *set = fieldset_of(a->type, a->applied), *now = fieldset_strip(set);
+    json_decref(set);
+    if (a->call->request.resource->has_status)
+        json_object_del(now, *a->call->request.sub ? "f:spec" : "f:status");
+    a->list = managers_of(a->live);
+    a->mine = entry_of(a->list, a->manager, "Apply", a->call);
+    a->merged = a->live ? json_deep_copy(a->live) : json_object();
+    fieldset_merge(a->type, a->merged, a->applied);
+    prune(a, now);
+    struct change ch = changes(a->call, a->live, a->merged);
+    int r = check_conflicts(a, &ch);
+    change_done(&ch);
+    set_fields(a->mine, now);
+    drop_empty(a->list);
+    return r;
+}
+
+static int store(struct apply *a)
+{
+    struct call *c = a->call;
+    json_t *doc;
+    struct item *old =
+        registry_find(c->registry, c->request.resource, c->request.namespace, c->request.name);
+    if (shape_object(c->request.resource, a->merged, NULL, &doc, &c->fault) < 0)
+        return -1;
+    c->managers = json_incref(a->list);
+    if (old)
+        return rest_store_changed(c, old, doc);
+    return rest_store_new(c, doc);
+}
+
+int managed_apply(struct call *c)
+{
+    struct apply a = { .call = c, .type = resource_type(c->request.resource) };
+    const char *given = request_get(&c->request, "fieldManager");
+    if (!given || !*given)
+        return fault_set(&c->fault, 422, "Invalid",
+                         "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: "
+                         "is required for apply patch");
+    a.old = registry_find(c->registry, c->request.resource, c->request.namespace, c->request.name);
+    if (!a.old && *c->request.sub)
+        return fault_not_found(&c->fault, c->request.resource, c->request.name);
+    a.live = a.old ? item_doc(a.old) : NULL;
+    int r = manager_name(c, a.manager);
+    if (r == 0)
+        r = read_applied(&a);
+    if (r == 0)
+        r = merge(&a);
+    if (r == 0)
+        r = store(&a);
+    apply_done(&a);
+    return r;
+}
