@@ -162,15 +162,12 @@ static void check_container(const json_t *list, size_t i, const char *path, stru
 static void check_change(struct write *w, struct fault *f)
 {
     static const char *const open[] = { "activeDeadlineSeconds", "tolerations",
-                                        "terminationGracePeriodSeconds", "nodeName" };
+                                        "terminationGracePeriodSeconds" };
     json_t *now = json_deep_copy(json_object_get(w->doc, "spec"));
     json_t *old = json_deep_copy(json_object_get(w->old, "spec")), *c;
     static const char *const lists[] = { "containers", "initContainers" };
     size_t k;
     for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
-        const char *node = path_text(old, "nodeName");
-        if (strcmp(open[i], "nodeName") == 0 && node && *node)
-            continue;
         json_object_del(now, open[i]);
         json_object_del(old, open[i]);
     }

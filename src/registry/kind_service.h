@@ -13,7 +13,7 @@ int service_take(struct write *w, struct fault *f);
 /* ---- for the files of the kind ---- */
 
 /* What is wrong with addresses and families. */
-void service_check_ips(const json_t *doc, const json_t *old, struct fault *f);
+void service_check_ips(const json_t *doc, struct fault *f);
 
 /* The type of a Service; "" for none. */
 const char *service_type(const json_t *doc);

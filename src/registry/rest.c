@@ -145,6 +145,15 @@ int rest_get(struct call *c)
 
 /* ---- bodies ---- */
 
+int rest_check_options(struct call *c)
+{
+    enum field_validation how;
+    bool dry;
+    if (request_field_validation(&c->request, &how, &c->fault) < 0)
+        return -1;
+    return request_dry_run(&c->request, &dry, &c->fault);
+}
+
 int rest_unknown(struct call *c, const json_t *unknown)
 {
     enum field_validation how;

@@ -34,6 +34,8 @@ struct item *rest_find(struct call *c);
 int rest_body(struct call *c, json_t **ret);
 /* Is it of the request's kind? must: it has to say so. */
 int rest_check_kind(struct call *c, const json_t *doc, bool must);
+/* Are the options of a write such as there are? */
+int rest_check_options(struct call *c);
 /* Unknown fields: warnings, or a failure. unknown: texts. */
 int rest_unknown(struct call *c, const json_t *unknown);
 int rest_check_version(const char *text, const char *what, int64_t *ret, struct fault *f);

@@ -130,6 +130,32 @@ static void mark(json_t *doc, int64_t grace)
     path_set(doc, "metadata.deletionGracePeriodSeconds", json_integer(grace > 0 ? grace : 0));
 }
 
+static void raise_generation(json_t *doc)
+{
+    path_set(doc, "metadata.generation",
+             json_integer(json_integer_value(path_get(doc, "metadata.generation")) + 1));
+}
+
+/* What is told of an object that goes at once: a pod has ended its time. Takes over the document.
+ */
+static struct item *last_state(struct item *i, json_t *doc, int64_t grace)
+{
+    struct fault f = { 0 };
+    json_t *shaped = NULL;
+    struct item *last = NULL;
+    if (grace >= 0) {
+        if (!meta_deleting(doc))
+            raise_generation(doc);
+        mark(doc, grace);
+        if (shape_object(i->resource, doc, NULL, &shaped, &f) == 0)
+            last = item_new(i->resource, shaped, i->revision);
+        json_decref(shaped);
+        fault_done(&f);
+    }
+    json_decref(doc);
+    return last ? last : item_ref(i);
+}
+
 static int mark_item(struct registry *r, struct item *i, json_t *doc, int64_t grace,
                      const struct delete_options *o, struct item **ret, struct fault *f)
 {
@@ -138,8 +164,7 @@ static int mark_item(struct registry *r, struct item *i, json_t *doc, int64_t gr
     if (strcmp(i->resource->kind, "Namespace") == 0)
         path_set_text(doc, "status.phase", "Terminating");
     if (i->resource->counts)
-        path_set(doc, "metadata.generation",
-                 json_integer(json_integer_value(path_get(doc, "metadata.generation")) + 1));
+        raise_generation(doc);
     int code = shape_object(i->resource, doc, NULL, &shaped, f);
     json_decref(doc);
     if (code < 0)
@@ -168,8 +193,7 @@ int delete_item(struct registry *r, struct item *i, const struct delete_options 
                 json_array_size(path_get(doc, "spec.finalizers"));
     *ret_gone = !held && grace <= 0;
     if (*ret_gone) {
-        json_decref(doc);
-        *ret = item_ref(i);
+        *ret = last_state(i, doc, grace);
         if (!o->dry_run)
             registry_delete(r, i);
         return 0;

@@ -132,7 +132,7 @@ int rest_create(struct call *c)
     json_t *doc;
     if (*c->request.sub)
         return fault_method(&c->fault);
-    if (rest_body(c, &doc) < 0)
+    if (rest_check_options(c) < 0 || rest_body(c, &doc) < 0)
         return -1;
     return rest_store_new(c, doc);
 }
@@ -205,10 +205,19 @@ static bool is_same(const json_t *doc, const json_t *old)
     return same;
 }
 
+static bool json_same(const json_t *a, const json_t *b)
+{
+    return a && b ? json_equal(a, b) : a == b;
+}
+
+/* A slice's labels say whose it is: they count. */
 static void raise_generation(struct write *w)
 {
     json_int_t n = json_integer_value(path_get(w->old, "metadata.generation"));
-    if (w->resource->counts && meta_spec_differs(w->doc, w->old))
+    bool labels =
+        strcmp(w->resource->kind, "EndpointSlice") == 0 &&
+        !json_same(path_get(w->doc, "metadata.labels"), path_get(w->old, "metadata.labels"));
+    if (w->resource->counts && (labels || meta_spec_differs(w->doc, w->old)))
         path_set(w->doc, "metadata.generation", json_integer(n + 1));
 }
 
@@ -306,7 +315,7 @@ int rest_update(struct call *c)
 {
     const struct request *q = &c->request;
     json_t *doc;
-    if (check_sub(c) < 0 || rest_body(c, &doc) < 0)
+    if (check_sub(c) < 0 || rest_check_options(c) < 0 || rest_body(c, &doc) < 0)
         return -1;
     if (check_target(c, doc) < 0) {
         json_decref(doc);
@@ -368,7 +377,7 @@ int rest_patch(struct call *c)
 {
     const char *type = exchange_header(c->exchange, "content-type");
     json_t *doc;
-    if (check_sub(c) < 0)
+    if (check_sub(c) < 0 || rest_check_options(c) < 0)
         return -1;
     if (type && media_is(type, "application/apply-patch+yaml"))
         return managed_apply(c);

@@ -387,6 +387,10 @@ static void check_change(const json_t *doc, const json_t *old, struct fault *f)
 {
     const json_t *health = path_get(doc, "spec.healthCheckNodePort");
     const json_t *before = path_get(old, "spec.healthCheckNodePort");
+    if (service_needs_ip(doc) && service_needs_ip(old)) {
+        check_fixed_ip(doc, old, "clusterIPs", f);
+        check_fixed_ip(doc, old, "ipFamilies", f);
+    }
     if (service_needs_health(doc) && service_needs_health(old) && health && before &&
         !json_equal(health, before))
         fault_value(f, "spec.healthCheckNodePort", health, "field is immutable");
@@ -396,14 +400,10 @@ static void check_change(const json_t *doc, const json_t *old, struct fault *f)
         fault_text(f, "spec.loadBalancerClass", class ? class : "", "may not change once set");
 }
 
-void service_check_ips(const json_t *doc, const json_t *old, struct fault *f)
+void service_check_ips(const json_t *doc, struct fault *f)
 {
     check_families(doc, f);
     check_ips(doc, f);
-    if (old && service_needs_ip(doc) && service_needs_ip(old)) {
-        check_fixed_ip(doc, old, "clusterIPs", f);
-        check_fixed_ip(doc, old, "ipFamilies", f);
-    }
 }
 
 void service_check(struct write *w, struct fault *f)
@@ -415,7 +415,7 @@ void service_check(struct write *w, struct fault *f)
     else if (!is_one_of(service_type(doc), types))
         fault_unsupported(f, "spec.type", service_type(doc), types);
     check_external_name(doc, f);
-    service_check_ips(doc, w->old, f);
+    service_check_ips(doc, f);
     check_headless(doc, f);
     check_affinity(doc, f);
     meta_check_labels(path_get(doc, "spec.selector"), "spec.selector", f);

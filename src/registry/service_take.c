@@ -67,13 +67,11 @@ static void default_policy(struct taking *t)
     bool selectorless =
         service_is_headless(doc) && !json_object_size(path_get(doc, "spec.selector"));
     const char *old = path_text(t->w->old, "spec.ipFamilyPolicy");
-    bool two = json_array_size(path_get(doc, "spec.clusterIPs")) == 2 ||
-               json_array_size(path_get(doc, "spec.ipFamilies")) == 2;
     if (old)
         path_default_text(doc, "spec.ipFamilyPolicy", old);
     else
         path_default_text(doc, "spec.ipFamilyPolicy",
-                          two || selectorless ? "RequireDualStack" : "SingleStack");
+                          selectorless ? "RequireDualStack" : "SingleStack");
 }
 
 /* From two families to one: what was left as it was loses its second half. */
@@ -125,12 +123,12 @@ static int settle_families(struct taking *t)
     json_t *doc = t->w->doc;
     bool headless = service_is_headless(doc);
     bool free_choice = headless && !json_object_size(path_get(doc, "spec.selector"));
+    families_of_ips(doc);
+    default_policy(t);
     trim(t);
     check_single(t);
     if (invalid(t) < 0)
         return -1;
-    families_of_ips(doc);
-    default_policy(t);
     json_t *list = families(doc);
     const char *policy = path_text(doc, "spec.ipFamilyPolicy");
     bool single = strcmp(policy, "SingleStack") == 0;
@@ -279,15 +277,24 @@ static int take_ports(struct taking *t)
     return r;
 }
 
+/* The checks will tell: nothing is drawn for it. */
+static bool is_exchanged(const struct write *w)
+{
+    const json_t *a = json_array_get(path_get(w->doc, "spec.clusterIPs"), 0);
+    const json_t *b = json_array_get(path_get(w->old, "spec.clusterIPs"), 0);
+    return a && b && !json_equal(a, b);
+}
+
 int service_take(struct write *w, struct fault *f)
 {
     struct taking t = { .w = w, .a = registry_allocator(w->registry), .f = f };
     if (*w->sub || !service_needs_ip(w->doc))
         return 0;
-    service_check_ips(w->doc, w->old, f);
+    service_check_ips(w->doc, f);
     int r = invalid(&t);
-    if (r == 0)
-        r = settle_families(&t);
+    if (r < 0 || is_exchanged(w))
+        return r;
+    r = settle_families(&t);
     if (r == 0 && !service_is_headless(w->doc))
         r = take_ips(&t);
     return r < 0 ? r : take_ports(&t);
