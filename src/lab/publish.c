@@ -52,6 +52,12 @@ static void on_timer(uv_timer_t *t)
 int publisher_new(uv_loop_t *loop, const struct api_config *api, const struct publish_calls *calls,
                   struct publisher **ret, struct err *e)
 {
+    if (api->exec) /* its process would be taken for one of a pod, and could reach nobody */
+        return err_set(
+            e, ERR_UNSUPPORTED,
+            "%s: credentials from a program (exec: %s) are not offered by the lab; use a "
+            "token or a certificate",
+            api->origin, api->exec->command);
     struct publisher *p = xcalloc(1, sizeof *p);
     int code = api_client_new(loop, api, &p->client, e);
     if (code < 0) {

@@ -149,9 +149,12 @@ def test_a_pod_that_ends(world):
 
 def test_bad_kubeconfigs(signpost, tmp_path):
     (tmp_path / "manifests").mkdir()
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "login", "interactiveMode": "Never"}
+    (tmp_path / "program").write_text(json.dumps({**CONFIG, "users": [{"name": "u", "user": {"exec": program}}]}))
     (tmp_path / "kubeconfig").write_text("kind: Config\n")
     for args, words in [(["--kubeconfig", str(tmp_path / "none")], "No such file"),
                         (["--kubeconfig", str(tmp_path / "kubeconfig")], "kubeconfig"),
+                        (["--kubeconfig", str(tmp_path / "program")], "exec: login) are not offered by the lab"),
                         (["--wait", "0"], "give 1 to 3600 seconds")]:
         done = subprocess.run([signpost, "lab", "up", "--dir", str(tmp_path / "lab"), *args,
                                str(tmp_path / "manifests")], capture_output=True, text=True, check=False, timeout=30)
