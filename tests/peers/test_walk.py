@@ -45,3 +45,19 @@ def test_walk(walk):
     for check in CHECKS.values():
         check(walk)
     CHECKS["walk"](walk)
+
+
+def test_swaps_under_load(world, signpost):
+    """From the originals to ours and back: no request fails, and each looks the name up."""
+    reason = walk_world.missing(signpost, world.api, "coredns", "kube-proxy-nftables")
+    if reason:
+        pytest.skip(reason)
+    world.scale("bar-1", "bar-2")
+    world.use(dns="coredns", proxy="kube-proxy-nftables", controller="signpost")
+    world.until_answered_by("bar-1", "bar-2", seconds=SOON)
+    for swaps in ({"dns": "signpost"}, {"proxy": "signpost"}, {"dns": "coredns"}, {"proxy": "kube-proxy-nftables"}):
+        with world.requests() as told:
+            world.use(**swaps)
+            world.until_answered_by("bar-1", "bar-2", seconds=SOON)
+        n, failed = told
+        assert n > 5 and not failed, "%s: of %d requests %s" % (swaps, n, failed)

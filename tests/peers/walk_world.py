@@ -22,6 +22,8 @@ ADMIN = "administrator"
 APIS = ("kube-apiserver", "signpost")
 DNS = ("signpost", "coredns")
 PROXIES = ("signpost", "kube-proxy-nftables", "kube-proxy-iptables")
+RULES = {"signpost": ["ip signpost", "ip6 signpost"], "kube-proxy-nftables": ["ip kube-proxy", "ip6 kube-proxy"],
+         "kube-proxy-iptables": ["%s %s" % (f, t) for f in ("ip", "ip6") for t in ("nat", "filter", "mangle")]}
 CONTROLLERS = ("signpost", "kube-controller-manager")
 
 # Token, user, groups: with kube-apiserver each has the rights that it gives the original's user, or
@@ -184,37 +186,58 @@ class Walk:
             yield pod("kube-controller-manager", "control", "/peers/kube-controller-manager", [
                 *common, "--controllers=endpointslice-controller", "--secure-port=0"], volumes=self.volumes())
 
+    def pods_of(self, role, which):
+        return list(getattr(self, role)(which))
+
+    def begin(self, role, which):
+        self.roles[role] = which
+        self.write("%s-%s" % (role, which), *self.pods_of(role, which))
+
+    def wait_ready(self, role):
+        for one in self.pods_of(role, self.roles[role]):
+            name = one["metadata"]["name"]
+            wait(lambda n=name: self.is_ready(n), 120, "%s is ready: %s" % (name, self.log_of(name)))
+
+    def end(self, role, which):
+        self.path("%s-%s" % (role, which)).unlink()
+        for one in self.pods_of(role, which):
+            name = one["metadata"]["name"]
+            wait(lambda n=name: not self.object("pod", n, "kube-system"), 30, "%s ends" % name)
+
+    def swap(self, role, which):
+        """As an administrator would: two servers of names may stand side by side, others not. The rules
+        of a proxy that has ended go on working until those of the next are there."""
+        before = self.roles[role]
+        if role != "dns":
+            self.end(role, before)
+        self.begin(role, which)
+        self.wait_ready(role)
+        if role == "dns":
+            self.end(role, before)
+        if role == "proxy":
+            self.clean_nodes(before, which)
+
     def use(self, **roles):
-        """Swaps what plays a part (dns, proxy, controller), and waits until all of it is ready."""
-        made = {}
-        for role, which in roles.items():
-            if self.roles.get(role) == which:
-                continue
-            for old in self.names(role):
-                self.path(role).unlink(missing_ok=True)
-                wait(lambda name=old: not self.object("pod", name, "kube-system"), 30, "%s ends" % old)
-            if role == "proxy" and role in self.roles:
-                self.clean_nodes()
-            self.roles[role] = which
-            made[role] = list(getattr(self, role)(which))
-            self.write(role, *made[role])
-        for pods in made.values():
-            for one in pods:
-                name = one["metadata"]["name"]
-                wait(lambda n=name: self.is_ready(n), 120, "%s is ready: %s" % (name, self.log_of(name)))
+        """Who plays the parts (dns, proxy, controller) from now on; all of it is ready then."""
+        changed = {role: which for role, which in roles.items() if self.roles.get(role) != which}
+        new = [role for role in changed if role not in self.roles]
+        for role in new:
+            self.begin(role, changed[role])
+        for role in new:
+            self.wait_ready(role)
+        for role in set(changed) - set(new):
+            self.swap(role, changed[role])
 
-    def names(self, role):
-        if role not in self.roles:
-            return []
-        return [p["metadata"]["name"] for p in getattr(self, role)(self.roles[role])]
-
-    def clean_nodes(self):
-        """What an administrator does who exchanges a proxy: the one that went leaves its rules."""
+    def clean_nodes(self, before, now):
+        """The one that went has left its rules, which go when the next one's are there."""
+        address = self.object("service", "bar")["spec"]["clusterIP"]
         for node in NODES:
-            if self.roles["proxy"] == "signpost":
+            wait(lambda n=node: any(address in self.on(n, "nft", "list", "table", *t.split(), check=False)
+                                    for t in RULES[now]), 30, "rules of %s on %s" % (now, node))
+            if before == "signpost":
                 self.on(node, "signpost", "proxy", "--cleanup")
-            else:
-                self.on(node, "nft", "flush", "ruleset")
+            for table in set(RULES[before]) - set(RULES[now]):
+                self.on(node, "nft", "delete", "table", *table.split(), check=False)
 
     def put(self, file, folder):
         hidden = self.source / folder / ("." + file.name)
@@ -245,8 +268,8 @@ class Walk:
             raise AssertionError("signpost lab %s: %s%s" % (" ".join(args), done.stdout, done.stderr))
         return done
 
-    def on(self, node, *command):
-        return self.call("exec", "--node", node, "--", *command).stdout
+    def on(self, node, *command, check=True):
+        return self.call("exec", "--node", node, "--", *command, check=check).stdout
 
     def foo(self, *command, check=True):
         return self.call("exec", "shop/foo", "--", *command, check=check)
@@ -296,6 +319,22 @@ class Walk:
             counts[who] = counts.get(who, 0) + 1
         failed = requests - sum(counts.values())
         return {**counts, None: failed} if failed else counts
+
+    @contextlib.contextmanager
+    def requests(self):
+        """foo asks for bar as often as it can, each time by its name; yields a list that then has the
+        number of requests, and of those that failed."""
+        script = ("n=0; while [ ! -e /tmp/stop ]; do curl -s -o /dev/null --connect-timeout 1 --max-time 3 http://bar/"
+                  " || date +'failed %T'; n=$((n+1)); done; echo $n; rm /tmp/stop")
+        told = []
+        with subprocess.Popen([self.signpost, "lab", "exec", "--dir", str(self.dir), "shop/foo", "--", "sh", "-c",
+                               script], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield told
+            finally:
+                self.foo("touch", "/tmp/stop")
+                *failed, n = process.communicate(timeout=60)[0].split("\n")[:-1]
+                told += [int(n), failed]
 
     def until_answered_by(self, *pods, seconds=60):
         """Each of them and nobody else, with no failure."""
