@@ -4,7 +4,9 @@
   ./run peers proxyvec [--proxy signpost|kube-proxy] [--mode nftables|iptables] [ARGUMENT...]
 
 Further arguments are those of tests/proxyvec/proxyvec.py. All of it, the API server too, lives in user,
-network and mount namespaces of its own, so it needs no root and cannot touch this machine."""
+network, PID and mount namespaces of its own, so it needs no root and cannot touch this machine. Only the
+iptables mode with all vectors at once does need root: iptables-restore sends its rules in one message,
+and only root may make that as long as it gets then."""
 import argparse
 import base64
 import json
@@ -91,9 +93,10 @@ def main():
         return run_inside(args, more)
     os.environ["SIGNPOST_PROXYVEC"] = APART
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    # the process inside is the first of its namespace: nothing outlives it
-    return subprocess.run(["unshare", "-Urnmpf", "--kill-child", "--mount-proc", sys.executable, "-B", __file__, *sys.argv[1:]],
-                          check=False).returncode
+    # the process inside is the first of its PID namespace: nothing outlives it
+    user = [] if args.mode == "iptables" and os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return subprocess.run(["unshare", *user, "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                           sys.executable, "-B", __file__, *sys.argv[1:]], check=False).returncode
 
 
 if __name__ == "__main__":
