@@ -66,6 +66,7 @@ spec:
   ports: [{name: http, port: 80, protocol: TCP}]
 """
 SERVICES = 200
+GROUP = 10          # of them in a file
 FORWARDED = 20000   # names, twice what the cache holds
 MISSES = 5000
 WARM_MAX = 600      # seconds: after these at the latest, growth is growth
@@ -90,27 +91,30 @@ def questions(folder):
 
 
 class Worker(threading.Thread):
-    """Does something again and again until the end; what goes wrong is kept."""
+    """Does something every so many seconds, as far as it can, until the end; what goes wrong is kept."""
 
-    def __init__(self, act, pause):
+    def __init__(self, act, every):
         super().__init__(daemon=True)
-        self.act, self.pause = act, pause
-        self.over, self.count, self.problem = threading.Event(), 0, None
+        self.act, self.every = act, every
+        self.over, self.count, self.problem, self.rate = threading.Event(), 0, None, 0.0
 
     def run(self):
+        begin = due = time.monotonic()
         try:
-            while not self.over.wait(self.pause):
+            while not self.over.wait(max(0.0, due - time.monotonic())):
                 self.act(self.count)
                 self.count += 1
+                due = max(due + self.every, time.monotonic() - 1)  # a second can be caught up with
         except Exception as e:  # reported at the end
             self.problem = repr(e)
+        self.rate = self.count / (time.monotonic() - begin)
 
 
 class World:
     def __init__(self, program, folder):
         self.program, self.folder = program, pathlib.Path(folder)
         (self.folder / "manifests").mkdir()
-        for i in range(SERVICES):
+        for i in range(SERVICES // GROUP):
             self.change(i)
         authority = Authority(self.folder)
         authority.issue("server", "/CN=server", "IP:127.0.0.1,DNS:localhost")
@@ -123,10 +127,11 @@ class World:
     # ---- what happens all the while ----
 
     def change(self, number):
-        name = "s%d" % (number % SERVICES)
-        write_whole(self.folder / "manifests" / (name + ".yaml"),
-                    SERVICE % (name, number, number % SERVICES // 100 + number // SERVICES % 100,
-                               number % 100 + 1))
+        """A file of GROUP objects, each with another address and label."""
+        first = number * GROUP % SERVICES
+        text = [SERVICE % ("s%d" % i, number, number * GROUP // SERVICES % 200, i + 1)
+                for i in range(first, first + GROUP)]
+        write_whole(self.folder / "manifests" / ("from%d.yaml" % first), "---\n".join(text))
 
     def reload(self, number):
         s = self.server
@@ -256,7 +261,9 @@ def report_work(workers):
         worker.over.set()
         worker.join(120)
         good = good and not worker.problem and worker.count > 0
-        print("%s: %d%s" % (what, worker.count, ": " + worker.problem if worker.problem else ""))
+        times = GROUP if what == "changes" else 1
+        print("%s: %d, %.1f a second%s" % (what, worker.count * times, worker.rate * times,
+                                           ": " + worker.problem if worker.problem else ""))
     return good
 
 
@@ -269,7 +276,7 @@ def soak(world, options):
         world.server = s = stack.enter_context(
             Server(world.program, world.folder, world.corefile(0, up.port), "-workers", "2"))
         s.until("s1.default.svc.cluster.local.", ["10.96.0.2"], READY)
-        workers = {"changes": Worker(world.change, 1 / options.changes),
+        workers = {"changes": Worker(world.change, GROUP / options.changes),
                    "reloads": Worker(world.reload, options.reload),
                    "connections": Worker(world.connect, 1 / options.connections)}
         runs = loads(stack, world, files, int(options.seconds), options.rate)
@@ -292,7 +299,7 @@ def main():
     parser.add_argument("--program", default=str(HERE.parent / "build" / "signpost"))
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=int, default=1000, help="queries a second over UDP; half of it TCP")
-    parser.add_argument("--changes", type=float, default=20, help="objects changed a second")
+    parser.add_argument("--changes", type=float, default=100, help="objects changed a second")
     parser.add_argument("--connections", type=float, default=20, help="short connections a second")
     parser.add_argument("--reload", type=float, default=10, help="seconds from reload to reload")
     options = parser.parse_args()
