@@ -3,14 +3,16 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Blocks of a size that malloc() keeps together, so that what they leave serves any purpose. */
 static void *reserve[MEM_RESERVE];
 static atomic_bool is_reserved, is_short;
 static _Atomic int64_t short_until_ns;
+static _Atomic uint64_t put_off;
 
 /* ---- the reserve ---- */
 
@@ -81,6 +83,37 @@ void *mem_try(size_t size)
     if (!p && !atomic_load(&is_short))
         begin_shortage();
     return p;
+}
+
+/* ---- what can wait ---- */
+
+/* Not with malloc(), which learns from large blocks that are given back. */
+static bool can_map(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    (void)munmap(p, bytes);
+    return true;
+}
+
+bool mem_has_room(size_t bytes)
+{
+    if (!mem_is_short() && can_map(bytes))
+        return true;
+    atomic_fetch_add(&put_off, 1);
+    return false;
+}
+
+uint64_t mem_put_off(void)
+{
+    return atomic_load(&put_off);
+}
+
+size_t mem_in_use(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
 }
 
 /* ---- what must not fail ---- */

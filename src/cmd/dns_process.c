@@ -14,7 +14,8 @@
 
 #define DRAIN_MS      15000 /* at most, for what is under way when another process has taken over */
 #define DRAIN_LOOK_MS 20
-#define READY_MS      60000 /* for the plugins, before sockets are taken over */
+#define READY_MS      60000             /* for the plugins, before sockets are taken over */
+#define ROOM_LEAST    ((size_t)8 << 20) /* bytes that a reload must be able to have */
 
 static metric reload_failed;
 
@@ -29,6 +30,17 @@ static void hex(const uint8_t hash[64], char out[129])
 static bool same(const uint8_t a[64], const uint8_t b[64])
 {
     return memcmp(a, b, 64) == 0;
+}
+
+/* The new configuration stands beside the old one for a while. At most all that is in use belongs
+ * to the old one. */
+static bool has_room(struct err *e)
+{
+    size_t wanted = ROOM_LEAST + mem_in_use();
+    if (mem_has_room(wanted))
+        return true;
+    (void)err_set(e, ERR_LIMIT, "memory is short: %zu MiB must be free for a reload", wanted >> 20);
+    return false;
 }
 
 /* Serves the Corefile as it is now. changed_only: not when it says what is served, or what was
@@ -47,6 +59,12 @@ static void reload(struct dns_process *p, bool changed_only)
     memcpy(hash, c->sha512, sizeof hash);
     bool served = same(hash, dns_server_corefile(p->server)->sha512);
     if (changed_only && (served || same(hash, p->refused))) {
+        corefile_free(c);
+        return;
+    }
+    if (!has_room(&e)) { /* it is no fault of the Corefile's: the next look tries again */
+        log_error("Corefile not reloaded, the old one goes on serving: %s", e.text);
+        metric_add(reload_failed, 1);
         corefile_free(c);
         return;
     }

@@ -15,6 +15,12 @@ static double memory_short(void *ctx)
     return mem_is_short();
 }
 
+static double memory_put_off(void *ctx)
+{
+    (void)ctx;
+    return (double)mem_put_off();
+}
+
 void serve_no_memory(void)
 {
     metric_add(m_no_memory, 1);
@@ -30,6 +36,9 @@ void serve_metrics_init(void)
                                        "Queries refused because too many were waiting.", "");
     m_no_memory = metric_counter("signpost_dns_no_memory_total",
                                  "Queries dropped or refused because memory was short.", "");
+    metric_gauge("signpost_dns_memory_put_off",
+                 "Times that reading something anew was put off because memory was short.", "",
+                 memory_put_off, NULL);
     metric_gauge("signpost_dns_memory_short", "1 while new work that needs memory is refused.", "",
                  memory_short, NULL);
 }

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/mem.h"
 #include "dns/zone_reader.h"
 
 #include <errno.h>
@@ -7,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RDATA_MAX 65535
+#define ROOM_LEAST ((size_t)1 << 20) /* bytes that must be had to read a file, */
+#define ROOM_TIMES 8                 /* and so many a byte of it, for text, records and index */
+#define RDATA_MAX  65535
 
 int zone_error(const struct zone_reader *r, struct err *e, const char *fmt, ...)
 {
@@ -315,6 +318,8 @@ static int read_file(struct zone_sink *s, const char *path, unsigned depth,
         return err_set(e, ERR_LIMIT, "%s has more than %d bytes", path, ZONE_FILE_MAX);
     if (s->files.n >= ZONE_FILES_MAX)
         return err_set(e, ERR_LIMIT, "more than %d files are included", ZONE_FILES_MAX);
+    if (!mem_has_room(ROOM_LEAST + (size_t)st.st_size * ROOM_TIMES))
+        return err_set(e, ERR_LIMIT, "read %s: memory is short", path);
     vec_push(&s->files, (struct zone_stamp){ xstrdup(path), st });
     int code = file_read(fd, (size_t)st.st_size, &text, &len);
     if (code < 0)

@@ -239,7 +239,7 @@ static void conn_freed(struct stream *s)
         h2_end(c);
     while (c->requests)
         doh_request_free(c->requests);
-    free(c->buf);
+    stream_buffer_give(s, c->buf);
 }
 
 static const struct stream_kind kind = { .size = sizeof(struct doh_conn),

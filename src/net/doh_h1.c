@@ -85,7 +85,7 @@ static bool take_request(struct doh_conn *c)
 void h1_room(struct doh_conn *c, uint8_t **ret, size_t *ret_len)
 {
     if (!c->buf)
-        c->buf = mem_try(BUFFER);
+        c->buf = stream_buffer_take(&c->s, BUFFER);
     *ret = c->buf ? c->buf + c->len : NULL;
     *ret_len = BUFFER - c->len;
 }
@@ -95,7 +95,7 @@ void h1_go_on(struct doh_conn *c)
     while (!c->s.closed && !c->waiting && !c->last && take_request(c))
         continue;
     if (c->len == 0) {
-        free(c->buf);
+        stream_buffer_give(&c->s, c->buf);
         c->buf = NULL;
     }
     stream_pause(&c->s, c->waiting);

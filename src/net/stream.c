@@ -44,6 +44,7 @@ static void server_unref(struct stream_server *s)
     tls_config_free(s->tls);
     stream_quota_free(s->quota);
     free(s->sealed);
+    free(s->spare);
     free(s);
 }
 
@@ -356,6 +357,21 @@ void stream_pause(struct stream *s, bool pause)
         uv_read_start((uv_stream_t *)&s->tcp, give_room, read_done);
     if (s->tls && !s->pumping)
         pump(s);
+}
+
+uint8_t *stream_buffer_take(struct stream *s, size_t size)
+{
+    uint8_t *spare = s->server->spare;
+    s->server->spare = NULL;
+    return spare ? spare : mem_try(size);
+}
+
+void stream_buffer_give(struct stream *s, uint8_t *buffer)
+{
+    if (s->server->spare)
+        free(buffer);
+    else
+        s->server->spare = buffer;
 }
 
 void stream_touch(struct stream *s)

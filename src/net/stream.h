@@ -77,6 +77,7 @@ struct stream_server {
     struct tls_config *tls; /* NULL: plain */
     struct stream_quota *quota;
     uint8_t *sealed;      /* TLS_IN_MAX bytes to receive into; what comes is used up at once */
+    uint8_t *spare;       /* the kind's: a buffer that no connection needs now, or NULL */
     struct stream *conns; /* all that are open, the newest first */
     struct stream *oldest;
     unsigned n_conns;
@@ -132,6 +133,11 @@ void stream_send(struct stream *s, const struct iovec *parts, unsigned n);
 size_t stream_unsent(const struct stream *s);
 /* Reading stops, or goes on. */
 void stream_pause(struct stream *s, bool pause);
+/* A buffer of the size that all of this server's have; NULL: no memory. Most connections need one for
+ * a moment, and one after the other the same: from malloc(), other things would settle in its place
+ * each time, and the heap would grow for long. */
+uint8_t *stream_buffer_take(struct stream *s, size_t size);
+void stream_buffer_give(struct stream *s, uint8_t *buffer); /* NULL is fine */
 /* It is not idle: counts the time anew. */
 void stream_touch(struct stream *s);
 void stream_close(struct stream *s);

@@ -33,7 +33,7 @@ static void conn_room(struct stream *s, uint8_t **ret, size_t *ret_len)
 {
     struct tcp_conn *c = conn_of(s);
     if (!c->buf)
-        c->buf = mem_try(TCP_BUFFER);
+        c->buf = stream_buffer_take(s, TCP_BUFFER);
     *ret = c->buf ? c->buf + c->len : NULL;
     *ret_len = TCP_BUFFER - c->len;
 }
@@ -82,7 +82,7 @@ static void conn_process(struct tcp_conn *c)
     if (used && c->len)
         memmove(c->buf, c->buf + used, c->len);
     if (c->len == 0) {
-        free(c->buf);
+        stream_buffer_give(&c->s, c->buf);
         c->buf = NULL;
     }
     stream_pause(&c->s, conn_is_full(c, 1));
@@ -113,7 +113,7 @@ static void conn_sent(struct stream *s)
 
 static void conn_freed(struct stream *s)
 {
-    free(conn_of(s)->buf);
+    stream_buffer_give(s, conn_of(s)->buf);
 }
 
 static const struct stream_kind kind = { .size = sizeof(struct tcp_conn),

@@ -318,6 +318,7 @@ int dir_source_open(uv_loop_t *loop, const char *const *dirs, size_t n, const st
         (void)uv_timer_start(&s->watch->settle, on_settle, SETTLE_MAX_MS, 0);
     if (s->sink.synced)
         s->sink.synced(s->sink.ctx);
+    s->follows = true;
     *ret = s;
     return 0;
 }

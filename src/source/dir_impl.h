@@ -61,6 +61,8 @@ struct dir_source {
     bool polling;        /* a watch was refused: look at everything once a second */
     bool postponed;      /* a file was being written when its turn came */
     bool full;           /* the limit of files has been reported */
+    bool follows;        /* everything has been read once: from now on it can wait for memory */
+    bool is_short;       /* of memory, which has been told */
 };
 
 void dir_problem(struct dir_source *s, const char *fmt, ...) printf_like(2, 3);

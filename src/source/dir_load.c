@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "config/tree.h"
 #include "kube/decode.h"
@@ -11,6 +12,8 @@
 #include <string.h>
 
 #define ARENA_CHUNK       ((size_t)256 * 1024)
+#define ROOM_LEAST        ((size_t)2 << 20) /* bytes that must be had to read a file anew, */
+#define ROOM_TIMES        40           /* and so many a byte of it, for its tree and the objects */
 #define WRITE_PATIENCE_NS 1000000000LL /* how long a writer may keep a file open */
 
 struct identity identity_of(const struct stat *st)
@@ -264,10 +267,26 @@ static char *read_text(struct dir_source *s, struct file *f, size_t *ret_len)
     return out;
 }
 
+/* Enough for a file of that name as it is now? At the start there is nothing to go on with. */
+static bool has_room(struct dir_source *s, const struct file *f)
+{
+    struct stat st;
+    size_t size = stat(f->path, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 0;
+    bool room =
+        !s->follows || size > DIR_FILE_BYTES_MAX || mem_has_room(ROOM_LEAST + size * ROOM_TIMES);
+    if (!room && !s->is_short)
+        dir_problem(s,
+                    "%s: not read because memory is short; what was read before stays in use, and "
+                    "changes are read when there is room",
+                    f->path);
+    s->is_short = !room;
+    return room;
+}
+
 static void load_file(struct dir_source *s, struct file *f)
 {
     size_t len;
-    if (is_being_written(f)) {
+    if (is_being_written(f) || !has_room(s, f)) {
         f->touched = true;
         s->postponed = true;
         return;

@@ -2,11 +2,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "source/reflector_impl.h"
 
 #include <errno.h>
 #include <string.h>
 
+#define ROOM           ((size_t)4 << 20) /* bytes that must be had to read what has come */
 #define ACCEPT         "application/vnd.kubernetes.protobuf,application/json"
 #define LIST_IDLE_MS   30000
 #define STREAM_IDLE_MS 10000 /* whoever does not know the parameter may send nothing for ever */
@@ -134,6 +136,10 @@ static int on_chunk(void *ctx, long status, const char *p, size_t n)
     struct reflector *r = ctx;
     if (status != 200 && r->in.len + n > REFUSAL_MAX)
         return 0;
+    if (!mem_has_room(ROOM)) {
+        r->broken = true;
+        return err_set(&r->e, ERR_LIMIT, "memory is short; what is known stays in use");
+    }
     strbuf_add(&r->in, p, n);
     if (status != 200)
         return 0;

@@ -3,12 +3,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#define ROOM_LEAST    ((size_t)1 << 20) /* bytes that must be had to read the file, */
+#define ROOM_TIMES    8                 /* and so many a byte of it, for text and tables */
 #define HOSTS_TTL     3600
 #define HOSTS_TTL_MAX 65535
 #define RELOAD_NS     5000000000LL
@@ -143,6 +146,10 @@ static bool update(struct hosts *h)
     cleanup_close int fd = open(h->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || is_unchanged(h, &st))
         return false;
+    if (!mem_has_room(ROOM_LEAST + (size_t)MIN(st.st_size, HOSTS_FILE_MAX) * ROOM_TIMES)) {
+        log_error("plugin/hosts: %s not read because memory is short", h->path);
+        return false; /* the next look is for the same change */
+    }
     h->mtime = st.st_mtim;
     h->size = st.st_size;
     h->inode = st.st_ino;

@@ -145,12 +145,36 @@ static void test_plenty(void **state)
     free(p);
 }
 
+static void test_room(void **state)
+{
+    (void)state;
+    uint64_t before = mem_put_off();
+    assert_true(mem_has_room(1 << 20));
+    assert_int_equal(mem_put_off(), before);
+    assert_false(mem_has_room((size_t)1 << 60));
+    assert_int_equal(mem_put_off(), before + 1);
+    assert_false(mem_is_short());
+}
+
+static void test_in_use(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    skip();
+#endif
+    size_t before = mem_in_use();
+    void *small = xmalloc(1000), *large = xmalloc(8 << 20);
+    assert_true(mem_in_use() >= before + 1000 + (8 << 20));
+    free(small);
+    free(large);
+    assert_true(mem_in_use() < before + 4096);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plenty),
-        cmocka_unit_test(test_runs_out),
-        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_plenty), cmocka_unit_test(test_runs_out), cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_room),   cmocka_unit_test(test_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
