@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "dns/handed.h"
 #include "dns/setup.h"
+#include "dns/why.h"
 #include "net/listen.h"
 
 #include <sched.h>
@@ -261,6 +262,7 @@ void dns_server_stop(struct dns_server *s)
         serve_free(&s->workers[i]);
     }
     s->n_workers = 0;
+    why_stop(s);
     while (s->retired) {
         struct dns_config *c = s->retired;
         s->retired = c->next;

@@ -118,4 +118,5 @@ struct dns_server {
     struct dns_worker *workers;
     unsigned n_workers; /* that have been started */
     unsigned traced;    /* queries under way */
+    struct why *traces; /* their records */
 };

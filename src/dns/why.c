@@ -336,6 +336,18 @@ static void why_free(uv_handle_t *h)
     free(y);
 }
 
+/* It is not under way any more. */
+static void forget(struct why *y)
+{
+    struct why **at = &y->server->traces;
+    while (*at != y)
+        at = &(*at)->next;
+    *at = y->next;
+    y->fn = NULL;
+    y->server->traced--;
+    uv_close((uv_handle_t *)&y->ended, why_free);
+}
+
 static void on_ended(uv_async_t *a)
 {
     struct why *y = a->data;
@@ -350,10 +362,17 @@ static void on_ended(uv_async_t *a)
     reply_rows(&r);
     y->fn(y->ctx, r.items, r.n);
     free(r.items);
-    y->fn = NULL;
     atomic_fetch_sub(&y->config->waiting, 1);
-    y->server->traced--;
-    uv_close((uv_handle_t *)a, why_free);
+    forget(y);
+}
+
+void why_stop(struct dns_server *s)
+{
+    while (s->traces) {
+        struct why *y = s->traces;
+        y->fn(y->ctx, NULL, 0);
+        forget(y);
+    }
 }
 
 /* ---- the beginning ---- */
@@ -407,6 +426,8 @@ int dns_server_why(struct dns_server *s, const struct why_request *r, why_fn *fn
     uv_async_init(s->options.loop, &y->ended, on_ended);
     atomic_fetch_add(&y->config->waiting, 1);
     s->traced++;
+    y->next = s->traces;
+    s->traces = y;
     worker_post(y->worker, run_on_worker, y);
     return 0;
 }

@@ -58,7 +58,12 @@ struct why {
     uv_async_t ended;
     why_fn *fn;
     void *ctx;
+    struct why *next; /* of the server's */
 };
+
+/* The workers have ended: whoever waits for a trace is told nothing. The loop must run on for the
+ * handles to be closed. */
+void why_stop(struct dns_server *s);
 
 /* ---- why_step.c: on the worker, for a query that has a record ---- */
 

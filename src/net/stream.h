@@ -133,9 +133,9 @@ void stream_send(struct stream *s, const struct iovec *parts, unsigned n);
 size_t stream_unsent(const struct stream *s);
 /* Reading stops, or goes on. */
 void stream_pause(struct stream *s, bool pause);
-/* A buffer of the size that all of this server's have; NULL: no memory. Most connections need one for
- * a moment, and one after the other the same: from malloc(), other things would settle in its place
- * each time, and the heap would grow for long. */
+/* A buffer of the size that all of this server's have; NULL: no memory. Most connections need one
+ * for a moment, and one after the other the same: from malloc(), other things would settle in its
+ * place each time, and the heap would grow for long. */
 uint8_t *stream_buffer_take(struct stream *s, size_t size);
 void stream_buffer_give(struct stream *s, uint8_t *buffer); /* NULL is fine */
 /* It is not idle: counts the time anew. */

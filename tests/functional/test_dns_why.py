@@ -372,3 +372,16 @@ def test_many_at_once(world):
         assert ran.returncode == 0 or ran.returncode == 2 and (
             "try again" in errors or "conversation" in errors or "reset" in errors), errors
     assert world.why("web.default.svc.cluster.local").rcode == "NOERROR"
+
+
+def test_under_way_at_the_end(signpost, tmp_path):
+    """Whoever waits for a trace when the server ends is let go, and nothing is left behind, which a
+    build with a sanitizer sees."""
+    control = tmp_path / "control"
+    with contextlib.closing(Upstream(lambda query, proto: [])) as silent, Server(
+            signpost, tmp_path, ".:@PORT@ {\n bind 127.0.0.1\n forward . %s\n}\n" % silent, "-control", control) as server:
+        with subprocess.Popen([signpost, "dns", "why", "slow.test", "--server", control],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as asking:
+            wait_for(lambda: silent.queries, 20)
+            assert server.stop() == 0
+            asking.wait(60)
