@@ -7,6 +7,7 @@
 #include "dns/why.h"
 #include "net/listen.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <string.h>
 
@@ -191,8 +192,11 @@ static void end_unused(uv_timer_t *t)
         *p = c->next;
         end_config(s, c);
     }
-    if (!s->retired)
-        uv_timer_stop(t);
+    if (s->retired)
+        return;
+    uv_timer_stop(t);
+    (void)malloc_trim(
+        0); /* what the old one leaves between what is younger goes back to the kernel */
 }
 
 static void retire(struct dns_server *s, struct dns_config *c)
