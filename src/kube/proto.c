@@ -15,6 +15,7 @@ struct reader {
     struct arena *arena;
     struct err *e;
     size_t nodes;
+    unsigned without;
 };
 
 /* One field of a message as it stands in the bytes. */
@@ -255,7 +256,8 @@ static int read_message(struct reader *r, const struct proto_message *m, struct 
     int more;
     while ((more = next_value(&c, &v, r->e)) == 1) {
         const struct proto_field *f = find_field(m, v.number);
-        if (!f || (f->type == PROTO_STRING && !f->repeated && !v.len && v.wire == WIRE_LEN))
+        if (!f || (f->parts && !(f->parts & ~r->without)) ||
+            (f->type == PROTO_STRING && !f->repeated && !v.len && v.wire == WIRE_LEN))
             continue;
         struct tree *t = node_for(r, f, into, &members[f - m->fields]);
         if (!t)
@@ -267,11 +269,11 @@ static int read_message(struct reader *r, const struct proto_message *m, struct 
     return more;
 }
 
-int proto_tree(const struct proto_message *m, const void *p, size_t n, struct arena *a,
-               const struct tree **ret, struct err *e)
+int proto_tree(const struct proto_message *m, unsigned without, const void *p, size_t n,
+               struct arena *a, const struct tree **ret, struct err *e)
 {
     struct err unread;
-    struct reader r = { .arena = a, .e = e ? e : &unread };
+    struct reader r = { .arena = a, .e = e ? e : &unread, .without = without };
     struct tree *t = new_node(&r, TREE_MAPPING, NULL);
     int code = read_message(&r, m, cursor_of(p, n), t);
     if (code == 0)

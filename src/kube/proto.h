@@ -30,9 +30,10 @@ struct proto_object {
 };
 int proto_unwrap(const void *p, size_t n, struct arena *a, struct proto_object *ret, struct err *e);
 
-/* One message as a mapping in the arena. Errors: ERR_PARSE, ERR_LIMIT; texts name no place. */
-int proto_tree(const struct proto_message *m, const void *p, size_t n, struct arena *a,
-               const struct tree **ret, struct err *e);
+/* One message as a mapping in the arena, without the fields that nobody wants who does without
+ * these parts (enum object_part). Errors: ERR_PARSE, ERR_LIMIT; texts name no place. */
+int proto_tree(const struct proto_message *m, unsigned without, const void *p, size_t n,
+               struct arena *a, const struct tree **ret, struct err *e);
 
 /* For streams, where a message is not there as a whole: the next field's number and how many bytes
  * its head (tag, length, or all of a number) and its payload take. 1; 0: the head is not there yet;

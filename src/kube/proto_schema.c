@@ -3,21 +3,27 @@
 #include "kube/proto_schema.h"
 
 #include "base/mem.h"
+#include "kube/object.h"
 #include "kube/proto.h"
 
 #include <string.h>
 
 /* clang-format off */
-#define STRING(n, name)       { n, PROTO_STRING, false, name, NULL }
-#define STRINGS(n, name)      { n, PROTO_STRING, true, name, NULL }
-#define INT(n, name)          { n, PROTO_INT, false, name, NULL }
-#define BOOL(n, name)         { n, PROTO_BOOL, false, name, NULL }
-#define TIME(n, name)         { n, PROTO_TIME, false, name, NULL }
-#define MAP(n, name)          { n, PROTO_MAP, false, name, NULL }
-#define QUANTITIES(n, name)   { n, PROTO_QUANTITIES, false, name, NULL }
-#define INT_OR_STRING(n, name) { n, PROTO_INT_OR_STRING, false, name, NULL }
-#define ONE(n, name, of)      { n, PROTO_MESSAGE, false, name, &of }
-#define MANY(n, name, of)     { n, PROTO_MESSAGE, true, name, &of }
+#define STRING(n, name)       { n, PROTO_STRING, false, 0, name, NULL }
+#define STRINGS(n, name)      { n, PROTO_STRING, true, 0, name, NULL }
+#define INT(n, name)          { n, PROTO_INT, false, 0, name, NULL }
+#define BOOL(n, name)         { n, PROTO_BOOL, false, 0, name, NULL }
+#define TIME(n, name)         { n, PROTO_TIME, false, 0, name, NULL }
+#define MAP(n, name)          { n, PROTO_MAP, false, 0, name, NULL }
+#define QUANTITIES(n, name)   { n, PROTO_QUANTITIES, false, 0, name, NULL }
+#define INT_OR_STRING(n, name) { n, PROTO_INT_OR_STRING, false, 0, name, NULL }
+#define ONE(n, name, of)      { n, PROTO_MESSAGE, false, 0, name, &of }
+#define MANY(n, name, of)     { n, PROTO_MESSAGE, true, 0, name, &of }
+/* Read only for those who want one of these parts of objects. */
+#define STRING_FOR(parts, n, name)   { n, PROTO_STRING, false, parts, name, NULL }
+#define TIME_FOR(parts, n, name)     { n, PROTO_TIME, false, parts, name, NULL }
+#define ONE_FOR(parts, n, name, of)  { n, PROTO_MESSAGE, false, parts, name, &of }
+#define MANY_FOR(parts, n, name, of) { n, PROTO_MESSAGE, true, parts, name, &of }
 #define MESSAGE(m, ...)                                                                            \
     static const struct proto_field m##_fields[] = { __VA_ARGS__ };                                \
     _Static_assert(ARRAY_SIZE(m##_fields) <= PROTO_FIELDS_MAX, "too many fields");                 \
@@ -27,9 +33,10 @@
 
 MESSAGE(owner_reference, STRING(1, "kind"), STRING(3, "name"), STRING(4, "uid"), STRING(5, "apiVersion"),
         BOOL(6, "controller"), BOOL(7, "blockOwnerDeletion"));
-MESSAGE(object_meta, STRING(1, "name"), STRING(3, "namespace"), STRING(5, "uid"), STRING(6, "resourceVersion"),
-        TIME(8, "creationTimestamp"), TIME(9, "deletionTimestamp"), MAP(11, "labels"), MAP(12, "annotations"),
-        MANY(13, "ownerReferences", owner_reference));
+MESSAGE(object_meta, STRING(1, "name"), STRING(3, "namespace"),
+        STRING_FOR(PART_UID, 5, "uid"), STRING(6, "resourceVersion"),
+        TIME_FOR(PART_WRITING, 8, "creationTimestamp"), TIME(9, "deletionTimestamp"), MAP(11, "labels"), MAP(12, "annotations"),
+        MANY_FOR(PART_WRITING, 13, "ownerReferences", owner_reference));
 MESSAGE(list_meta, STRING(2, "resourceVersion"), STRING(3, "continue"), INT(4, "remainingItemCount"));
 MESSAGE(list, ONE(1, "metadata", list_meta)); /* of any kind; its items are walked, not read */
 MESSAGE(status_cause, STRING(1, "reason"), STRING(2, "message"), STRING(3, "field"));
@@ -89,8 +96,9 @@ MESSAGE(endpoint_conditions, BOOL(1, "ready"), BOOL(2, "serving"), BOOL(3, "term
 MESSAGE(named, STRING(1, "name"));
 MESSAGE(endpoint_hints, MANY(1, "forZones", named), MANY(2, "forNodes", named));
 MESSAGE(endpoint, STRINGS(1, "addresses"), ONE(2, "conditions", endpoint_conditions), STRING(3, "hostname"),
-        ONE(4, "targetRef", object_reference), STRING(6, "nodeName"), STRING(7, "zone"),
-        ONE(8, "hints", endpoint_hints));
+        ONE_FOR(PART_ENDPOINT_POD | PART_WRITING, 4, "targetRef", object_reference),
+        STRING_FOR(PART_ENDPOINT_NODE, 6, "nodeName"), STRING(7, "zone"),
+        ONE_FOR(PART_ENDPOINT_HINTS, 8, "hints", endpoint_hints));
 MESSAGE(slice_port, STRING(1, "name"), STRING(2, "protocol"), INT(3, "port"), STRING(4, "appProtocol"));
 MESSAGE(slice, ONE(1, "metadata", object_meta), MANY(2, "endpoints", endpoint), MANY(3, "ports", slice_port),
         STRING(4, "addressType"));

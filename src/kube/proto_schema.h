@@ -21,6 +21,7 @@ struct proto_field {
     uint8_t number;
     uint8_t type;
     bool repeated;
+    uint8_t parts; /* enum object_part: who wants it; 0: everybody */
     const char *name;
     const struct proto_message *message; /* PROTO_MESSAGE */
 };

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #define RETRY_AFTER_MAX 3600 /* seconds */
@@ -13,11 +14,15 @@ struct socket_watch {
     uv_poll_t poll;
     struct http_client *client;
     curl_socket_t fd;
+    int wants; /* UV_READABLE, UV_WRITABLE */
+    bool rests;
     struct socket_watch *next, **link;
 };
 
 static void take_results(struct http_client *c);
 static void settle(struct http_client *c);
+static void rest(struct socket_watch *s);
+static void on_socket(uv_poll_t *poll, int status, int events);
 
 /* ---- the loop ---- */
 
@@ -41,6 +46,38 @@ static void act(struct http_client *c, curl_socket_t fd, int what)
     settle(c);
 }
 
+static void on_rest_over(uv_timer_t *timer)
+{
+    struct http_client *c = timer->data;
+    for (struct socket_watch *s = c->sockets; s; s = s->next)
+        if (s->rests) {
+            s->rests = false;
+            uv_poll_start(&s->poll, s->wants, on_socket);
+        }
+}
+
+/* Which calls a connection has is libcurl's to know: all calls must be content. */
+static unsigned rest_of(const struct http_client *c)
+{
+    unsigned ms = UINT_MAX;
+    for (const struct http_call *call = c->calls; call; call = call->next)
+        if (call->state != CALL_CANCELLED && call->state != CALL_HELD)
+            ms = MIN(ms, call->rest_ms);
+    return c->calls ? ms : 0;
+}
+
+static void rest(struct socket_watch *s)
+{
+    struct http_client *c = s->client;
+    unsigned ms = rest_of(c);
+    if (!ms || ms == UINT_MAX)
+        return;
+    uv_poll_stop(&s->poll);
+    s->rests = true;
+    if (!uv_is_active((uv_handle_t *)c->rest))
+        uv_timer_start(c->rest, on_rest_over, ms, 0);
+}
+
 /* An error is left to libcurl to find when it reads: told of it, it gives up a request that it
  * would send again when a connection that was kept turns out to be gone. */
 static void on_socket(uv_poll_t *poll, int status, int events)
@@ -52,6 +89,8 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     if (events & UV_WRITABLE)
         what |= CURL_CSELECT_OUT;
     act(s->client, s->fd, what);
+    if (!uv_is_closing((uv_handle_t *)&s->poll) && s->wants == UV_READABLE)
+        rest(s);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -103,10 +142,9 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
             return -1;
         curl_multi_assign(c->multi, fd, s);
     }
-    uv_poll_start(&s->poll,
-                  (what & CURL_POLL_IN ? UV_READABLE : 0) |
-                      (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
-                  on_socket);
+    s->wants = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    s->rests = false;
+    uv_poll_start(&s->poll, s->wants, on_socket);
     return 0;
 }
 
@@ -345,6 +383,11 @@ void http_call_refuse(struct http_call *call, int code, const char *text)
     settle(call->client);
 }
 
+void http_call_set_rest(struct http_call *call, unsigned ms)
+{
+    call->rest_ms = ms;
+}
+
 void http_call_cancel(struct http_call *call)
 {
     if (!call || call->state == CALL_CANCELLED)
@@ -450,6 +493,7 @@ int http_client_new(uv_loop_t *loop, struct http_client **ret, struct err *e)
     }
     c->timer = timer_new(c);
     c->idle = timer_new(c);
+    c->rest = timer_new(c);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
     curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
     curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
@@ -470,5 +514,6 @@ void http_client_free(struct http_client *c)
         unwatch(c->sockets);
     timer_free(c->timer);
     timer_free(c->idle);
+    timer_free(c->rest);
     free(c);
 }

@@ -22,6 +22,7 @@ struct http_call {
     bool too_long, stopped, observed;
     const char *method;         /* static */
     int64_t asked_ns, begun_ns; /* when it was wanted; when it was sent */
+    unsigned rest_ms;           /* 0: none */
     int64_t idle_ns, last_ns;   /* the longest silence, 0: any; when something came */
     char why[CURL_ERROR_SIZE];
 };
@@ -31,6 +32,7 @@ struct http_client {
     uv_loop_t *loop;
     uv_timer_t *timer; /* on the heap: they outlive us until the loop has closed them */
     uv_timer_t *idle;
+    uv_timer_t *rest; /* sockets rest until then */
     struct http_call *calls;
     struct socket_watch *sockets;
     unsigned n_calls;

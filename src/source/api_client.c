@@ -278,7 +278,7 @@ static const struct tree *status_tree(const char *body, size_t len, struct arena
     const struct tree *t;
     if (len >= 4 && memcmp(body, "k8s", 4) == 0)
         return proto_unwrap(body, len, a, &o, NULL) == 0 &&
-                       proto_tree(proto_message_find("Status"), o.raw, o.len, a, &t, NULL) == 0
+                       proto_tree(proto_message_find("Status"), 0, o.raw, o.len, a, &t, NULL) == 0
                    ? t
                    : NULL;
     return len && *body == '{' && tree_parse(body, len, "status", a, &doc, NULL) == 0 && doc.n

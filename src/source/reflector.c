@@ -19,6 +19,8 @@
 #define WAIT_FIRST_MS  800
 #define WAIT_MAX_MS    30000
 #define REFUSAL_MAX    65536 /* bytes of a reply that is no list */
+#define ARENA_CHUNK    65536 /* holds the tree of all but large objects */
+#define REST_MS        20    /* events that come one by one are read together after the first */
 
 #define WAIT_OR_LIST (1 << REFLECTOR_WAIT | 1 << REFLECTOR_LIST)
 
@@ -124,6 +126,7 @@ static void read_watch(struct reflector *r)
         sm_move(&r->sm, REFLECTOR_WATCH);
         atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
         http_call_set_idle(r->call, WATCH_IDLE_MS);
+        http_call_set_rest(r->call, REST_MS);
         listed(r);
     } else if (r->sm.now == REFLECTOR_WATCH && !r->broken) {
         well(r);
@@ -312,6 +315,8 @@ static void watch(struct reflector *r)
     r->initial = false;
     atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
     ask_watch(r, r->revision.p, WATCH_IDLE_MS, on_watch_end);
+    if (r->call)
+        http_call_set_rest(r->call, REST_MS);
 }
 
 /* ---- a list as the beginning of a watch ---- */
@@ -375,7 +380,7 @@ struct reflector *reflector_new(uv_loop_t *loop, struct api_client *client,
     r->o = o;
     r->sink = *sink;
     r->decoder = decoder_new("source/apiserver", o->without);
-    arena_init(&r->arena, 16384);
+    arena_init(&r->arena, ARENA_CHUNK);
     rand_init(&r->rand);
     r->sm = (struct sm){ .states = states, .now = REFLECTOR_WAIT, .moved = moved, .ctx = r };
     r->timer = xcalloc(1, sizeof *r->timer);

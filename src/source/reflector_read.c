@@ -100,11 +100,12 @@ static int read_item(struct reflector *r, const struct proto_head *h, const char
     int code = 0;
     arena_reset(&r->arena);
     if (h->number == 1 && h->has_bytes) {
-        code = proto_tree(proto_message_find("List"), p, h->head + h->len, &r->arena, &t, e);
+        code = proto_tree(proto_message_find("List"), 0, p, h->head + h->len, &r->arena, &t, e);
         if (code == 0)
             set_list(r, t);
     } else if (h->number == 2 && h->has_bytes) {
-        code = proto_tree(proto_message_find(r->o->name), p + h->head, h->len, &r->arena, &t, e);
+        code = proto_tree(proto_message_find(r->o->name), r->o->without, p + h->head, h->len,
+                          &r->arena, &t, e);
         if (code == 0)
             put_listed(r, t);
     }
@@ -295,7 +296,7 @@ static int read_proto_event(struct reflector *r, const char *p, size_t n, struct
         return code;
     const struct proto_message *m =
         proto_message_find(strcmp(type, "ERROR") == 0 ? "Status" : r->o->name);
-    code = proto_tree(m, o.raw, o.len, &r->arena, &t, e);
+    code = proto_tree(m, r->o->without, o.raw, o.len, &r->arena, &t, e);
     return code < 0 ? code : take_event(r, type, t, e);
 }
 

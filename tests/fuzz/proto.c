@@ -16,7 +16,7 @@ static void read_object(struct decoder *d, struct arena *a, const uint8_t *p, si
     if (proto_unwrap(p, n, a, &o, &e) < 0)
         return;
     const struct proto_message *m = proto_message_find(o.kind);
-    if (!m || proto_tree(m, o.raw, o.len, a, &t, &e) < 0)
+    if (!m || proto_tree(m, 0, o.raw, o.len, a, &t, &e) < 0)
         return;
     if (decoder_read(d, t, o.api_version, o.kind, &object, &e) < 0 && !e.text[0])
         abort();
@@ -31,7 +31,7 @@ static void read_list(struct arena *a, const uint8_t *p, size_t n)
     const uint8_t *item;
     size_t len, i = 0;
     while (proto_list_next(&list, &item, &len, NULL) == 1 && i < 100)
-        (void)proto_tree(proto_message_find(kinds[i++ % 3]), item, len, a, &t, NULL);
+        (void)proto_tree(proto_message_find(kinds[i++ % 3]), 0, item, len, a, &t, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,10 +1,12 @@
 /* Any text as YAML or JSON; what comes of it is walked to the end and its bounds are checked. */
 #include "config/tree.h"
+#include "base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NODES_MAX 4000000 /* more than the aliases' limit and a fuzzer's text together */
+#define NODES_MAX   4000000 /* more than the aliases' limit and a fuzzer's text together */
+#define PRINTED_MAX 10000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +30,32 @@ static void read_typed(const struct tree *t)
     (void)tree_str(t, "a.b.c");
 }
 
+/* The reader of JSON gives numbers in a form of its own, if they are not too large for it. */
+static bool has_number(const struct tree *t)
+{
+    if (t->kind == TREE_SCALAR && !t->quoted && strspn(t->text, "-0123456789"))
+        return true;
+    for (const struct tree *c = t->child; c; c = c->next)
+        if (has_number(c))
+            return true;
+    return false;
+}
+
+/* What is printed as JSON says the same when it is read again. */
+static void print(const struct tree *t, struct arena *a)
+{
+    struct strbuf first = { 0 }, second = { 0 };
+    struct tree_doc d = { 0 };
+    tree_print_json(&first, t);
+    if (tree_parse(first.p, first.len, "f", a, &d, NULL) < 0 || d.n != 1)
+        abort();
+    tree_print_json(&second, d.documents[0]);
+    if (strcmp(first.p, second.p) != 0)
+        abort();
+    strbuf_done(&first);
+    strbuf_done(&second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tree_doc d = { 0 };
@@ -41,6 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         walk(d.documents[i], false, 0, &nodes);
         read_typed(d.documents[i]);
     }
+    if (d.n && nodes < PRINTED_MAX && d.documents[0]->kind >= TREE_SEQUENCE &&
+        !has_number(d.documents[0]))
+        print(d.documents[0], &a);
     arena_done(&a);
     return 0;
 }

@@ -54,7 +54,8 @@ static int free_messages(void **state)
     return 0;
 }
 
-static int decode(struct decoder *d, const void *p, size_t n, struct object **ret, struct err *e)
+static int decode_without(struct decoder *d, unsigned without, const void *p, size_t n,
+                          struct object **ret, struct err *e)
 {
     struct arena a;
     struct proto_object o;
@@ -65,11 +66,42 @@ static int decode(struct decoder *d, const void *p, size_t n, struct object **re
     if (code == 0 && !m)
         code = err_set(e, ERR_UNSUPPORTED, "kind %s", o.kind);
     if (code == 0)
-        code = proto_tree(m, o.raw, o.len, &a, &t, e);
+        code = proto_tree(m, without, o.raw, o.len, &a, &t, e);
     if (code == 0)
         code = decoder_read(d, t, o.api_version, o.kind, ret, e);
     arena_done(&a);
     return code;
+}
+
+static int decode(struct decoder *d, const void *p, size_t n, struct object **ret, struct err *e)
+{
+    return decode_without(d, 0, p, n, ret, e);
+}
+
+/* The decoder makes the same of a message whether the parts that it leaves out are in its tree or
+ * not. */
+static void test_without_parts(void **state)
+{
+    (void)state;
+    for (unsigned without = 0; without < 32; without++) {
+        struct decoder *d = decoder_new("", without);
+        for (size_t i = 0; i < n_messages; i++) {
+            struct strbuf whole = { 0 }, part = { 0 };
+            struct object *o = NULL;
+            struct err e = { 0 };
+            assert_int_equal(decode(d, messages[i].bytes, messages[i].len, &o, &e), 0);
+            dump_object(&whole, o);
+            object_free(o);
+            assert_int_equal(decode_without(d, without, messages[i].bytes, messages[i].len, &o, &e),
+                             0);
+            dump_object(&part, o);
+            object_free(o);
+            assert_string_equal(part.p, whole.p);
+            strbuf_done(&whole);
+            strbuf_done(&part);
+        }
+        decoder_free(d);
+    }
 }
 
 static void test_same_as_yaml(void **state)
@@ -129,7 +161,7 @@ static const struct tree *tree_of(const char *kind, const char *bytes, size_t n,
 {
     const struct tree *t = NULL;
     struct err e;
-    return proto_tree(proto_message_find(kind), bytes, n, a, &t, &e) == 0 ? t : NULL;
+    return proto_tree(proto_message_find(kind), 0, bytes, n, a, &t, &e) == 0 ? t : NULL;
 }
 
 #define TREE(kind, bytes) tree_of(kind, bytes, sizeof bytes - 1, &a)
@@ -191,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_yaml),
+        cmocka_unit_test(test_without_parts),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_lists_and_events),
