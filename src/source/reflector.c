@@ -1,6 +1,7 @@
 #include "source/reflector.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "source/reflector_impl.h"
@@ -55,15 +56,30 @@ static void on_timer(uv_timer_t *t)
     begin(t->data);
 }
 
+/* What it says, whatever its numbers: times and ports differ from one to the next. */
+static uint64_t sound_of(const char *text)
+{
+    struct strbuf b = { 0 };
+    for (; *text; text++)
+        if (*text < '0' || *text > '9')
+            strbuf_putc(&b, *text);
+    uint64_t hash = hash_bytes(b.p, b.len);
+    strbuf_done(&b);
+    return hash;
+}
+
 /* The first of several failures that sound the same is told. */
 static void tell(struct reflector *r, const char *text)
 {
-    if (r->told && strcmp(r->told, text) == 0)
+    uint64_t sound = sound_of(text);
+    for (unsigned i = 0; i < r->n_told; i++)
+        if (r->told[i] == sound)
+            return;
+    if (r->n_told == REFLECTOR_TOLD_MAX)
         return;
+    r->told[r->n_told++] = sound;
     log_warning("source/apiserver: %s%s: %s; trying again", api_client_server(r->client),
                 r->o->path, text);
-    free(r->told);
-    r->told = xstrdup(text);
 }
 
 static void wait_and_begin(struct reflector *r, long least_ms)
@@ -97,11 +113,10 @@ static void failed(struct reflector *r, const struct http_result *h)
 
 static void well(struct reflector *r)
 {
-    if (r->told)
+    if (r->n_told)
         log_info("source/apiserver: %s%s: all is well again", api_client_server(r->client),
                  r->o->path);
-    free(r->told);
-    r->told = NULL;
+    r->n_told = 0;
     r->failures = 0;
     r->fresh = false;
     atomic_store_explicit(&r->status.heard_ns, clock_ns(), memory_order_relaxed);
@@ -407,7 +422,6 @@ void reflector_free(struct reflector *r)
     strbuf_done(&r->in);
     strbuf_done(&r->page);
     vec_done(&r->seen);
-    free(r->told);
     free(r);
 }
 

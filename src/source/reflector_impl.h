@@ -11,6 +11,8 @@
 #include "kube/decode.h"
 #include "source/reflector.h"
 
+#define REFLECTOR_TOLD_MAX 4 /* different failures in a row that are logged */
+
 /* Where the reading of a list in protocol buffers stands. */
 enum list_part { LIST_HEAD, LIST_ITEMS, LIST_JSON };
 
@@ -27,7 +29,9 @@ struct reflector {
     struct rand rand;
     unsigned failures; /* in a row */
     bool fresh;        /* the next request goes on a connection of its own */
-    char *told;        /* the last failure that was logged, until all is well again */
+    uint64_t
+        told[REFLECTOR_TOLD_MAX]; /* hashes of the failures that were logged, until all is well */
+    unsigned n_told;
 
     struct strbuf revision; /* from which to watch; "": list first */
     struct strbuf in;       /* what has come and was not read yet */
