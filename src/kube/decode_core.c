@@ -153,6 +153,15 @@ static int64_t decode_cpu(struct decoder *d, const struct tree *status)
     return milli;
 }
 
+static bool has_taint(struct decoder *d, const struct tree *spec, const char *key)
+{
+    const struct tree *list = decode_list(d, spec, "taints", SMALL_LIST_MAX);
+    for (const struct tree *c = list ? list->child : NULL; c; c = c->next)
+        if (str_eq(decode_text(d, c, "key"), key))
+            return true;
+    return false;
+}
+
 void decode_node(struct decoder *d, struct node *node)
 {
     decode_meta(d, KIND_NODE, &node->object.meta);
@@ -160,7 +169,9 @@ void decode_node(struct decoder *d, struct node *node)
     const char *zone = meta_label(&node->object.meta, LABEL_ZONE);
     node->zone = zone ? zone : "";
     decode_internal_ips(d, status, node);
-    decode_pod_cidrs(d, decode_map(d, d->root, "spec"), node);
+    const struct tree *spec = decode_map(d, d->root, "spec");
+    decode_pod_cidrs(d, spec, node);
+    node->leaving = has_taint(d, spec, "ToBeDeletedByClusterAutoscaler");
     node->ready = is_true(d, ready_condition(d, status));
     if (!(d->without & PART_WRITING))
         node->cpu_milli = decode_cpu(d, status);

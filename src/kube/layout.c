@@ -49,6 +49,7 @@ static const struct field node_fields[] = {
     LIST(node, pod_cidrs, n_pod_cidrs, &ip_prefix_layout),
     PLAIN(node, ready),
     PLAIN(node, cpu_milli),
+    PLAIN(node, leaving),
 };
 LAYOUT(node, false);
 

@@ -49,7 +49,8 @@ MESSAGE(status, STRING(2, "status"), STRING(3, "message"), STRING(4, "reason"),
 
 MESSAGE(namespace, ONE(1, "metadata", object_meta));
 
-MESSAGE(node_spec, STRING(1, "podCIDR"), STRINGS(7, "podCIDRs"));
+MESSAGE(taint, STRING(1, "key"));
+MESSAGE(node_spec, STRING(1, "podCIDR"), MANY(5, "taints", taint), STRINGS(7, "podCIDRs"));
 MESSAGE(condition, STRING(1, "type"), STRING(2, "status"), TIME(4, "lastTransitionTime"));
 MESSAGE(node_address, STRING(1, "type"), STRING(2, "address"));
 MESSAGE(node_status, QUANTITIES(2, "allocatable"), MANY(4, "conditions", condition), MANY(5, "addresses", node_address));
