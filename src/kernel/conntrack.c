@@ -197,6 +197,27 @@ int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow 
     return nl_ask(&c->nl, request(c, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), tell, &t);
 }
 
+int conntrack_delete(struct conntrack *c, const struct flow *f)
+{
+    uint8_t buf[NL_REQUEST_MAX];
+    const struct tuple *t = &f->original;
+    bool v6 = t->from.family == 6;
+    struct nlmsghdr *h = request(c, buf, IPCTNL_MSG_CT_DELETE, 0, v6 ? AF_INET6 : AF_INET);
+    struct nlattr *tuple = mnl_attr_nest_start(h, CTA_TUPLE_ORIG);
+    struct nlattr *ip = mnl_attr_nest_start(h, CTA_TUPLE_IP);
+    mnl_attr_put(h, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, ip_len(&t->from), t->from.bytes);
+    mnl_attr_put(h, v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, ip_len(&t->to), t->to.bytes);
+    mnl_attr_nest_end(h, ip);
+    struct nlattr *proto = mnl_attr_nest_start(h, CTA_TUPLE_PROTO);
+    mnl_attr_put_u8(h, CTA_PROTO_NUM, t->protocol);
+    mnl_attr_put_u16(h, CTA_PROTO_SRC_PORT, htons(t->from_port));
+    mnl_attr_put_u16(h, CTA_PROTO_DST_PORT, htons(t->to_port));
+    mnl_attr_nest_end(h, proto);
+    mnl_attr_nest_end(h, tuple);
+    mnl_attr_put_u32(h, CTA_ID, htonl(f->id)); /* not the flow that took its place */
+    return nl_ask(&c->nl, h, NULL, NULL);
+}
+
 const char *flow_tcp_state(uint8_t state)
 {
     static const char *const names[] = {

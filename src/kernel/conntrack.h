@@ -43,6 +43,9 @@ int conntrack_events(struct conntrack *c, void (*fn)(void *ctx, const struct flo
 /* The whole table; only before conntrack_listen(). */
 int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
 
+/* Removes an entry that conntrack_dump() told of, not from within it; -ENOENT: gone already. */
+int conntrack_delete(struct conntrack *c, const struct flow *f);
+
 /* One message of the subsystem; false when it is none of ours or broken. */
 bool flow_parse(const struct nlmsghdr *h, struct flow *ret_flow);
 const char *flow_tcp_state(uint8_t state); /* "ESTABLISHED", ... or "" */

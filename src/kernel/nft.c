@@ -1,5 +1,6 @@
 #include "kernel/nft.h"
 
+#include "kernel/nft_netlink.h"
 #include "kernel/program.h"
 
 #include <errno.h>
@@ -65,7 +66,11 @@ static int program_apply(void *ctx, const char *text, size_t len, bool check, st
 
 const struct nft_backend *nft_program(void)
 {
-    static const struct nft_backend program = { .name = "nft", .apply = program_apply };
+    static const struct nft_backend program = { .name = "nft",
+                                                .apply = program_apply,
+                                                .read_map = nft_read_map,
+                                                .delete_keys = nft_delete_keys,
+                                                .count_rules = nft_count_rules };
     return &program;
 }
 
@@ -87,9 +92,21 @@ static int dry_apply(void *ctx, const char *text, size_t len, bool check, struct
     return 0;
 }
 
+/* It knows whether the table is there, not what is in it. */
+static int dry_count_rules(void *ctx, uint8_t family, const char *table, size_t *ret_rules)
+{
+    const struct nft_dry *d = ctx;
+    (void)family;
+    (void)table;
+    *ret_rules = 0;
+    return d->lost ? -ENOENT : -EOPNOTSUPP;
+}
+
 void nft_dry_init(struct nft_dry *d)
 {
-    *d = (struct nft_dry){ .backend = { .name = "dry", .apply = dry_apply, .ctx = d } };
+    *d = (struct nft_dry){
+        .backend = { .name = "dry", .apply = dry_apply, .count_rules = dry_count_rules, .ctx = d }
+    };
 }
 
 void nft_dry_done(struct nft_dry *d)

@@ -1,8 +1,9 @@
 /* Nftables transactions through the `nft` program, behind one small interface.
  *
  * A transaction is text in nft's own language; the kernel takes all of it or nothing. The program
- * is started without a shell, gets the text on a descriptor and speaks the C locale. Nothing is
- * read back: callers keep their own picture of what they have written.
+ * is started without a shell, gets the text on a descriptor and speaks the C locale. Callers keep
+ * their own picture of what they have written; what is read back, by netlink, is only what they
+ * cannot know: elements that the packet path adds, and whether somebody else has been there.
  *
  * Fillings: nft_program() and struct nft_dry (memory only, for tests and dry runs). */
 #pragma once
@@ -12,10 +13,25 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define NFT_TIMEOUT_MS                                                                             \
     300000 /* a transaction that takes longer is killed and counts as refused                      \
             */
+
+#define NFT_KEY_MAX 64 /* bytes of a key or value, as the kernel has it */
+
+/* One element of a map as the kernel has it: columns padded to four bytes. */
+struct nft_item {
+    uint8_t key[NFT_KEY_MAX], data[NFT_KEY_MAX];
+    uint32_t key_len, data_len;
+    uint64_t timeout_ms, expires_ms; /* 0: none */
+};
+
+struct nft_key {
+    uint8_t bytes[NFT_KEY_MAX];
+    uint32_t len;
+};
 
 struct nft_backend {
     const char *name;
@@ -24,6 +40,14 @@ struct nft_backend {
      * (an unprivileged namespace), -EPERM without the right to change rules, -ENOENT when there is
      * no nft program, ERR_REFUSED otherwise; e then has a sentence with what nft said. */
     int (*apply)(void *ctx, const char *text, size_t len, bool check, struct err *e);
+    /* The rest may be NULL (nothing is known then), and is quick. family: 4 or 6. Returns 0 or a
+     * negated errno; -ENOENT: no such table or map. */
+    int (*read_map)(void *ctx, uint8_t family, const char *table, const char *map,
+                    void (*fn)(void *fn_ctx, const struct nft_item *i), void *fn_ctx);
+    /* Deletes those that are there; returns how many. */
+    size_t (*delete_keys)(void *ctx, uint8_t family, const char *table, const char *map,
+                          const struct nft_key *keys, size_t n);
+    int (*count_rules)(void *ctx, uint8_t family, const char *table, size_t *ret_rules);
     void *ctx;
 };
 
