@@ -1,15 +1,18 @@
 #include "proxy/applier.h"
 
 #include "base/vec.h"
+#include "proxy/kept.h"
 
 #include <errno.h>
 
-typedef VEC(struct vip_change) changes;
+typedef VEC(struct portal_change) changes;
 
 void applier_init(struct applier *a, const struct nft_backend *backend, const struct model *model,
-                  const struct ruleset_options *o)
+                  const struct surroundings *around, const struct ruleset_options *o)
 {
-    *a = (struct applier){ .backend = backend, .options = *o, .model = model, .full_needed = true };
+    *a = (struct applier){
+        .backend = backend, .options = *o, .model = model, .around = around, .full_needed = true
+    };
 }
 
 void applier_done(struct applier *a)
@@ -20,32 +23,45 @@ void applier_done(struct applier *a)
 
 void applied_done(struct applied *r)
 {
+    for (size_t i = 0; i < r->n_failed; i++)
+        free(r->failed[i]);
     free(r->failed);
     *r = (struct applied){ 0 };
 }
 
+/* A transaction that the kernel took. */
+static void settle(struct applier *a, struct ruleset *rules, size_t elements, size_t bytes,
+                   struct applied *r)
+{
+    bool drops = ruleset_drops_affinity(rules);
+    ruleset_commit(rules);
+    r->transactions += bytes > 0;
+    r->elements += elements;
+    r->bytes += bytes;
+    if (drops)
+        r->forgotten += kept_forget(a->backend, rules, a->options.family);
+}
+
 /* One transaction; with check, only the question whether the kernel would take it. */
-static int transact(struct applier *a, struct ruleset *rules, const struct vip_change *list,
+static int transact(struct applier *a, struct ruleset *rules, const struct portal_change *list,
                     size_t n, bool full, bool check, struct applied *r)
 {
     struct strbuf text = { 0 };
     if (full)
         ruleset_skeleton(rules, &text);
-    size_t elements = ruleset_stage(rules, list, n, &text);
+    size_t elements = ruleset_stage(rules, list, n, a->around, &text);
+    if (full && !check)
+        r->carried = kept_carry_over(a->backend, rules, a->options.family, &text);
     int ret = text.len ? a->backend->apply(a->backend->ctx, text.p, text.len, check, &r->err) : 0;
-    if (ret == 0 && !check) {
-        ruleset_commit(rules);
-        r->transactions += text.len > 0;
-        r->elements += elements;
-        r->bytes += text.len;
-    } else {
+    if (ret == 0 && !check)
+        settle(a, rules, elements, text.len, r);
+    else
         ruleset_discard(rules);
-    }
     strbuf_done(&text);
     return ret;
 }
 
-static int apply_list(struct applier *a, struct ruleset *rules, const struct vip_change *list,
+static int apply_list(struct applier *a, struct ruleset *rules, const struct portal_change *list,
                       size_t n, bool full, struct applied *r)
 {
     int ret = transact(a, rules, list, n, full, false, r);
@@ -60,7 +76,8 @@ static int apply_list(struct applier *a, struct ruleset *rules, const struct vip
 /* ---- who is to blame */
 
 static bool kernel_would_take(struct applier *a, struct ruleset *rules,
-                              const struct vip_change *list, size_t n, bool full, struct applied *r)
+                              const struct portal_change *list, size_t n, bool full,
+                              struct applied *r)
 {
     if (a->checks_left == 0)
         return false;
@@ -68,7 +85,7 @@ static bool kernel_would_take(struct applier *a, struct ruleset *rules,
     return transact(a, rules, list, n, full, true, r) == 0;
 }
 
-static void isolate(struct applier *a, struct ruleset *rules, const struct vip_change *list,
+static void isolate(struct applier *a, struct ruleset *rules, const struct portal_change *list,
                     size_t n, bool full, changes *good, changes *bad, struct applied *r)
 {
     if (n == 0)
@@ -85,16 +102,16 @@ static void isolate(struct applier *a, struct ruleset *rules, const struct vip_c
     }
 }
 
-static void fail(struct applied *r, const struct vip_change *list, size_t n)
+static void fail(struct applied *r, const struct portal_change *list, size_t n)
 {
-    r->failed = xrealloc(r->failed, (r->n_failed + n) * sizeof *r->failed);
+    r->failed = xrealloc(r->failed, (r->n_failed + n) * sizeof *r->failed + 1);
     for (size_t i = 0; i < n; i++)
-        r->failed[r->n_failed++] = list[i].key;
+        r->failed[r->n_failed++] = xstrdup(list[i].id);
 }
 
 /* Applies all but the culprits. */
-static int apply_innocent(struct applier *a, struct ruleset *rules, const struct vip_change *list,
-                          size_t n, bool full, struct applied *r)
+static int apply_innocent(struct applier *a, struct ruleset *rules,
+                          const struct portal_change *list, size_t n, bool full, struct applied *r)
 {
     changes good = { 0 }, bad = { 0 };
     a->checks_left = APPLIER_CHECKS_MAX;
@@ -123,7 +140,7 @@ static bool is_hopeless(struct applier *a, struct ruleset *rules, bool full, int
 static void run_full(struct applier *a, struct applied *r)
 {
     struct ruleset *fresh = ruleset_new(&a->options);
-    struct vip_change *all;
+    struct portal_change *all;
     size_t n = model_all(a->model, a->options.family, &all);
     r->full = true;
     int ret = apply_list(a, fresh, all, n, true, r);
@@ -144,25 +161,33 @@ static void run_full(struct applier *a, struct applied *r)
 
 bool applier_probe(struct applier *a)
 {
-    struct strbuf text = { 0 };
-    struct err e;
-    if (!a->full_needed) {
-        ruleset_probe(a->rules, &text);
-        a->full_needed = a->backend->apply(a->backend->ctx, text.p, text.len, true, &e) != 0;
-    }
-    strbuf_done(&text);
+    const struct nft_backend *b = a->backend;
+    if (a->full_needed)
+        return false;
+    struct ruleset_counts want = ruleset_counts(a->rules);
+    size_t rules;
+    int ret = b->count_rules ? b->count_rules(b->ctx, a->options.family, RULESET_TABLE, &rules)
+                             : -EOPNOTSUPP;
+    /* When the kernel does not say, there is no reason to tear everything down. */
+    a->full_needed = ret == -ENOENT || (ret == 0 && rules != want.rules);
     return !a->full_needed;
 }
 
-static void keep_ours(const struct applier *a, const struct vip_change *list, size_t n,
+static void keep_ours(const struct applier *a, const struct portal_change *list, size_t n,
                       changes *ours)
 {
     for (size_t i = 0; i < n; i++)
-        if (list[i].key.family == a->options.family)
+        if (list[i].id[0] == (a->options.family == 4 ? '4' : '6'))
             vec_push(ours, list[i]);
 }
 
-static void run_changes(struct applier *a, const struct vip_change *list, size_t n,
+/* The kernel's elements are not those of our picture: somebody else has been at them. */
+static bool has_drifted(const struct applied *r)
+{
+    return strstr(r->err.text, "No such file or directory") || strstr(r->err.text, "File exists");
+}
+
+static void run_changes(struct applier *a, const struct portal_change *list, size_t n,
                         struct applied *r)
 {
     r->code = apply_list(a, a->rules, list, n, false, r);
@@ -170,20 +195,20 @@ static void run_changes(struct applier *a, const struct vip_change *list, size_t
         return;
     if (is_hopeless(a, a->rules, false, r->code, r))
         fail(r, list, n);
-    else if (applier_probe(a))
+    else if (!has_drifted(r) && applier_probe(a))
         r->code = apply_innocent(a, a->rules, list, n, false, r);
     else
         run_full(a, r);
 }
 
-void applier_run(struct applier *a, const struct vip_change *list, size_t n, struct applied *ret)
+void applier_run(struct applier *a, const struct portal_change *list, size_t n, struct applied *ret)
 {
     changes ours = { 0 };
     *ret = (struct applied){ 0 };
     keep_ours(a, list, n, &ours);
     if (a->full_needed)
         run_full(a, ret);
-    else if (ours.n > 0)
+    else
         run_changes(a, ours.items, ours.n, ret);
     vec_done(&ours);
 }

@@ -2,10 +2,11 @@
  * refusal.
  *
  * The first run, and every run after the table was lost, replaces the table by a complete one in a
- * single transaction, so that there is no moment without rules. Later runs add and delete elements.
- * When the kernel refuses a transaction, halves of it are put to the test (nft --check) until the
- * culprits are known; all others are applied. Transactions too large for the netlink socket are
- * halved as well; only then is a replacement not one step.
+ * single transaction, so that there is no moment without rules; clients that are kept at an
+ * endpoint are carried over. Later runs add and delete elements. When the kernel refuses a
+ * transaction, halves of it are put to the test (nft --check) until the culprits are known; all
+ * others are applied. Transactions too large for the netlink socket are halved as well; only then
+ * is a replacement not one step.
  *
  * Blocks for as long as nft takes; any thread, one at a time. Reads the model, which must not be
  * refreshed meanwhile. */
@@ -13,7 +14,7 @@
 
 #include "kernel/nft.h"
 #include "proxy/model.h"
-#include "proxy/render_nft.h"
+#include "proxy/ruleset.h"
 
 #define APPLIER_CHECKS_MAX 64 /* test runs of one hunt; what is undecided then counts as guilty */
 
@@ -21,7 +22,8 @@ struct applier {
     const struct nft_backend *backend;
     struct ruleset_options options;
     const struct model *model;
-    struct ruleset *rules; /* NULL before the first success */
+    const struct surroundings *around; /* not changed while it runs */
+    struct ruleset *rules;             /* NULL before the first success */
     bool full_needed;
     unsigned checks_left;
 };
@@ -30,19 +32,20 @@ struct applied {
     bool full;             /* the table was made anew */
     unsigned transactions; /* that the kernel took */
     size_t elements, bytes;
-    int code;        /* 0, or why nothing more could be done */
-    struct err err;  /* the last refusal, in words */
-    size_t n_failed; /* keys that are not as they should be */
-    struct vip_key *failed;
+    size_t carried, forgotten; /* clients with affinity */
+    int code;                  /* 0, or why nothing more could be done */
+    struct err err;            /* the last refusal, in words */
+    size_t n_failed;           /* portals that are not as they should be, by id */
+    char **failed;
 };
 
 void applier_init(struct applier *a, const struct nft_backend *backend, const struct model *model,
-                  const struct ruleset_options *o);
+                  const struct surroundings *around, const struct ruleset_options *o);
 void applier_done(struct applier *a);
 
 /* changes: of any family; only ours are taken. */
-void applier_run(struct applier *a, const struct vip_change *changes, size_t n,
+void applier_run(struct applier *a, const struct portal_change *changes, size_t n,
                  struct applied *ret);
-/* Is our table still there? If not, the next run makes it anew. */
+/* Is our table still as we made it? If not, the next run makes it anew. */
 bool applier_probe(struct applier *a);
 void applied_done(struct applied *r);

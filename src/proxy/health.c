@@ -50,10 +50,10 @@ void health_updated(struct health *h, unsigned family)
     pthread_mutex_unlock(&h->lock);
 }
 
-void health_node(struct health *h, bool deleting)
+void health_node(struct health *h, bool leaving)
 {
     pthread_mutex_lock(&h->lock);
-    h->node_deleting = deleting;
+    h->node_leaving = leaving;
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -73,6 +73,14 @@ static bool is_healthy(const struct health *h, const struct family_health *f)
     return !f->queued_ns || clock_ns() - f->queued_ns <= h->timeout_ns;
 }
 
+bool health_is_good(struct health *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool good = is_healthy(h, &h->family[0]) && is_healthy(h, &h->family[1]);
+    pthread_mutex_unlock(&h->lock);
+    return good;
+}
+
 static const char *word(bool b)
 {
     return b ? "true" : "false";
@@ -88,14 +96,14 @@ int health_answer(struct health *h, bool ready, struct strbuf *out)
         healthy &= ok[f];
         oldest = MIN(oldest, h->family[f].updated_ns);
     }
-    bool good = healthy && !(ready && h->node_deleting);
+    bool good = healthy && !(ready && h->node_leaving);
     int64_t now = clock_unix_ns();
     strbuf_puts(out, "{");
     print_time(out, "lastUpdated", good ? now : oldest);
     strbuf_puts(out, ", ");
     print_time(out, "currentTime", now);
     if (ready)
-        strbuf_printf(out, ", \"nodeEligible\": %s", word(!h->node_deleting));
+        strbuf_printf(out, ", \"nodeEligible\": %s", word(!h->node_leaving));
     strbuf_printf(out, ", \"healthy\": %s, \"status\": {", word(healthy));
     for (unsigned f = 0; f < FAMILIES; f++) {
         strbuf_printf(out, "%s\"%s\": {", f ? ", " : "", family_names[f]);

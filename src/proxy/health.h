@@ -1,7 +1,8 @@
 /* The proxy's two HTTP servers: health (kube-proxy's 10256) and metrics (10249).
  *
  * Health: /healthz and /livez, 200 or 503. A family is healthy unless a change has waited longer
- * than the time-out; /healthz also says 503 while our Node object is being deleted. Metrics:
+ * than the time-out; /healthz also says 503 while our
+ * Node is being deleted or about to be. Metrics:
  * /metrics, /proxyMode, /healthz. The servers run on threads of their own; the control thread
  * reports here. */
 #pragma once
@@ -20,7 +21,7 @@ struct family_health {
 struct health {
     pthread_mutex_t lock;
     struct family_health family[FAMILIES];
-    bool node_deleting;
+    bool node_leaving;
     int64_t timeout_ns;
     struct proxy_metrics *metrics;
     const char *mode; /* what /proxyMode says */
@@ -31,7 +32,7 @@ void health_done(struct health *h);
 
 void health_queued(struct health *h); /* a change waits, for both families */
 void health_updated(struct health *h, unsigned family);
-void health_node(struct health *h, bool deleting);
+void health_node(struct health *h, bool leaving);
 
 enum health_role { HEALTH_PROBES, HEALTH_METRICS };
 struct health_server;
@@ -40,6 +41,9 @@ struct health_server;
 int health_serve(struct health *h, enum health_role role, const struct ip *ip, uint16_t port,
                  struct health_server **ret, struct err *e);
 void health_stop(struct health_server *s);
+
+/* Is no family behind? The node's own state does not matter. */
+bool health_is_good(struct health *h);
 
 /* The answer of /healthz (ready) or /livez as JSON; returns the HTTP status. */
 int health_answer(struct health *h, bool ready, struct strbuf *out);

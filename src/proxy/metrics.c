@@ -44,6 +44,19 @@ static double read_seconds(void *ctx)
     return read_count(ctx) / 1000;
 }
 
+static void init_no_local(struct proxy_metrics *m, unsigned f)
+{
+    static const char *const policies[] = { "internal", "external" };
+    for (unsigned i = 0; i < 2; i++) {
+        char label[64];
+        snprintf(label, sizeof label, "ip_family=\"%s\",traffic_policy=\"%s\"", family_names[f],
+                 policies[i]);
+        metric_gauge("kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+                     "Service ports with traffic policy Local and no endpoint on this node.", label,
+                     read_count, &m->no_local[f][i]);
+    }
+}
+
 static void init_family(struct proxy_metrics *m, unsigned f, unsigned n_programming)
 {
     char label[32];
@@ -70,6 +83,13 @@ static void init_family(struct proxy_metrics *m, unsigned f, unsigned n_programm
     metric_gauge("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
                  "Unix time at which the last sync was asked for.", l, read_seconds,
                  &m->last_queued_ms[f]);
+    m->stale_sync[f] = metric_histogram("kubeproxy_conntrack_reconciler_sync_duration_seconds",
+                                        "Time to find and remove stale UDP flows.", l, sync_bounds,
+                                        sizeof sync_bounds / sizeof *sync_bounds, 1e-9);
+    m->stale_deleted[f] =
+        metric_counter("kubeproxy_conntrack_reconciler_deleted_entries_total",
+                       "UDP flows removed because their endpoint serves no more.", l);
+    init_no_local(m, f);
     metric_gauge("signpost_proxy_elements", "Map and set elements in the kernel.", l, read_count,
                  &m->elements[f]);
     metric_gauge("signpost_proxy_rules", "Rules in the kernel.", l, read_count, &m->rules[f]);

@@ -12,6 +12,9 @@ struct proxy_metrics {
     struct histogram latency;               /* object change seen to kernel */
     struct histogram transaction[FAMILIES]; /* elements of one transaction */
     metric failures[FAMILIES], services_total, endpoints_total;
+    struct histogram stale_sync[FAMILIES]; /* clean-up of UDP flows */
+    metric stale_deleted[FAMILIES];
+    _Atomic uint64_t no_local[FAMILIES][2];                            /* internal, external */
     metric healthz[2], livez[2];                                       /* 0: 200, 1: 503 */
     _Atomic uint64_t last_sync_ms[FAMILIES], last_queued_ms[FAMILIES]; /* Unix ms */
     _Atomic uint64_t elements[FAMILIES], rules[FAMILIES], chains[FAMILIES];

@@ -1,141 +1,214 @@
 #include "proxy/select.h"
 
-#include "base/mem.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
 #define LABEL_OTHER_PROXY "service.kubernetes.io/service-proxy-name"
 
-typedef VEC(struct backend) backends;
-
-/* Ready endpoints, and those for the time when no ready one is left. */
-struct candidates {
-    backends ready, terminating;
+struct candidate {
+    struct backend b;
+    uint8_t conditions;
+    bool local;
+    bool node_hints, my_node; /* has hints, has one for us */
+    bool zone_hints, my_zone;
+    uint32_t order; /* of appearance */
 };
+
+typedef VEC(struct candidate) candidates;
 
 bool proxy_ignores(const struct meta *m)
 {
     return meta_label(m, LABEL_OTHER_PROXY) || meta_label(m, LABEL_HEADLESS);
 }
 
+static bool is_usable(const struct slice *s, uint8_t family)
+{
+    return s->family == family && !proxy_ignores(&s->object.meta);
+}
+
 static const struct slice_port *find_port(const struct slice *s, const struct service_port *want)
 {
     for (const struct slice_port *p = s->ports; p < s->ports + s->n_ports; p++)
         if (p->protocol == want->protocol && strcmp(p->name, want->name) == 0)
-            return p;
+            return p->port > 0 && p->port <= 65535 ? p : NULL;
     return NULL;
 }
 
-static bool maybe_local(const struct slice *s, const struct endpoint *e, const char *node_name)
+static bool is_hinted(const struct slice *s, uint32_t first, unsigned n, const char *name)
 {
-    const char *node = slice_str(s, e->node);
-    return !*node || strcmp(node, node_name) == 0;
+    for (uint32_t i = first; i < first + n; i++)
+        if (*name && strcmp(slice_str(s, s->hints[i]), name) == 0)
+            return true;
+    return false;
 }
 
-static struct backend backend_of(const struct slice *s, const struct endpoint *e, uint16_t port,
-                                 const char *node_name)
+static struct candidate candidate_of(const struct slice *s, const struct endpoint *e, uint16_t port,
+                                     const struct place *place)
 {
-    struct backend b = { .port = port, .maybe_local = maybe_local(s, e, node_name) };
-    memcpy(b.ip, e->ip.bytes, ip_len(&e->ip));
-    return b;
+    const char *node = slice_str(s, e->node);
+    struct candidate c = {
+        .b = { .port = port },
+        .conditions = e->conditions,
+        .local = *node && strcmp(node, place->node_name) == 0,
+        .node_hints = e->n_node_hints > 0,
+        .zone_hints = e->n_hints > 0,
+        .my_zone = is_hinted(s, e->first_hint, e->n_hints, place->zone),
+        .my_node = is_hinted(s, e->first_hint + e->n_hints, e->n_node_hints, place->node_name),
+    };
+    if (c.local || !*node)
+        c.b.use = BACKEND_HERE;
+    memcpy(c.b.ip, e->ip.bytes, ip_len(&e->ip));
+    return c;
+}
+
+static bool is_ready(const struct candidate *c)
+{
+    return c->conditions & ENDPOINT_READY;
+}
+
+/* Serves while it terminates: the fallback. A ready one never counts as such. */
+static bool is_leaving(const struct candidate *c)
+{
+    const unsigned both = ENDPOINT_SERVING | ENDPOINT_TERMINATING;
+    return !is_ready(c) && (c->conditions & both) == both;
 }
 
 static void collect(const struct slice *s, const struct service_port *want, uint8_t family,
-                    const char *node_name, struct candidates *c)
+                    const struct place *place, candidates *out)
 {
-    if (s->family != family || proxy_ignores(&s->object.meta))
-        return;
-    const struct slice_port *p = find_port(s, want);
-    if (!p || p->port <= 0 || p->port > 65535)
+    const struct slice_port *p = is_usable(s, family) ? find_port(s, want) : NULL;
+    if (!p)
         return;
     for (const struct endpoint *e = s->endpoints; e < s->endpoints + s->n_endpoints; e++) {
-        bool ready = e->conditions & ENDPOINT_READY;
-        bool fallback = (e->conditions & (ENDPOINT_SERVING | ENDPOINT_TERMINATING)) ==
-                        (ENDPOINT_SERVING | ENDPOINT_TERMINATING);
-        if (e->ip.family != family || (!ready && !fallback))
+        if (e->ip.family != family)
             continue;
-        struct backend b = backend_of(s, e, (uint16_t)p->port, node_name);
-        if (ready)
-            vec_push(&c->ready, b);
-        else
-            vec_push(&c->terminating, b);
+        struct candidate c = candidate_of(s, e, (uint16_t)p->port, place);
+        c.order = (uint32_t)out->n;
+        if (is_ready(&c) || c.conditions & ENDPOINT_SERVING)
+            vec_push(out, c);
     }
 }
 
-static int compare_backends(const void *a, const void *b)
+/* Same address and port: local ones first, then in order of appearance. */
+static int compare(const void *a, const void *b)
 {
-    return backend_compare(a, b);
+    const struct candidate *x = a, *y = b;
+    int ret = backend_compare(&x->b, &y->b);
+    if (ret == 0)
+        ret = y->local - x->local;
+    return ret != 0 ? ret : (x->order > y->order) - (x->order < y->order);
 }
 
-/* Sorts and merges equal ones; where one of them is local, the one that stays is. */
-static void sort_unique(backends *v)
+static void sort_unique(candidates *v)
 {
+    size_t w = 0;
     if (v->n < 2)
         return;
-    qsort(v->items, v->n, sizeof *v->items, compare_backends);
-    size_t w = 0;
-    for (size_t i = 1; i < v->n; i++) {
-        if (backend_compare(&v->items[w], &v->items[i]) == 0)
-            v->items[w].maybe_local |= v->items[i].maybe_local;
-        else
+    qsort(v->items, v->n, sizeof *v->items, compare);
+    for (size_t i = 1; i < v->n; i++)
+        if (backend_compare(&v->items[w].b, &v->items[i].b) != 0)
             v->items[++w] = v->items[i];
-    }
+        else
+            v->items[w].b.use |= v->items[i].b.use;
     v->n = w + 1;
 }
 
-static struct vip *vip_new(const struct vip_key *key, const struct service *s,
-                           const struct service_port *port, const struct backend *list, size_t n)
+enum hints { HINTS_NONE, HINTS_NODE, HINTS_ZONE };
+
+static enum hints hint_mode(const candidates *v)
 {
-    const struct meta *m = &s->object.meta;
-    size_t service_len = strlen(m->namespace) + 1 + strlen(m->name);
-    size_t text = service_len + 1 + strlen(port->name) + 1;
-    struct vip *v = xmalloc(sizeof *v + n * sizeof *v->backends + text);
-    char *owner = (char *)&v->backends[n];
-    snprintf(owner, text, "%s/%s%s%s", m->namespace, m->name, *port->name ? ":" : "", port->name);
-    v->key = *key;
-    v->owner = owner;
-    v->owner_len = (uint32_t)service_len;
-    v->n_backends = (uint32_t)n;
-    if (n > 0)
-        memcpy(v->backends, list, n * sizeof *list);
-    return v;
+    bool every_node = true, every_zone = true, my_node = false, my_zone = false;
+    vec_each (c, v) {
+        if (!is_ready(c))
+            continue;
+        every_node &= c->node_hints;
+        every_zone &= c->zone_hints;
+        my_node |= c->my_node;
+        my_zone |= c->my_zone;
+    }
+    if (every_node && my_node)
+        return HINTS_NODE;
+    return every_zone && my_zone ? HINTS_ZONE : HINTS_NONE;
 }
 
-struct vip *vip_select(const struct service *s, const struct service_port *port,
-                       const struct ip *ip, const struct slice_list *slices, const char *node_name,
-                       size_t *ret_left_out)
+static bool hints_allow(const struct candidate *c, enum hints mode)
 {
-    struct candidates c = { 0 };
-    struct vip_key key = { .family = ip->family,
-                           .protocol = (uint8_t)port->protocol,
-                           .port = port->port };
-    memcpy(key.ip, ip->bytes, ip_len(ip));
+    return mode == HINTS_NONE || (mode == HINTS_NODE ? c->my_node : c->my_zone);
+}
+
+static bool mark(candidates *v, uint16_t use, bool (*is)(const struct candidate *), bool local_only,
+                 enum hints mode)
+{
+    bool any = false;
+    vec_each (c, v) {
+        if (!is(c) || (local_only && !c->local) || !hints_allow(c, mode))
+            continue;
+        c->b.use |= use;
+        any = true;
+    }
+    return any;
+}
+
+static bool can_answer(const candidates *v)
+{
+    vec_each (c, v)
+        if (is_ready(c) || is_leaving(c))
+            return true;
+    return false;
+}
+
+static bool mark_lists(candidates *v, const struct selection *s)
+{
+    bool any = false;
+    if (s->want_cluster)
+        any = mark(v, BACKEND_CLUSTER, is_ready, false, hint_mode(v)) ||
+              mark(v, BACKEND_CLUSTER, is_leaving, false, HINTS_NONE);
+    if (s->want_local && !mark(v, BACKEND_LOCAL, is_ready, true, HINTS_NONE))
+        mark(v, BACKEND_LOCAL, is_leaving, true, HINTS_NONE);
+    return any || (s->want_local && can_answer(v));
+}
+
+bool select_backends(const struct service_port *port, uint8_t family,
+                     const struct slice_list *slices, const struct place *place,
+                     const struct selection *s, backends *ret, size_t *ret_left_out)
+{
+    candidates all = { 0 };
+    *ret_left_out = 0;
     for (size_t i = 0; i < slices->slices.n; i++)
-        collect(slices->slices.items[i], port, ip->family, node_name, &c);
-    backends *use = c.ready.n > 0 ? &c.ready : &c.terminating;
-    sort_unique(use);
-    size_t n = MIN(use->n, VIP_BACKENDS_MAX);
-    *ret_left_out = use->n - n;
-    struct vip *v = vip_new(&key, s, port, use->items, n);
-    vec_done(&c.ready);
-    vec_done(&c.terminating);
-    return v;
+        collect(slices->slices.items[i], port, family, place, &all);
+    sort_unique(&all);
+    bool any = mark_lists(&all, s);
+    vec_each (c, &all) {
+        if (s->want_serving && c->conditions & (ENDPOINT_SERVING | ENDPOINT_READY))
+            c->b.use |= BACKEND_SERVING;
+        if (!(c->b.use & ~BACKEND_HERE))
+            continue;
+        if (ret->n < PORTAL_BACKENDS_MAX)
+            vec_push(ret, c->b);
+        else
+            ++*ret_left_out;
+    }
+    vec_done(&all);
+    return any;
 }
 
-bool vip_equal(const struct vip *a, const struct vip *b)
+static int compare_ips(const void *a, const void *b)
 {
-    return vip_key_compare(&a->key, &b->key) == 0 && a->n_backends == b->n_backends &&
-           memcmp(a->backends, b->backends, a->n_backends * sizeof *a->backends) == 0 &&
-           strcmp(a->owner, b->owner) == 0;
+    return ip_compare(a, b);
 }
 
-int vip_key_compare(const struct vip_key *a, const struct vip_key *b)
+unsigned select_local_ready(const struct slice_list *slices, const struct place *place)
 {
-    if (a->family != b->family)
-        return a->family < b->family ? -1 : 1;
-    int ret = memcmp(a->ip, b->ip, sizeof a->ip);
-    if (ret == 0)
-        ret = a->protocol - b->protocol;
-    return ret != 0 ? ret : a->port - b->port;
+    VEC(struct ip) ips = { 0 };
+    unsigned n = 0;
+    for (size_t i = 0; i < slices->slices.n; i++) {
+        const struct slice *s = slices->slices.items[i];
+        for (uint32_t k = 0; is_usable(s, s->family) && s->family && k < s->n_endpoints; k++)
+            if (s->endpoints[k].conditions & ENDPOINT_READY &&
+                strcmp(slice_str(s, s->endpoints[k].node), place->node_name) == 0)
+                vec_push(&ips, s->endpoints[k].ip);
+    }
+    if (ips.n > 0)
+        qsort(ips.items, ips.n, sizeof *ips.items, compare_ips);
+    for (size_t i = 0; i < ips.n; i++)
+        n += i == 0 || !ip_equal(&ips.items[i - 1], &ips.items[i]);
+    vec_done(&ips);
+    return n;
 }

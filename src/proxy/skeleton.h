@@ -1,18 +1,16 @@
 /* The fixed part of the ruleset as text; private to the renderer. */
 #pragma once
 
-#include "proxy/render_nft.h"
+#include "proxy/ruleset.h"
 
-#define SKELETON_CHAINS 11
-#define SKELETON_RULES  13 /* without the masquerade rule for outsiders, which may be absent */
+#define SKELETON_CHAINS 23
 
-#define PROTOCOLS 3 /* enum protocol: TCP, UDP, SCTP */
-
-const char *protocol_word(uint8_t protocol); /* "tcp" */
-const char *family_word(uint8_t family); /* "ip", "ip6": the table's family and the header's name */
-bool skeleton_has_outside_rule(const struct ruleset_options *o);
+unsigned skeleton_rules(const struct ruleset_options *o);
 void skeleton_print(const struct ruleset_options *o, struct strbuf *out);
-/* The chain that draws one of n slots, and how many rules it has. */
-void mod_chain_print(const struct ruleset_options *o, uint8_t protocol, uint32_t n,
-                     struct strbuf *out);
-unsigned mod_chain_rules(uint32_t n);
+
+/* The chain that draws one of `modulus` slots, as commands. */
+unsigned draw_chain_rules(uint32_t modulus);
+void draw_chain_print(uint8_t family, uint8_t protocol, uint32_t modulus, struct strbuf *out);
+/* The chain that remembers clients for so long. */
+#define REMEMBER_CHAIN_RULES 3
+void remember_chain_print(uint8_t family, uint32_t seconds, struct strbuf *out);

@@ -3,18 +3,23 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/vec.h"
-#include "proxy/select.h"
+#include "kernel/nft_watch.h"
+#include "proxy/stale.h"
 
 #define NAMED_MAX 8 /* Services named in one line about a refusal */
 
 /* One sync under way. */
 struct job {
-    struct vip_change *changes;
+    struct portal_change *changes;
     size_t n;
     bool probe;
     struct model_stats before; /* of the model before it was refreshed */
     int64_t started, took[FAMILIES];
     struct applied applied[FAMILIES];
+    struct stale_result stale;
+    int64_t stale_took;
+    uint32_t generation; /* of nftables, before */
+    bool lost[FAMILIES]; /* somebody deleted from the table */
 };
 
 struct sync {
@@ -24,8 +29,15 @@ struct sync {
     struct applier applier[FAMILIES];
     uv_timer_t due, retry, period;
     uv_work_t work;
+    struct nft_watch watch;
+    uv_poll_t poll;
+    uint32_t generation; /* of nftables, behind our last transaction */
+    bool watching, lost[FAMILIES], probe_now, stale_told;
     struct job job;
-    VEC(struct vip_key) refused;
+    VEC(char *) refused;     /* ids */
+    VEC(char *) old_refused; /* to be freed with the job, whose changes may still name them */
+    struct surroundings around, next_around; /* owned; the job reads the first */
+    bool new_around;
     unsigned retry_ms;
     int64_t last_start;
     uint64_t services_told, endpoints_told;
@@ -33,12 +45,50 @@ struct sync {
     bool started, busy, again, retry_now;
 };
 
+/* ---- what is around the Services */
+
+static void free_around(struct surroundings *a)
+{
+    free((void *)a->node_ips);
+    free((void *)a->ranges);
+    *a = (struct surroundings){ 0 };
+}
+
+static void *copy(const void *from, size_t size)
+{
+    void *p = xmalloc(size + 1);
+    return size > 0 ? memcpy(p, from, size) : p;
+}
+
+void sync_set_around(struct sync *s, const struct surroundings *a)
+{
+    free_around(&s->next_around);
+    s->next_around = (struct surroundings){
+        .node_ips = copy(a->node_ips, a->n_node_ips * sizeof *a->node_ips),
+        .n_node_ips = a->n_node_ips,
+        .ranges = copy(a->ranges, a->n_ranges * sizeof *a->ranges),
+        .n_ranges = a->n_ranges,
+    };
+    s->new_around = true;
+    sync_poke(s);
+}
+
+static void take_around(struct sync *s)
+{
+    if (!s->new_around)
+        return;
+    free_around(&s->around);
+    s->around = s->next_around;
+    s->next_around = (struct surroundings){ 0 };
+    s->new_around = false;
+}
+
 /* ---- one sync: collect, work, settle */
 
-static int compare_changes(const void *a, const void *b)
+static bool is_in(const struct portal_change *list, size_t n, const char *id)
 {
-    const struct vip_change *x = a, *y = b;
-    return vip_key_compare(&x->key, &y->key);
+    struct portal_change c = { .id = id };
+    return n && bsearch(&c, list, n, sizeof c, portal_change_compare);
 }
 
 /* The model's changes and, when their time has come, those that were refused before. */
@@ -47,18 +97,26 @@ static void collect(struct sync *s)
     struct job *j = &s->job;
     *j = (struct job){ .started = clock_ns(), .before = model_stats(s->model) };
     s->last_start = j->started;
+    memcpy(j->lost, s->lost, sizeof j->lost);
+    memset(s->lost, 0, sizeof s->lost);
+    j->probe = s->probe_now;
+    s->probe_now = false;
+    if (s->watching)
+        j->generation = nft_generation();
+    take_around(s);
     model_refresh(s->model);
     j->n = model_take_changes(s->model, &j->changes);
     size_t n_new = j->n;
     if (!s->retry_now || s->refused.n == 0)
         return;
     j->changes = xrealloc(j->changes, (j->n + s->refused.n) * sizeof *j->changes);
-    vec_each (k, &s->refused) {
-        struct vip_change c = { *k, model_find(s->model, k) };
-        if (!bsearch(&c, j->changes, n_new, sizeof c, compare_changes))
+    vec_each (id, &s->refused) {
+        struct portal_change c = { .id = *id };
+        c.new = model_find(s->model, *id);
+        if (!is_in(j->changes, n_new, *id))
             j->changes[j->n++] = c;
     }
-    qsort(j->changes, j->n, sizeof *j->changes, compare_changes);
+    qsort(j->changes, j->n, sizeof *j->changes, portal_change_compare);
     s->retry_now = false;
 }
 
@@ -67,41 +125,39 @@ static void work(struct sync *s)
     struct job *j = &s->job;
     for (unsigned f = 0; f < FAMILIES; f++) {
         int64_t start = clock_ns();
+        if (j->lost[f])
+            s->applier[f].full_needed = true;
         if (j->probe)
             applier_probe(&s->applier[f]);
         applier_run(&s->applier[f], j->changes, j->n, &j->applied[f]);
         j->took[f] = clock_ns() - start;
     }
+    if (!s->options.live)
+        return;
+    int64_t start = clock_ns();
+    j->stale = stale_clean(j->changes, j->n, &s->around);
+    j->stale_took = clock_ns() - start;
 }
 
-static void name_refused(struct sync *s, const struct applied *a, struct strbuf *out)
+static void name_refused(const struct applied *a, struct strbuf *out)
 {
     size_t named = 0;
-    for (size_t i = 0; i < a->n_failed && named < NAMED_MAX; i++) {
-        const struct vip *v = model_find(s->model, &a->failed[i]);
-        if (v)
-            strbuf_printf(out, "%s%s", named++ ? ", " : "", v->owner);
-    }
+    for (size_t i = 0; i < a->n_failed && named < NAMED_MAX; i++)
+        strbuf_printf(out, "%s%s", named++ ? ", " : "", a->failed[i] + 2); /* behind the family */
     if (a->n_failed > named)
         strbuf_printf(out, "%s%zu more", named ? " and " : "", a->n_failed - named);
 }
 
-static void report_refusal(struct sync *s, unsigned f, const struct applied *a)
+static void report_refusal(unsigned f, const struct applied *a)
 {
     struct strbuf names = { 0 };
-    name_refused(s, a, &names);
+    name_refused(a, &names);
     if (a->code != 0)
         log_error("%s rules were not written: %s", family_names[f], a->err.text);
     else
         log_error("%s rules of Service %s were refused, all others are written: %s",
                   family_names[f], names.p, a->err.text);
     strbuf_done(&names);
-}
-
-static bool is_in(const struct vip_change *list, size_t n, const struct vip_key *k)
-{
-    struct vip_change c = { .key = *k };
-    return n && bsearch(&c, list, n, sizeof c, compare_changes);
 }
 
 /* Keeps of the refused ones those that this job did not touch, then adds its own. */
@@ -113,14 +169,16 @@ static void update_refused(struct sync *s)
         full[f] = j->applied[f].full;
     size_t w = 0;
     for (size_t i = 0; i < s->refused.n; i++) {
-        struct vip_key *k = &s->refused.items[i];
-        if (!full[family_index(k->family)] && !is_in(j->changes, j->n, k))
-            s->refused.items[w++] = *k;
+        char *id = s->refused.items[i];
+        if (!full[id[0] == '6'] && !is_in(j->changes, j->n, id))
+            s->refused.items[w++] = id;
+        else
+            vec_push(&s->old_refused, id);
     }
     s->refused.n = w;
     for (unsigned f = 0; f < FAMILIES; f++)
         for (size_t i = 0; i < j->applied[f].n_failed; i++)
-            vec_push(&s->refused, j->applied[f].failed[i]);
+            vec_push(&s->refused, xstrdup(j->applied[f].failed[i]));
 }
 
 static void count_family(struct sync *s, unsigned f)
@@ -148,7 +206,7 @@ static void settle_family(struct sync *s, unsigned f)
     const struct applied *a = &j->applied[f];
     if (a->n_failed > 0 || a->code != 0) {
         metric_add(s->options.metrics->failures[f], 1);
-        report_refusal(s, f, a);
+        report_refusal(f, a);
     }
     if (a->code == 0) {
         health_updated(s->options.health, f);
@@ -172,9 +230,12 @@ static void count_changes(struct sync *s)
     m->services_pending = now.service_changes - s->services_told;
     m->endpoints_pending = now.endpoint_changes - s->endpoints_told;
     m->services = now.services;
-    m->vips = now.vips;
+    m->vips = now.portals;
     m->backends = now.backends;
     m->refused = s->refused.n;
+    for (unsigned f = 0; f < FAMILIES; f++)
+        for (unsigned i = 0; i < 2; i++)
+            m->no_local[f][i] = now.no_local[f][i];
 }
 
 static void count_latency(struct sync *s)
@@ -193,6 +254,39 @@ static void count_latency(struct sync *s)
             histogram_observe(&m->programming[f], since > 0 ? (uint64_t)since : 0);
 }
 
+static void count_stale(struct sync *s)
+{
+    const struct stale_result *r = &s->job.stale;
+    if (!r->looked)
+        return;
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        metric_add(s->options.metrics->stale_deleted[f], r->deleted[f]);
+        histogram_observe(&s->options.metrics->stale_sync[f], (uint64_t)s->job.stale_took);
+    }
+    if (r->code != 0 && !s->stale_told)
+        log_warning("stale UDP flows are not removed, connection tracking cannot be read: %s",
+                    err_str(r->code));
+    s->stale_told = r->code != 0;
+}
+
+static unsigned transactions_of(const struct job *j)
+{
+    return j->applied[0].transactions + j->applied[1].transactions;
+}
+
+/* When there were more transactions than ours, somebody may have been at our tables meanwhile. */
+static void note_generation(struct sync *s)
+{
+    const struct job *j = &s->job;
+    if (!s->watching)
+        return;
+    bool first = s->generation == 0;
+    s->generation = nft_generation();
+    if (!first && s->generation - j->generation > transactions_of(j) && !j->applied[0].forgotten &&
+        !j->applied[1].forgotten)
+        s->probe_now = true;
+}
+
 static bool has_failed(const struct sync *s)
 {
     return s->refused.n > 0 || s->job.applied[0].code != 0 || s->job.applied[1].code != 0;
@@ -205,8 +299,10 @@ static void settle(struct sync *s)
         settle_family(s, f);
     count_changes(s);
     count_latency(s);
-    if (s->options.synced && s->job.n > 0)
-        s->options.synced(s->options.ctx, s->job.changes, s->job.n);
+    count_stale(s);
+    note_generation(s);
+    if (s->options.synced)
+        s->options.synced(s->options.ctx);
 }
 
 static void drop_job(struct sync *s)
@@ -215,6 +311,9 @@ static void drop_job(struct sync *s)
         applied_done(&s->job.applied[f]);
     free(s->job.changes);
     s->job = (struct job){ 0 };
+    vec_each (id, &s->old_refused)
+        free(*id);
+    vec_clear(&s->old_refused);
 }
 
 /* ---- when */
@@ -258,6 +357,49 @@ static void plan_retry(struct sync *s)
     }
 }
 
+/* ---- who else is at our tables */
+
+static bool is_lost(const struct sync *s)
+{
+    return s->lost[0] || s->lost[1];
+}
+
+static void look_around(struct sync *s)
+{
+    bool lost[FAMILIES] = { false, false };
+    if (nft_watch_read(&s->watch, RULESET_TABLE, s->generation, lost) < 0)
+        s->probe_now = true; /* some events are missing */
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        if (lost[f])
+            log_warning("somebody else has deleted from nftables' table %s " RULESET_TABLE
+                        "; it is made anew",
+                        f == 0 ? "ip" : "ip6");
+        s->lost[f] |= lost[f];
+    }
+}
+
+static void on_nft_event(uv_poll_t *p, int status, int events)
+{
+    struct sync *s = p->data;
+    (void)status;
+    (void)events;
+    look_around(s);
+    if (is_lost(s) || s->probe_now)
+        schedule(s);
+}
+
+static void watch(struct sync *s)
+{
+    int ret = nft_watch_open(&s->watch);
+    if (ret < 0) {
+        log_warning("changes that others make to our tables are noticed late: %s", err_str(ret));
+        return;
+    }
+    uv_poll_init(s->loop, &s->poll, nft_watch_fd(&s->watch));
+    s->poll.data = s;
+    s->watching = true;
+}
+
 static void on_work(uv_work_t *w)
 {
     work(w->data);
@@ -271,7 +413,11 @@ static void on_done(uv_work_t *w, int status)
     plan_retry(s);
     drop_job(s);
     s->busy = false;
-    if (s->again || model_is_dirty(s->model))
+    if (s->watching)
+        uv_poll_start(&s->poll, UV_READABLE, on_nft_event);
+    if (s->watching)
+        look_around(s);
+    if (s->again || s->probe_now || is_lost(s) || model_is_dirty(s->model))
         schedule(s);
     s->again = false;
 }
@@ -282,9 +428,11 @@ static void start_job(struct sync *s, bool probe)
         s->again = true;
         return;
     }
+    s->probe_now |= probe;
     collect(s);
-    s->job.probe = probe;
     s->busy = true;
+    if (s->watching)
+        uv_poll_stop(&s->poll);
     s->work.data = s;
     uv_queue_work(s->loop, &s->work, on_work, on_done);
 }
@@ -296,7 +444,7 @@ struct sync *sync_new(uv_loop_t *loop, struct model *m, const struct sync_option
     s->model = m;
     s->options = *o;
     for (unsigned f = 0; f < FAMILIES; f++)
-        applier_init(&s->applier[f], o->backend, m, &o->ruleset[f]);
+        applier_init(&s->applier[f], o->backend, m, &s->around, &o->ruleset[f]);
     uv_timer_t *timers[] = { &s->due, &s->retry, &s->period };
     for (size_t i = 0; loop && i < ARRAY_SIZE(timers); i++) {
         uv_timer_init(loop, timers[i]);
@@ -307,9 +455,16 @@ struct sync *sync_new(uv_loop_t *loop, struct model *m, const struct sync_option
 
 static void free_now(struct sync *s)
 {
+    if (s->watching)
+        nft_watch_done(&s->watch);
     for (unsigned f = 0; f < FAMILIES; f++)
         applier_done(&s->applier[f]);
+    vec_each (id, &s->refused)
+        free(*id);
     vec_done(&s->refused);
+    vec_done(&s->old_refused);
+    free_around(&s->around);
+    free_around(&s->next_around);
     free(s);
 }
 
@@ -332,6 +487,10 @@ void sync_free(struct sync *s)
         uv_run(s->loop, UV_RUN_ONCE);
     uv_timer_t *timers[] = { &s->due, &s->retry, &s->period };
     s->open_timers = ARRAY_SIZE(timers);
+    if (s->watching) {
+        s->open_timers++;
+        uv_close((uv_handle_t *)&s->poll, on_closed);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
         uv_close((uv_handle_t *)timers[i], on_closed);
 }
@@ -339,6 +498,8 @@ void sync_free(struct sync *s)
 void sync_start(struct sync *s)
 {
     uint64_t period = (uint64_t)(s->options.period_ns / 1000000);
+    if (s->options.live && !s->watching)
+        watch(s);
     s->started = true;
     if (period > 0)
         uv_timer_start(&s->period, on_period, period, period);

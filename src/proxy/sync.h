@@ -1,7 +1,8 @@
 /* When rules are written: the first change at once, later ones collected for the minimum period;
- * what the kernel refused again after a growing pause; and every sync period a look whether the
- * tables are still there. Nothing is written before sync_start(), which waits for the store's first
- * full list.
+ * what the kernel refused again after a growing pause; at once when somebody else has deleted from
+ * our tables; and every sync period a look whether they are still there. Nothing is written before
+ * sync_start(), which waits for the store's first full list. After the rules, UDP flows that they
+ * made stale are removed.
  *
  * The work itself runs on libuv's thread pool, so that the loop stays free; model and store are
  * only touched on the loop's thread, and the model is not refreshed while work is under way. */
@@ -25,9 +26,8 @@ struct sync_options {
     int64_t period_ns;     /* between two looks after the tables */
     struct health *health;
     struct proxy_metrics *metrics;
-    /* Called after each sync whose changes reached the kernel; may be NULL. The place for what must
-     * follow rules, like removing stale UDP flows from connection tracking. */
-    void (*synced)(void *ctx, const struct vip_change *changes, size_t n);
+    bool live; /* the kernel is real: watch who else changes it, and remove stale flows */
+    void (*synced)(void *ctx); /* after each sync, whatever came of it; may be NULL */
     void *ctx;
 };
 
@@ -39,6 +39,8 @@ void sync_free(struct sync *s);
 
 void sync_start(struct sync *s); /* from now on changes are written; the first sync runs at once */
 void sync_poke(struct sync *s);  /* the model has become dirty */
+/* From the next sync on; copied. */
+void sync_set_around(struct sync *s, const struct surroundings *a);
 
 /* One sync here and now; returns 0 or the first family's failure, e has the sentence. */
 int sync_now(struct sync *s, struct err *e);

@@ -229,7 +229,7 @@ def test_health_and_metrics(world):
     assert '"healthy": true' in get("http://127.0.0.1:10256/healthz")
     text = get("http://127.0.0.1:10249/metrics")
     assert 'kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1' in text
-    assert 'signpost_proxy_elements{ip_family="IPv4"} 4' in text
+    assert 'signpost_proxy_elements{ip_family="IPv4"} 7' in text
     assert get("http://127.0.0.1:10249/proxyMode").strip() == "nftables"
 
 
@@ -256,7 +256,13 @@ def test_print_is_what_is_written(world):
 @pytest.mark.parametrize("args,words", [
     (["--proxy-mode=ipvs"], "--proxy-mode=ipvs is not offered"),
     (["--cluster-cidr=10.0.0.0/8,11.0.0.0/8"], "more than one IPv4 range"),
-    (["--nodeport-addresses=primary"], "nodeport-addresses"),
+    (["--nodeport-addresses=localhost"], "nodeport-addresses"),
+    (["--nodeport-addresses=10.0.0.0/33"], "is no address range"),
+    (["--detect-local-mode=Guess"], "InterfaceNamePrefix"),
+    (["--detect-local-mode=BridgeInterface"], "--pod-bridge-interface"),
+    (["--bind-address=nowhere"], "--bind-address"),
+    (["--iptables-masquerade-bit=32"], "0..31"),
+    (["--service-cluster-ip-range=10.0.0.0/8,11.0.0.0/8"], "IPv4"),
     (["--healthz-bind-address=x"], "is no IP:PORT"),
     (["--manifests=/nonexistent"], "/nonexistent"),
 ])

@@ -19,6 +19,7 @@ struct bench {
     struct nft_dry dry;
     struct applier applier;
     struct applied applied;
+    struct surroundings around;
 };
 
 static void bench_init(struct bench *b)
@@ -26,7 +27,7 @@ static void bench_init(struct bench *b)
     *b = (struct bench){ 0 };
     world_init(&b->w);
     nft_dry_init(&b->dry);
-    applier_init(&b->applier, &b->dry.backend, b->w.model,
+    applier_init(&b->applier, &b->dry.backend, b->w.model, &b->around,
                  &(struct ruleset_options){ .family = 4 });
 }
 
@@ -51,7 +52,7 @@ static void services(struct bench *b, unsigned from, unsigned to)
 
 static void run(struct bench *b)
 {
-    struct vip_change *c;
+    struct portal_change *c;
     applied_done(&b->applied);
     model_refresh(b->w.model);
     size_t n = model_take_changes(b->w.model, &c);
@@ -70,13 +71,13 @@ static void test_first_is_full(void **state)
     assert_true(b.applied.full);
     assert_int_equal(b.dry.n_applied, 1);
     assert_true(str_starts(b.dry.last.p, "add table ip signpost\ndelete table ip signpost\n"));
-    assert_non_null(strstr(b.dry.last.p, "10.96.0.3 . tcp . 80 : goto mod3-tcp"));
+    assert_non_null(strstr(b.dry.last.p, "10.96.0.3 . tcp . 80 : "));
     world_slice(&b.w, "s1", "1 2 3 4", NULL);
     run(&b);
     assert_false(b.applied.full);
     assert_int_equal(b.dry.n_applied, 2);
     assert_null(strstr(b.dry.last.p, "10.96.0.3"));
-    assert_int_equal(b.applied.elements, 4); /* slot, hairpin, service deleted and added */
+    assert_int_equal(b.applied.elements, 4); /* slot, hairpin, list deleted and added */
     run(&b);                                 /* nothing new: nothing written */
     assert_int_equal(b.dry.n_applied, 2);
     bench_done(&b);
@@ -86,12 +87,12 @@ static void check_culprit(struct bench *b, unsigned n_ok)
 {
     assert_int_equal(b->applied.code, 0);
     assert_int_equal(b->applied.n_failed, 1);
-    assert_int_equal(b->applied.failed[0].ip[3], 5);
+    assert_string_equal(b->applied.failed[0], "4tns/s5:p");
     assert_non_null(strstr(b->applied.err.text, "refused"));
     assert_null(strstr(b->dry.last.p, "10.96.0.5 "));
     struct kernel_picture k = { 0 };
     kernel_picture_apply(&k, b->dry.last.p);
-    assert_int_equal(k.elements.n, n_ok * (1 + 1 + 3) + 3); /* 3: hairpin */
+    assert_int_equal(k.elements.n, n_ok * (1 + 1 + 1 + 3) + 3); /* 3: hairpin */
     kernel_picture_done(&k);
 }
 
@@ -108,12 +109,12 @@ static void test_culprit_in_full(void **state)
     assert_int_equal(b.dry.n_applied,
                      2); /* the refused one and the good one: no moment in between */
     b.dry.poison = NULL;
-    struct vip_change retry = { b.applied.failed[0], NULL };
-    retry.vip = model_find(b.w.model, &retry.key);
+    struct portal_change retry = { .id = b.applied.failed[0] };
+    retry.new = model_find(b.w.model, retry.id);
     struct applied again;
     applier_run(&b.applier, &retry, 1, &again);
     assert_int_equal(again.n_failed, 0);
-    assert_non_null(strstr(b.dry.last.p, "10.96.0.5 . tcp . 80 : goto mod3-tcp"));
+    assert_non_null(strstr(b.dry.last.p, "10.96.0.5 . tcp . 80 : "));
     applied_done(&again);
     bench_done(&b);
 }
@@ -145,7 +146,7 @@ static void test_table_lost(void **state)
     run(&b);
     assert_true(b.applied.full);
     assert_int_equal(b.applied.n_failed, 0);
-    assert_non_null(strstr(b.dry.last.p, "10.96.0.3 . tcp . 80 : goto mod3-tcp"));
+    assert_non_null(strstr(b.dry.last.p, "10.96.0.3 . tcp . 80 : "));
     b.dry.lost = true;
     assert_false(applier_probe(&b.applier));
     run(&b);
@@ -167,7 +168,7 @@ static void test_too_large(void **state)
     assert_int_equal(b.applied.code, 0);
     assert_int_equal(b.applied.n_failed, 0);
     assert_true(b.applied.transactions > 1);
-    assert_int_equal(ruleset_counts(b.applier.rules).elements, 30 * 5 + 3);
+    assert_int_equal(ruleset_counts(b.applier.rules).elements, 30 * 6 + 3);
     assert_true(str_starts(b.dry.last.p, "add element"));
     ruleset_free(r);
     strbuf_done(&empty);
@@ -201,7 +202,7 @@ static void test_not_permitted(void **state)
     run(&b);
     assert_int_equal(b.applied.code, 0);
     assert_true(b.applied.full);
-    assert_int_equal(ruleset_counts(b.applier.rules).elements, 20 * 5 + 3);
+    assert_int_equal(ruleset_counts(b.applier.rules).elements, 20 * 6 + 3);
     bench_done(&b);
 }
 

@@ -11,14 +11,16 @@
 #include <cmocka.h>
 
 #include "golden.h"
-#include "proxy/render_nft.h"
+#include "proxy/ruleset.h"
 #include "world.h"
 
 static struct ruleset *rules_of(unsigned family)
 {
-    struct ruleset_options o = { .family = family == 0 ? 4 : 6 };
+    struct ruleset_options o = { .family = family == 0 ? 4 : 6,
+                                 .local_mode = LOCAL_CIDR,
+                                 .mark = 0x4000 };
     assert_int_equal(
-        ip_prefix_parse(family == 0 ? "10.244.0.0/16" : "fd00:10:244::/48", &o.cluster_cidr), 0);
+        ip_prefix_parse(family == 0 ? "10.244.0.0/16" : "fd00:10:244::/48", &o.local_cidr), 0);
     return ruleset_new(&o);
 }
 
@@ -29,17 +31,22 @@ static char *read_step(const char *folder, unsigned step)
     return text_of_file(path, NULL);
 }
 
+/* Where node ports are open, and what cluster IPs are taken from. */
+static const struct ip node_ips[] = { { 4, { 192, 168, 0, 1 } }, { 6, { 0xfd, 9, [15] = 1 } } };
+static const struct ip_prefix ranges[] = { { { 4, { 10, 96 } }, 16 } };
+static const struct surroundings around = { node_ips, 2, ranges, 1 };
+
 static void run_step(struct world *w, struct ruleset *rules[2], const char *folder, unsigned step)
 {
     char file[32];
     struct strbuf out = { 0 };
-    struct vip_change *changes;
+    struct portal_change *changes;
     model_refresh(w->model);
     size_t n = model_take_changes(w->model, &changes);
     for (unsigned f = 0; f < 2; f++) {
         if (step == 0)
             ruleset_skeleton(rules[f], &out);
-        (void)ruleset_stage(rules[f], changes, n, &out);
+        (void)ruleset_stage(rules[f], changes, n, &around, &out);
         ruleset_commit(rules[f]);
     }
     (void)snprintf(file, sizeof file, "%u.nft", step);
