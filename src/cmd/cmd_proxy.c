@@ -48,7 +48,7 @@ struct run {
     struct server servers[2];
     struct address_list node_ips;
     struct ip node_addresses[FAMILIES]; /* of the Node when rules were first written */
-    bool running, failed;
+    bool running, failed, took_over;
 };
 
 static void end(struct run *r, const char *why)
@@ -213,11 +213,34 @@ static int write_config(const struct proxy_options *o, struct err *e)
 
 /* ---- starting to write */
 
+/* What kube-proxy has left in nftables translates as we do, so it may stay until our rules are
+ * there; afterwards nobody would keep it in line. */
+static void remove_original(void)
+{
+    static const char *const words[FAMILIES] = { "ip", "ip6" };
+    const struct nft_backend *b = nft_program();
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        struct err e;
+        char text[64];
+        size_t rules;
+        if (b->count_rules(b->ctx, f == 0 ? 4 : 6, "kube-proxy", &rules) < 0)
+            continue;
+        int n = snprintf(text, sizeof text, "delete table %s kube-proxy\n", words[f]);
+        if (b->apply(b->ctx, text, (size_t)n, false, &e) == 0)
+            log_info("removed nftables' table %s kube-proxy: our rules do its work now", words[f]);
+        else
+            log_warning("nftables' table %s kube-proxy stays: %s", words[f], e.text);
+    }
+}
+
 static void on_synced_kernel(void *ctx)
 {
     struct run *r = ctx;
     struct health_check *checks;
     size_t n = model_health_checks(r->model, &checks);
+    if (!r->took_over && r->metrics.last_sync_ms[0] && r->metrics.last_sync_ms[1])
+        remove_original();
+    r->took_over |= r->metrics.last_sync_ms[0] && r->metrics.last_sync_ms[1];
     if (r->ports)
         health_ports_update(r->ports, checks, n, r->node_ips.ips.items, r->node_ips.ips.n);
     free(checks);

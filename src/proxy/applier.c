@@ -61,15 +61,91 @@ static int transact(struct applier *a, struct ruleset *rules, const struct porta
     return ret;
 }
 
+/* Up to the end of a line, at most APPLIER_PIECE_BYTES or one line. */
+static size_t piece_of(const char *text, size_t len)
+{
+    size_t n = 0;
+    while (n < len) {
+        size_t line = (size_t)(strchr(text + n, '\n') - (text + n)) + 1;
+        if (n > 0 && n + line > APPLIER_PIECE_BYTES)
+            break;
+        n += line;
+    }
+    return n;
+}
+
+/* One portal that is too large for a transaction: line by line. What fails in the middle leaves a
+ * table that is neither old nor new, to be made anew. */
+static int apply_pieces(struct applier *a, struct ruleset *rules, const struct portal_change *one,
+                        bool full, struct applied *r)
+{
+    struct strbuf text = { 0 };
+    if (full)
+        ruleset_skeleton(rules, &text);
+    size_t at = 0, first = text.len; /* the table is no line by line matter */
+    size_t elements = ruleset_stage(rules, one, 1, a->around, &text);
+    int ret = 0;
+    while (at < text.len && ret == 0) {
+        size_t skip = at < first ? first : 0;
+        size_t n = skip + piece_of(text.p + at + skip, text.len - at - skip);
+        ret = a->backend->apply(a->backend->ctx, text.p + at, n, false, &r->err);
+        at += n;
+        r->transactions += ret == 0 && at < text.len; /* the last is counted below */
+    }
+    if (ret == 0)
+        settle(a, rules, elements, text.len, r);
+    else
+        ruleset_discard(rules);
+    a->full_needed |= ret != 0;
+    strbuf_done(&text);
+    return ret;
+}
+
 static int apply_list(struct applier *a, struct ruleset *rules, const struct portal_change *list,
                       size_t n, bool full, struct applied *r)
 {
     int ret = transact(a, rules, list, n, full, false, r);
-    if (ret != -EMSGSIZE || n < 2)
+    if (ret == -EMSGSIZE && n == 1)
+        return apply_pieces(a, rules, list, full, r);
+    if (ret != -EMSGSIZE || n == 0)
         return ret;
     ret = apply_list(a, rules, list, n / 2, full, r);
     if (ret == 0)
         ret = apply_list(a, rules, list + n / 2, n - n / 2, false, r);
+    return ret;
+}
+
+static bool is_table_there(const struct applier *a)
+{
+    const struct nft_backend *b = a->backend;
+    size_t rules;
+    return !b->count_rules ||
+           b->count_rules(b->ctx, a->options.family, RULESET_TABLE, &rules) != -ENOENT;
+}
+
+/* How many portals of the list make a transaction of a bounded size. */
+static size_t part_of(const struct portal_change *list, size_t n)
+{
+    size_t i = 0;
+    for (size_t elements = 0; i < n && elements < APPLIER_PART_ELEMENTS; i++)
+        elements += list[i].new->n_backends + list[i].new->n_fronts + 2;
+    return i;
+}
+
+/* What replaces a table goes in one transaction. Where there is none, parts will do: nft needs a
+ * few kilobytes for each element of a transaction, and the first Services answer sooner. */
+static int apply_table(struct applier *a, struct ruleset *rules, const struct portal_change *list,
+                       size_t n, struct applied *r)
+{
+    bool whole = is_table_there(a), first = true;
+    int ret;
+    do {
+        size_t some = whole ? n : part_of(list, n);
+        ret = apply_list(a, rules, list, some, first, r);
+        list += some;
+        n -= some;
+        first = false;
+    } while (ret == 0 && n > 0);
     return ret;
 }
 
@@ -128,13 +204,24 @@ static int apply_innocent(struct applier *a, struct ruleset *rules,
     return ret;
 }
 
+/* Would even a transaction that changes nothing be refused? */
+static bool is_nft_broken(struct applier *a)
+{
+    struct strbuf text = { 0 };
+    struct err e;
+    strbuf_printf(&text, "add table %s " RULESET_TABLE "\n", family_word(a->options.family));
+    int ret = a->backend->apply(a->backend->ctx, text.p, text.len, true, &e);
+    strbuf_done(&text);
+    return ret != 0;
+}
+
 /* No Service is to blame for these: the fixed part alone is refused, or nft does not run. */
 static bool is_hopeless(struct applier *a, struct ruleset *rules, bool full, int code,
                         struct applied *r)
 {
     if (code != ERR_REFUSED && code != -EMSGSIZE)
         return true;
-    return full && transact(a, rules, NULL, 0, true, true, r) != 0;
+    return full ? transact(a, rules, NULL, 0, true, true, r) != 0 : is_nft_broken(a);
 }
 
 static void run_full(struct applier *a, struct applied *r)
@@ -143,7 +230,11 @@ static void run_full(struct applier *a, struct applied *r)
     struct portal_change *all;
     size_t n = model_all(a->model, a->options.family, &all);
     r->full = true;
-    int ret = apply_list(a, fresh, all, n, true, r);
+    int ret = apply_table(a, fresh, all, n, r);
+    if (ret != 0) { /* a part of it may have been taken */
+        ruleset_free(fresh);
+        fresh = ruleset_new(&a->options);
+    }
     if (ret != 0 && !is_hopeless(a, fresh, true, ret, r))
         ret = apply_innocent(a, fresh, all, n, true, r);
     else if (ret != 0)

@@ -5,8 +5,8 @@
  * single transaction, so that there is no moment without rules; clients that are kept at an
  * endpoint are carried over. Later runs add and delete elements. When the kernel refuses a
  * transaction, halves of it are put to the test (nft --check) until the culprits are known; all
- * others are applied. Transactions too large for the netlink socket are halved as well; only then
- * is a replacement not one step.
+ * others are applied. Transactions too large for the netlink socket (in a user namespace its limit
+ * is about 200 kB of text) are halved as well; only then is a replacement not one step.
  *
  * Blocks for as long as nft takes; any thread, one at a time. Reads the model, which must not be
  * refreshed meanwhile. */
@@ -16,7 +16,9 @@
 #include "proxy/model.h"
 #include "proxy/ruleset.h"
 
-#define APPLIER_CHECKS_MAX 64 /* test runs of one hunt; what is undecided then counts as guilty */
+#define APPLIER_PART_ELEMENTS 40000 /* of one transaction of a table that is not there yet */
+#define APPLIER_PIECE_BYTES   65536 /* of one portal's text when it is too large in one */
+#define APPLIER_CHECKS_MAX    64 /* test runs of one hunt; what is undecided then counts as guilty */
 
 struct applier {
     const struct nft_backend *backend;

@@ -346,8 +346,9 @@ static void print_chains(struct ruleset *r, struct strbuf *out)
     vec_done(&names);
 }
 
-/* Deletions come first, because a changed value is a deletion and an addition of the same key. The
- * order does not matter to packets: they see all of a transaction or nothing. */
+/* Deletions come first, because a changed value is a deletion and an addition of the same key. To
+ * packets the order does not matter as long as it is one transaction; where that is too large and
+ * is cut into pieces, nothing leads to what is not there yet. */
 size_t ruleset_stage(struct ruleset *r, const struct portal_change *changes, size_t n,
                      const struct surroundings *around, struct strbuf *out)
 {
@@ -362,7 +363,7 @@ size_t ruleset_stage(struct ruleset *r, const struct portal_change *changes, siz
     print_chains(r, out);
     for (enum map_id map = 0; map < MAPS; map++)
         total += print_map(r, map, false, out);
-    for (enum map_id map = 0; map < MAPS; map++)
+    for (enum map_id map = MAPS; map-- > 0;)
         total += print_map(r, map, true, out);
     return total;
 }

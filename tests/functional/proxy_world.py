@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 PEER = str(pathlib.Path(__file__).with_name("proxy_peer.py"))
 PODS = {"p1": 11, "p2": 12, "p3": 13, "c1": 50}
 NODE4, NODE6, OUT4, OUT6 = "192.168.9.1", "fd00:9::1", "192.168.9.9", "fd00:9::9"
@@ -96,11 +98,11 @@ class World:
             f.write("\n".join(json.dumps(o) for o in objects))
         os.rename(path + ".new~", path)
 
-    def service(self, name, ips, ports, pods, family=4):
+    def service(self, name, ips, ports, pods, family=4, **spec):
         """ports: [(name, number, protocol)]; pods None: a Service without any slice."""
         meta = {"name": name, "namespace": "t"}
         objects = [{"apiVersion": "v1", "kind": "Service", "metadata": meta,
-                    "spec": {"clusterIP": ips[0], "clusterIPs": ips,
+                    "spec": {**spec, "clusterIP": ips[0], "clusterIPs": ips,
                              "ports": [{"name": n, "port": p, "protocol": t}
                                        for n, p, t in ports]}}]
         if pods is not None:
@@ -123,10 +125,14 @@ class World:
     def proxy(self, *more, check=True):
         return self.run(*self.proxy_args(*more), check=check)
 
-    def daemon(self, *more):
+    def daemon(self, *more, path=None):
+        before = ["env", "PATH=%s:%s" % (path, os.environ["PATH"])] if path else []
         with open(os.path.join(os.path.dirname(self.folder), "proxy.log"), "a",
                   encoding="utf-8") as log:
-            return self.start(*self.proxy_args("-v=2", *more), stderr=log)
+            return self.start(*before, *self.proxy_args("-v=2", *more), stderr=log)
+
+    def log(self):
+        return pathlib.Path(self.folder).with_name("proxy.log").read_text(encoding="utf-8")
 
     # -- traffic
 
@@ -154,3 +160,18 @@ class World:
             p.wait()
         self.outer.kill()
         self.outer.wait()
+
+
+@pytest.fixture
+def world(signpost, tmp_path):
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    try:
+        w = World(signpost, str(folder))
+    except (PermissionError, FileNotFoundError) as e:
+        pytest.skip("user namespaces are not permitted here: %s" % e)
+    try:
+        w.build()
+        yield w
+    finally:
+        w.close()

@@ -9,26 +9,11 @@ import time
 
 import pytest
 
-from proxy_world import PEER, World, pod4
+from proxy_world import PEER, pod4, world  # pylint: disable=unused-import
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BACKENDS = ["p1", "p2", "p3"]
 TCP, UDP = ("http", 80, "TCP"), ("dns", 53, "UDP")
-
-
-@pytest.fixture
-def world(signpost, tmp_path):
-    folder = tmp_path / "manifests"
-    folder.mkdir()
-    try:
-        w = World(signpost, str(folder))
-    except (PermissionError, FileNotFoundError) as e:
-        pytest.skip("user namespaces are not permitted here: %s" % e)
-    try:
-        w.build()
-        yield w
-    finally:
-        w.close()
 
 
 def outcomes(replies):
