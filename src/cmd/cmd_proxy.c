@@ -4,6 +4,7 @@
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
 #include "cmd/node_ports.h"
+#include "cmd/proxy_tables.h"
 #include "endpoints/cluster_ip.h"
 #include "kernel/address_watch.h"
 #include "kube/pod.h"
@@ -168,16 +169,6 @@ static void watch_addresses(struct run *r)
 
 /* ---- rules without a daemon */
 
-static int remove_rules(struct err *e)
-{
-    struct strbuf text = { 0 };
-    ruleset_remove(4, &text);
-    ruleset_remove(6, &text);
-    int ret = nft_program()->apply(NULL, text.p, text.len, false, e);
-    strbuf_done(&text);
-    return ret;
-}
-
 static int print_rules(struct run *r, struct err *e)
 {
     struct strbuf text = { 0 };
@@ -198,40 +189,7 @@ static int print_rules(struct run *r, struct err *e)
     return fflush(stdout) == 0 ? 0 : err_set(e, -errno, "standard output: %s", err_str(-errno));
 }
 
-static int write_config(const struct proxy_options *o, struct err *e)
-{
-    struct strbuf text = { 0 };
-    proxy_config_print(o, &text);
-    int fd = open(o->write_config_to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool written = fd >= 0 && write(fd, text.p, text.len) == (ssize_t)text.len;
-    int ret = written ? 0 : err_set(e, -errno, "%s: %s", o->write_config_to, err_str(-errno));
-    if (fd >= 0)
-        close(fd);
-    strbuf_done(&text);
-    return ret;
-}
-
 /* ---- starting to write */
-
-/* What kube-proxy has left in nftables translates as we do, so it may stay until our rules are
- * there; afterwards nobody would keep it in line. */
-static void remove_original(void)
-{
-    static const char *const words[FAMILIES] = { "ip", "ip6" };
-    const struct nft_backend *b = nft_program();
-    for (unsigned f = 0; f < FAMILIES; f++) {
-        struct err e;
-        char text[64];
-        size_t rules;
-        if (b->count_rules(b->ctx, f == 0 ? 4 : 6, "kube-proxy", &rules) < 0)
-            continue;
-        int n = snprintf(text, sizeof text, "delete table %s kube-proxy\n", words[f]);
-        if (b->apply(b->ctx, text, (size_t)n, false, &e) == 0)
-            log_info("removed nftables' table %s kube-proxy: our rules do its work now", words[f]);
-        else
-            log_warning("nftables' table %s kube-proxy stays: %s", words[f], e.text);
-    }
-}
 
 static void on_synced_kernel(void *ctx)
 {
@@ -239,7 +197,7 @@ static void on_synced_kernel(void *ctx)
     struct health_check *checks;
     size_t n = model_health_checks(r->model, &checks);
     if (!r->took_over && r->metrics.last_sync_ms[0] && r->metrics.last_sync_ms[1])
-        remove_original();
+        proxy_tables_remove_original();
     r->took_over |= r->metrics.last_sync_ms[0] && r->metrics.last_sync_ms[1];
     if (r->ports)
         health_ports_update(r->ports, checks, n, r->node_ips.ips.items, r->node_ips.ips.n);
@@ -553,9 +511,9 @@ static int work(struct run *r, struct err *e)
 static int act(struct run *r, struct err *e)
 {
     if (r->options.cleanup)
-        return remove_rules(e);
+        return proxy_tables_remove(e);
     if (*r->options.write_config_to)
-        return write_config(&r->options, e);
+        return proxy_config_write(&r->options, e);
     if (!r->options.init_only)
         return work(r, e);
     tune_apply(&r->options.tuning, "/proc/sys", on_warning, NULL);

@@ -6,11 +6,14 @@
 #include "cmd/proxy_options.h"
 #include "config/tree.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONFIG_BYTES_MAX (1 << 20)
 #define PATH_SIZE        256
@@ -18,6 +21,7 @@
 enum field_kind {
     FIELD_TEXT,     /* empty: the default stays */
     FIELD_INT,      /* null: the default stays */
+    FIELD_INT_SET,  /* zero, too */
     FIELD_BOOL,     /* null: the default stays */
     FIELD_TIME,     /* null: the default stays */
     FIELD_TIME_SET, /* zero, too */
@@ -37,9 +41,9 @@ struct field {
 static const struct field fields[] = {
     { "bindAddress", FIELD_TEXT, AT(bind_address) },
     { "bindAddressHardFail", FIELD_BOOL, AT(bind_hard_fail) },
-    { "clientConnection.burst", FIELD_INT, AT(api_burst) },
+    { "clientConnection.burst", FIELD_INT_SET, AT(api_burst) },
     { "clientConnection.kubeconfig", FIELD_TEXT, AT(kubeconfig) },
-    { "clientConnection.qps", FIELD_INT, AT(api_qps) },
+    { "clientConnection.qps", FIELD_INT_SET, AT(api_qps) },
     { "clusterCIDR", FIELD_CIDRS, AT(cluster_cidr) },
     { "conntrack.maxPerCore", FIELD_INT, AT(tuning.max_per_core) },
     { "conntrack.min", FIELD_INT, AT(tuning.min) },
@@ -114,6 +118,17 @@ static int read_cidrs(const struct tree *t, struct flag_list *l)
     return 0;
 }
 
+static int read_int(struct reader *r, const struct tree *t, const char *path, bool zero_too,
+                    long *ret)
+{
+    long n;
+    if (str_to_long(t->text, INT_MIN, INT_MAX, &n) < 0)
+        return wrong(r, t, path, "must be a whole number");
+    if (n || !zero_too)
+        *ret = n;
+    return 0;
+}
+
 static int read_bool(struct reader *r, const struct tree *t, const char *path, bool *ret)
 {
     if (strcmp(t->text, "true") != 0 && strcmp(t->text, "false") != 0)
@@ -146,9 +161,8 @@ static int read_field(struct reader *r, const struct tree *t, const struct field
             *(const char **)at = xstrdup(t->text);
         return 0;
     case FIELD_INT:
-        return str_to_long(t->text, INT_MIN, INT_MAX, at) < 0
-                   ? wrong(r, t, f->path, "must be a whole number")
-                   : 0;
+    case FIELD_INT_SET:
+        return read_int(r, t, f->path, f->kind == FIELD_INT_SET, at);
     case FIELD_BOOL:
         return read_bool(r, t, f->path, at);
     case FIELD_CIDRS:
@@ -299,6 +313,7 @@ static void print_value(const struct proxy_options *o, const struct field *f, st
         strbuf_puts(out, "\n");
         break;
     case FIELD_INT:
+    case FIELD_INT_SET:
         strbuf_printf(out, "%ld\n", *(const long *)at);
         break;
     case FIELD_BOOL:
@@ -316,7 +331,7 @@ static void print_value(const struct proxy_options *o, const struct field *f, st
 }
 
 /* The table is sorted so that the fields of a section follow one another. */
-void proxy_config_print(const struct proxy_options *o, struct strbuf *out)
+static void print(const struct proxy_options *o, struct strbuf *out)
 {
     size_t section = 0;
     strbuf_puts(out, "apiVersion: kubeproxy.config.k8s.io/v1alpha1\n"
@@ -330,4 +345,17 @@ void proxy_config_print(const struct proxy_options *o, struct strbuf *out)
         strbuf_printf(out, "%s%s: ", n ? "  " : "", n ? dot + 1 : path);
         print_value(o, &fields[i], out);
     }
+}
+
+int proxy_config_write(const struct proxy_options *o, struct err *e)
+{
+    struct strbuf text = { 0 };
+    print(o, &text);
+    int fd = open(o->write_config_to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    bool written = fd >= 0 && write(fd, text.p, text.len) == (ssize_t)text.len;
+    int ret = written ? 0 : err_set(e, -errno, "%s: %s", o->write_config_to, err_str(-errno));
+    if (fd >= 0)
+        close(fd);
+    strbuf_done(&text);
+    return ret;
 }

@@ -51,5 +51,5 @@ int proxy_settings_of(const struct proxy_options *o, struct proxy_settings *ret,
 /* The file's fields into *o. Errors name FILE:LINE and the field. */
 int proxy_config_read(const char *path, struct proxy_options *o,
                       void (*warn)(void *ctx, const char *text), struct err *e);
-/* The options as such a file. */
-void proxy_config_print(const struct proxy_options *o, struct strbuf *out);
+/* The options as such a file, to where --write-config-to says. */
+int proxy_config_write(const struct proxy_options *o, struct err *e);

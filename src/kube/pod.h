@@ -33,7 +33,7 @@ struct node {
     uint8_t n_internal_ips, n_pod_cidrs;
     bool ready;
     int64_t cpu_milli; /* status.allocatable.cpu in thousandths, with PART_WRITING; 0: none */
-    bool leaving; /* taint ToBeDeletedByClusterAutoscaler */
+    bool leaving;      /* taint ToBeDeletedByClusterAutoscaler */
 };
 
 struct namespace

@@ -371,8 +371,8 @@ def test_written_configuration_is_read(signpost, tmp_path):
 
 def test_flags_without_effect_are_named(signpost, tmp_path):
     r = subprocess.run([signpost, "proxy", "--manifests", str(tmp_path), "--print",
-                        "--ipvs-scheduler=rr", "--kube-api-qps=50"], capture_output=True, text=True,
+                        "--ipvs-scheduler=rr", "--vmodule=x=1"], capture_output=True, text=True,
                        timeout=20, check=False)
     assert r.returncode == 0
     assert "--ipvs-scheduler is without effect" in r.stderr
-    assert "--kube-api-qps is without effect" in r.stderr
+    assert "--vmodule is without effect" in r.stderr
