@@ -1,17 +1,13 @@
 /* v1 Endpoints as JSON. */
 #include "kube/encode.h"
 
-#include <string.h>
-
 static void encode_address(struct strbuf *out, const struct endpoints_address *a)
 {
     char text[IP_TEXT_MAX];
     encode_open(out);
     encode_pair(out, "ip", ip_text(&a->ip, text));
     encode_text(out, "hostname", a->hostname);
-    /* Of a Pod it is always told, be it that it is on none. */
-    if (*a->node || strcmp(a->target.kind, "Pod") == 0)
-        encode_pair(out, "nodeName", a->node);
+    encode_text(out, "nodeName", a->node); /* "" is none: a server refuses it */
     encode_target(out, &a->target);
     strbuf_putc(out, '}');
 }

@@ -92,6 +92,7 @@ class Life:
         self.all("set_ready", name, ready, NS, **status)
 
     def give_address(self, name):
+        """Only Pods on a Node have one. With others the original's Endpoints would be refused whole."""
         n, m = int(name[1:]) + 1, self.dice.randrange(250)
         both = ["10.1.%d.%d" % (m, n), "fd00::%x:%x" % (m, n)]
         self.pods[name]["ips"] = self.some(both, both, both[:1], both[1:])
@@ -116,7 +117,7 @@ class Life:
             self.write_status(name, True)  # so that the end is a change of readiness
             self.write_status(name, False)
         else:
-            if not pod["ips"] or what > 0.95:
+            if pod["node"] and (not pod["ips"] or what > 0.95):
                 self.give_address(name)
             pod["phase"] = self.some("Running", "Running", "Running", "Pending")
             self.write_status(name, self.dice.random() < 0.7)
