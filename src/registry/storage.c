@@ -138,7 +138,7 @@ int storage_load(struct storage *s, void (*fn)(void *ctx, struct item *i), void 
                  int64_t *ret_revision, struct err *e)
 {
     sqlite3_stmt *q = NULL;
-    struct item *i;
+    struct item *i = NULL;
     int r = 0, step = SQLITE_DONE;
     cleanup_free char *revision = NULL;
     static const char text[] = "SELECT kind, namespace, name, revision, text FROM object";
