@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "config/tree.h"
 #include "kube/encode.h"
+#include "kube/proto.h"
 
 #include <string.h>
 
@@ -14,6 +15,11 @@
 #define HTTP_TOO_MANY  429
 #define HTTP_INTERNAL  500
 #define HTTP_NOT_FOUND 404
+/* Of what was written only name, uid and version are of interest: a server need not send it back
+ * whole. */
+#define PARTIAL ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+#define METADATA_ONLY                                                                              \
+    "application/vnd.kubernetes.protobuf" PARTIAL ",application/json" PARTIAL ",application/json"
 
 struct flight {
     struct api_writer *writer;
@@ -68,9 +74,22 @@ static void land(struct flight *f, const struct write_result *result)
 
 /* ---- what the server says ---- */
 
+static const struct tree *proto_body(const struct http_result *h, struct arena *a)
+{
+    struct proto_object o;
+    const struct tree *t;
+    if (proto_unwrap(h->body, h->len, a, &o, NULL) < 0)
+        return NULL;
+    const struct proto_message *m =
+        proto_message_find(str_eq(o.kind, "Status") ? "Status" : "PartialObjectMetadata");
+    return proto_tree(m, 0, o.raw, o.len, a, &t, NULL) == 0 ? t : NULL;
+}
+
 static const struct tree *body_tree(const struct http_result *h, struct arena *a)
 {
     struct tree_doc doc;
+    if (h->body && h->len >= 4 && memcmp(h->body, "k8s", 4) == 0)
+        return proto_body(h, a);
     return h->body && tree_parse(h->body, h->len, "reply", a, &doc, NULL) == 0 && doc.n
                ? doc.documents[0]
                : NULL;
@@ -150,6 +169,7 @@ static void send_write(struct api_writer *w, enum write_op op, const char *path,
         encode_endpoints(endpoints_of(o), &body);
     const struct api_request request = { .method = methods[op],
                                          .path = path,
+                                         .accept = METADATA_ONLY,
                                          .content_type = body.len ? "application/json" : NULL,
                                          .body = body.len ? body.p : NULL,
                                          .body_len = body.len,

@@ -17,8 +17,8 @@
 
 struct proto_message;
 
-/* By the kind's name: "Service", ..., "Status"; "List": what the Lists of all kinds have in common,
- * their items left out. NULL: unknown. */
+/* By the kind's name: "Service", ..., "Status", "PartialObjectMetadata"; "List": what the Lists of
+ * all kinds have in common, their items left out. NULL: unknown. */
 const struct proto_message *proto_message_find(const char *kind);
 
 /* What the envelope of an object says (runtime.Unknown behind the magic "k8s\0"); texts are in the

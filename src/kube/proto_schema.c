@@ -38,6 +38,7 @@ MESSAGE(object_meta, STRING(1, "name"), STRING(3, "namespace"),
         TIME_FOR(PART_WRITING, 8, "creationTimestamp"), TIME(9, "deletionTimestamp"), MAP(11, "labels"), MAP(12, "annotations"),
         MANY_FOR(PART_WRITING, 13, "ownerReferences", owner_reference));
 MESSAGE(list_meta, STRING(2, "resourceVersion"), STRING(3, "continue"), INT(4, "remainingItemCount"));
+MESSAGE(partial_metadata, ONE(1, "metadata", object_meta));
 MESSAGE(list, ONE(1, "metadata", list_meta)); /* of any kind; its items are walked, not read */
 MESSAGE(status_cause, STRING(1, "reason"), STRING(2, "message"), STRING(3, "field"));
 MESSAGE(status_details, STRING(1, "name"), STRING(3, "kind"), MANY(4, "causes", status_cause),
@@ -115,10 +116,17 @@ const struct proto_message *proto_message_find(const char *kind)
         const char *kind;
         const struct proto_message *message;
     } kinds[] = {
-        { "Namespace", &namespace }, { "Node", &node },           { "Pod", &pod },
-        { "Service", &service },     { "EndpointSlice", &slice }, { "ConfigMap", &configmap },
-        { "Endpoints", &endpoints }, { "Lease", &lease },         { "Status", &status },
+        { "Namespace", &namespace },
+        { "Node", &node },
+        { "Pod", &pod },
+        { "Service", &service },
+        { "EndpointSlice", &slice },
+        { "ConfigMap", &configmap },
+        { "Endpoints", &endpoints },
+        { "Lease", &lease },
+        { "Status", &status },
         { "List", &list },
+        { "PartialObjectMetadata", &partial_metadata },
     };
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         if (strcmp(kinds[i].kind, kind) == 0)

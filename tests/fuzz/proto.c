@@ -25,13 +25,13 @@ static void read_object(struct decoder *d, struct arena *a, const uint8_t *p, si
 
 static void read_list(struct arena *a, const uint8_t *p, size_t n)
 {
-    static const char *const kinds[] = { "Service", "Endpoints", "Lease" };
+    static const char *const kinds[] = { "Service", "Endpoints", "Lease", "Node" };
     struct cursor list = cursor_of(p, n);
     const struct tree *t;
     const uint8_t *item;
     size_t len, i = 0;
     while (proto_list_next(&list, &item, &len, NULL) == 1 && i < 100)
-        (void)proto_tree(proto_message_find(kinds[i++ % 3]), 0, item, len, a, &t, NULL);
+        (void)proto_tree(proto_message_find(kinds[i++ % 4]), 0, item, len, a, &t, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

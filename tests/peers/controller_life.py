@@ -37,8 +37,13 @@ class Life:
             self.put_node("n%d" % i)
 
     def all(self, method, *words, **more):
+        self.note(method, *words, more)
         for cluster in self.clusters:
             getattr(cluster, method)(*words, **more)
+
+    def note(self, *what):
+        with open(self.clusters[0].path("life.log"), "a", encoding="ascii") as log:
+            log.write("%.3f %s\n" % (time.time(), text(what)))
 
     def some(self, *choices):
         return self.dice.choice(choices)
@@ -55,16 +60,22 @@ class Life:
                 "name": name, "labels": {k: v for k, v in labels.items() if v}}})
         self.nodes[name] = zone
 
-    def change_node(self):
-        name = "n%d" % self.dice.randrange(NODES)
-        if name in self.nodes and self.dice.random() < 0.3:
-            del self.nodes[name]
-            self.all("delete", "Node", name)
-        else:
-            self.put_node(name)
-        time.sleep(1)  # the Node is known before the Services are looked at
+    def touch_services(self):
+        time.sleep(1)  # the Nodes are known before the Services are looked at
         for service in list(self.services):
             self.patch_service(service, {"metadata": {"labels": {"touched": str(self.dice.random())}}})
+
+    def change_node(self):
+        """A Node that is gone comes back soon: the original tries a Service again ever more seldom, and is then late with
+        its other changes, too."""
+        name = "n%d" % self.dice.randrange(NODES)
+        if self.dice.random() < 0.3:
+            del self.nodes[name]
+            self.all("delete", "Node", name)
+            self.touch_services()
+            self.quiet()
+        self.put_node(name)
+        self.touch_services()
 
     # ---- Pods ----
 
@@ -107,6 +118,7 @@ class Life:
             del self.pods[name]
             self.all("delete", "Pod", name, NS)
         elif what < 0.25 and pod["node"]:  # it ends, but takes its time; without a node it would go at once
+            self.note("end", name)
             for cluster in self.clusters:
                 with contextlib.suppress(kube_world.Refused):
                     cluster.call("DELETE", cluster.at("Pod", name, NS), {"gracePeriodSeconds": 300})
@@ -192,6 +204,7 @@ class Life:
             "note": self.some("1", "2"), "kubectl.kubernetes.io/last-applied-configuration": "{}", TRIGGER: "2026-01-02T03:04:05Z"}}
         body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta,
                 "subsets": [self.subset(i == 0) for i in range(self.dice.randrange(3))]}
+        self.note("by hand", body)
         for cluster in self.clusters:
             try:
                 cluster.call("PUT", cluster.at("Endpoints", name, NS), body)
@@ -204,6 +217,7 @@ class Life:
         name = self.some("h0", "h1")
         if self.services.get(name):
             return
+        self.note("drop", name)
         for cluster in self.clusters:
             with contextlib.suppress(kube_world.Refused):
                 cluster.delete("Endpoints", name, NS)
@@ -285,5 +299,8 @@ def same(clusters, seconds, steady=1.5):
         if all(v == views[0] for v in views) and time.monotonic() - since > steady:
             return views[0]
         time.sleep(0.1)
+    for cluster in clusters:  # for whoever looks into it; life.log says what was done when
+        with open(cluster.path("state.json"), "w", encoding="ascii") as out:
+            json.dump({kind: items(cluster, kind) for kind in ("Service", "Pod", "EndpointSlice", "Endpoints")}, out, indent=1)
     theirs, ours = ({(h, e) for h, es in v.items() for e in es or [""]} for v in views[:2])
     raise AssertionError("only theirs: %s\nonly ours: %s" % (sorted(theirs - ours)[:5], sorted(ours - theirs)[:5]))
