@@ -151,6 +151,7 @@ static void plan(struct work *w)
                                              .max_addresses = c->r->o.max_mirrored },
                      &p, &told);
         report(c, e, &told);
+        controller_count(w, &p, NULL, told.invalid + told.surplus);
         work_take_ops(w, &p);
         plan_done(&p);
     } else {

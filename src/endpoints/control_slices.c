@@ -116,6 +116,7 @@ static void plan(struct work *w)
     hint_state_take(w, set->service, &p);
     if (p.skipped)
         tell_skipped(w, set->service, p.skipped);
+    controller_count(w, &p, set->service, 0);
     work_take_ops(w, &p);
     plan_done(&p);
     vec_done(&ours.slices);

@@ -37,11 +37,17 @@ struct controller_type {
     void (*refused)(struct work *w, const struct op *op, const char *text);
 };
 
+#define DISTRIBUTIONS 4 /* none, and three values of trafficDistribution */
+
 struct controller_metrics {
     metric changes[WRITE_OPS], syncs[SYNC_RESULTS];
     metric adds, retries;
     struct histogram waited, worked;
     _Atomic uint64_t depth;
+    /* Of those that write slices: */
+    struct histogram added, updated, removed, skipped, took;
+    struct histogram changed[2][DISTRIBUTIONS]; /* by topology-mode and trafficDistribution */
+    _Atomic int64_t endpoints, slices, ideal, distribution[DISTRIBUTIONS];
 };
 
 struct controller {
@@ -87,6 +93,15 @@ void controller_settle(struct controller *c, const struct meta *m); /* if there 
 /* An object that this controller writes has changed: was the change expected? */
 bool work_echo(struct work *w, const struct meta *what, const struct object *now);
 void controller_metrics_init(struct controller *c);
+void controller_metrics_done(struct controller *c);
+void slice_metrics_init(struct controller *c);
+void slice_metrics_done(struct controller *c);
+/* Counts what a plan came to; service NULL: that of a mirror, which left `skipped` addresses out.
+ */
+void controller_count(struct work *w, const struct plan *p, const struct service *service,
+                      unsigned skipped);
+/* The work is about to go, and with it what it counted for. */
+void controller_uncount(struct work *w);
 /* Says something about an object; variadic: the message. */
 void controller_event(const struct controller *c, const struct object *about, bool warning,
                       const char *reason, const char *fmt, ...) printf_like(5, 6);

@@ -72,6 +72,13 @@ void controller_metrics_init(struct controller *c)
                                  ARRAY_SIZE(seconds), 1e-9);
     metric_gauge("workqueue_depth", "Objects in the queue.", b.p, read_depth, c);
     strbuf_done(&b);
+    slice_metrics_init(c);
+}
+
+void controller_metrics_done(struct controller *c)
+{
+    metric_gauge_drop(c);
+    slice_metrics_done(c);
 }
 
 static const char *api_version_of(enum kind kind)

@@ -59,6 +59,7 @@ static struct wanted *match(struct packing *p, const struct slice *s, const stru
         strcmp(w->pod->object.meta.namespace, slice_str(s, ep->pod_namespace)) != 0)
         return NULL;
     w->placed = true;
+    p->n_matched++;
     return w;
 }
 
@@ -330,8 +331,21 @@ static void write_draft(struct packing *p, const struct draft *d)
     vec_push(&p->puts, object_copy(&s.object));
 }
 
+static struct plan_counts count(const struct packing *p)
+{
+    struct plan_counts c = { .endpoints = (unsigned)p->set.wanted.n,
+                             .slices = (unsigned)p->drafts.n,
+                             .added = (unsigned)p->set.wanted.n - p->n_matched,
+                             .removed = p->n_existing_endpoints - p->n_matched };
+    vec_each (g, &p->set.groups)
+        c.ideal += (unsigned)((g->n + p->max - 1) / p->max);
+    c.ideal += c.ideal == 0; /* there is always one, be it empty */
+    return c;
+}
+
 static void finish(struct packing *p, struct plan *ret)
 {
+    ret->counts = count(p);
     vec_each (d, &p->drafts)
         if (d->state != DRAFT_KEEP)
             write_draft(p, d);
@@ -353,8 +367,10 @@ void plan_build(const struct plan_input *in, struct plan *ret_plan)
     wanted_build(in, &p.arena, &p.set);
     build_labels(&p);
     sort_existing(&p);
-    for (size_t i = 0; i < in->n_existing; i++)
+    for (size_t i = 0; i < in->n_existing; i++) {
+        p.n_existing_endpoints += p.existing[i]->n_endpoints;
         draft_existing(&p, p.existing[i]);
+    }
     /* A Service that is being deleted gets no new slices. */
     for (uint32_t g = 0; g < p.set.groups.n && !in->service->object.meta.deleting; g++)
         pack_group(&p, g);

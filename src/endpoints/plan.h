@@ -50,7 +50,11 @@ struct plan {
         char *refusal;             /* why there are no hints, in words; or NULL */
         struct zone_count *counts; /* endpoints for each zone; names are those of Nodes and zones */
         size_t n;
-    } hints[2];                /* IPv4, IPv6 */
+    } hints[2]; /* IPv4, IPv6 */
+    struct plan_counts {
+        unsigned added, updated, removed;  /* endpoints */
+        unsigned endpoints, slices, ideal; /* as they will be; slices if all were full */
+    } counts;
     const struct pod *skipped; /* the first of them that were left out; NULL: none */
     bool incomplete; /* Pods were left out because their Node is unknown: try again later */
 };

@@ -25,6 +25,7 @@ struct packing {
     struct arena arena;
     struct slice_builder builder;
     uint32_t next_name;
+    unsigned n_existing_endpoints, n_matched;
     unsigned max; /* endpoints of a slice */
     VEC(struct object *) puts;
 };

@@ -29,6 +29,7 @@ struct mirror {
     const struct label *labels, *annotations;
     uint16_t n_labels, n_annotations;
     unsigned next_name;
+    struct plan_counts counts;
 };
 
 bool mirror_applies(const struct service *service, const struct endpoints *endpoints)
@@ -219,9 +220,9 @@ static bool same_endpoints(struct mirror *m, const struct slice *old, const stru
         i += r <= 0;
         k += r >= 0;
     }
-    m->report->added += added;
-    m->report->removed += removed;
-    m->report->updated += updated;
+    m->counts.added += added;
+    m->counts.removed += removed;
+    m->counts.updated += updated;
     return added + removed + updated == 0;
 }
 
@@ -315,7 +316,7 @@ static void make_anew(struct mirror *m, const struct mirror_group *g)
     if (!old && m->in->api && m->in->endpoints->object.meta.deleting)
         return;
     struct slice s = make_slice(m, g, old);
-    m->report->added += s.n_endpoints;
+    m->counts.added += s.n_endpoints;
     put(m, &s);
 }
 
@@ -326,8 +327,8 @@ static void settle_groups(struct mirror *m)
     vec_each (g, &m->groups) {
         if (!g->addresses.n)
             continue;
-        m->report->n_slices++;
-        m->report->n_endpoints += (unsigned)g->addresses.n;
+        m->counts.slices++;
+        m->counts.endpoints += (unsigned)g->addresses.n;
         if (!g->old) {
             make_anew(m, g);
             continue;
@@ -349,10 +350,12 @@ static void finish(struct mirror *m, struct plan *ret)
     *ret = (struct plan){ .puts = m->puts.items,
                           .n_puts = m->puts.n,
                           .dels = xcalloc(m->free.n + 1, sizeof *ret->dels) };
+    m->counts.ideal = m->counts.slices; /* one for each subset and family */
     vec_each (s, &m->free) {
-        m->report->removed += (*s)->n_endpoints;
+        m->counts.removed += (*s)->n_endpoints;
         ret->dels[ret->n_dels++] = &(*s)->object;
     }
+    ret->counts = m->counts;
     vec_each (g, &m->groups)
         vec_done(&g->addresses);
     vec_done(&m->groups);

@@ -21,13 +21,11 @@ struct mirror_input {
     unsigned max_addresses; /* of a subset; 0: MIRROR_ADDRESSES_MAX */
 };
 
-/* What a person would want to hear, and what is counted. */
+/* What a person would want to hear. */
 struct mirror_report {
     unsigned invalid; /* addresses that are none */
     unsigned surplus; /* addresses above the limit */
     bool too_big;     /* more ports or addresses than can be looked at: nothing is changed */
-    unsigned added, updated, removed; /* endpoints */
-    unsigned n_slices, n_endpoints;   /* wanted */
 };
 
 /* Is it mirrored at all? Either may be NULL. */

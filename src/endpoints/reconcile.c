@@ -96,6 +96,7 @@ void work_settle(struct work *w)
     if (w->busy || w->due.place || w->expected.n || c->type->wanted(w))
         return;
     index_remove(&c->works, w->namespace, w->name);
+    controller_uncount(w);
     work_free(w);
 }
 
@@ -187,6 +188,13 @@ static void back_off(struct work *w, bool refused)
     schedule_at(w, now + pause);
 }
 
+static void observe_work(struct controller *c, uint64_t took_ns)
+{
+    histogram_observe(&c->metrics.worked, took_ns);
+    if (c->type == &control_mirror)
+        histogram_observe(&c->metrics.took, took_ns);
+}
+
 /* A sync has ended. */
 static void finish(struct work *w, enum sync_result result)
 {
@@ -194,7 +202,7 @@ static void finish(struct work *w, enum sync_result result)
     int64_t now = controller_now(c);
     bool again = w->again;
     if (w->busy)
-        histogram_observe(&c->metrics.worked, (uint64_t)MAX(now - w->begun_ns, 0));
+        observe_work(c, (uint64_t)MAX(now - w->begun_ns, 0));
     c->n_busy -= w->busy;
     w->busy = w->again = false;
     work_drop_ops(w);
@@ -450,7 +458,11 @@ void reconcile_start(struct reconcile *r)
 static void stop_controller(struct controller *c)
 {
     c->n_busy = 0;
-    index_each(e, &c->works) work_free(e->item);
+    index_each(e, &c->works)
+    {
+        controller_uncount(e->item);
+        work_free(e->item);
+    }
     index_done(&c->works);
     c->works = (struct index){ .key = key_of };
     due_queue_done(&c->queue);
@@ -473,7 +485,7 @@ void reconcile_free(struct reconcile *r)
         return;
     store_unlisten(r->store, &r->listener);
     reconcile_stop(r);
-    each_controller(c, r) metric_gauge_drop(c);
+    each_controller(c, r) controller_metrics_done(c);
     vec_done(&r->pending);
     free(r);
 }

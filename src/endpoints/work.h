@@ -39,7 +39,11 @@ struct work {
     size_t at; /* the op that is next or under way */
     VEC(struct expected) expected;
     struct hint_state *hints; /* slices: those by zones; or NULL */
-    VEC(char *) lost;         /* uids of what went while ops were being written */
+    struct work_totals {
+        unsigned endpoints, slices, ideal; /* as they were wanted last */
+        unsigned distribution;             /* of traffic, by slice_metrics.c; 0: none */
+    } totals;
+    VEC(char *) lost; /* uids of what went while ops were being written */
 };
 
 void work_free(struct work *w);

@@ -158,3 +158,34 @@ def test_only_one_of_them(api, start, which):
     start(api, "--leader-elect=false", "--controllers=" + which)
     until(lambda: addresses(api) if which == "endpoints-controller" else objects(api, "EndpointSlice"))
     assert not (objects(api, "EndpointSlice") if which == "endpoints-controller" else objects(api, "Endpoints"))
+
+
+def test_metrics_have_the_names_of_the_originals(api, start):
+    api.state.put(service("web", trafficDistribution="PreferClose"))
+    api.state.put(service("db", selector={}))
+    api.state.put(by_hand("192.0.2.1", "2001:db8::1"))
+    for i in range(3):
+        api.state.put(pod("p%d" % i, "10.1.0.%d" % (i + 1)))
+    controller = start(api, "--leader-elect=false", "--max-endpoints-per-slice=2")
+    until(lambda: addresses(api) == [["10.1.0.1", "10.1.0.2", "10.1.0.3"]] and len(mirrored(api)) == 2)
+
+    def shows(*lines):
+        page = http_get(controller.port, "/metrics")[1].splitlines()
+        return all(line in page for line in lines)
+
+    until(lambda: shows(
+        "endpoint_slice_controller_endpoints_desired 3", "endpoint_slice_controller_num_endpoint_slices 2",
+        "endpoint_slice_controller_desired_endpoint_slices 2",
+        'endpoint_slice_controller_services_count_by_traffic_distribution{traffic_distribution="PreferClose"} 1',
+        'endpoint_slice_controller_changes{operation="create"} 2',
+        "endpoint_slice_mirroring_controller_endpoints_desired 2",
+        "endpoint_slice_mirroring_controller_num_endpoint_slices 2",
+        'endpoint_slice_mirroring_controller_changes{operation="create"} 2',
+        "endpoint_slice_mirroring_controller_endpoints_added_per_sync_sum 2",
+        'workqueue_depth{name="endpoint"} 0', 'workqueue_depth{name="endpoint_slice"} 0',
+        'workqueue_depth{name="endpoint_slice_mirroring"} 0'))
+    api.state.delete("Service", "shop", "web")
+    api.state.collect()
+    until(lambda: shows(
+        "endpoint_slice_controller_endpoints_desired 0", "endpoint_slice_controller_num_endpoint_slices 0",
+        'endpoint_slice_controller_services_count_by_traffic_distribution{traffic_distribution="PreferClose"} 0'))

@@ -173,6 +173,7 @@ class Life:
         else:
             self.quiet()
             self.services[name] = not self.services[name]
+            self.endpoints.pop(name, None)
             self.patch_service(name, {"spec": {"selector": {"app": "a"} if self.services[name] else None}})
             self.quiet()
 
@@ -195,16 +196,9 @@ class Life:
         unready = [address() for _ in range(self.dice.randrange(3))]
         return dict(made, notReadyAddresses=unready) if unready else made
 
-    def by_hand(self):
-        """Of Services that select nothing, or that are not there."""
-        name = self.dice.choice([n for n in FIXED if not self.services.get(n, n.startswith("s"))] or ["h0"])
-        if self.services.get(name):
-            return
-        meta = {"name": name, "namespace": NS, "labels": self.dice.choice(ANY), "annotations": {
-            "note": self.some("1", "2"), "kubectl.kubernetes.io/last-applied-configuration": "{}", TRIGGER: "2026-01-02T03:04:05Z"}}
-        body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta,
-                "subsets": [self.subset(i == 0) for i in range(self.dice.randrange(3))]}
+    def write_by_hand(self, body):
         self.note("by hand", body)
+        name = body["metadata"]["name"]
         for cluster in self.clusters:
             try:
                 cluster.call("PUT", cluster.at("Endpoints", name, NS), body)
@@ -213,10 +207,34 @@ class Life:
                     raise
                 cluster.create(body)
 
+    def by_hand(self):
+        """Of Services that select nothing, or that are not there. Before subsets become others they are emptied: the
+        original gets stuck where it has to create several slices and to delete some at once."""
+        name = self.dice.choice([n for n in FIXED if not self.services.get(n, n.startswith("s"))] or ["h0"])
+        if self.services.get(name):
+            return
+        meta = {"name": name, "namespace": NS, "labels": self.dice.choice(ANY), "annotations": {
+            "note": self.some("1", "2"), "kubectl.kubernetes.io/last-applied-configuration": "{}", TRIGGER: "2026-01-02T03:04:05Z"}}
+        body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": meta, "subsets": self.endpoints.get(name, [])}
+        if body["subsets"] and self.dice.random() < 0.5:
+            self.turn(body["subsets"])
+        else:
+            self.write_by_hand(dict(body, subsets=[]))
+            self.quiet()
+            body["subsets"] = [self.subset(i == 0) for i in range(self.dice.randrange(3))]
+        self.endpoints[name] = body["subsets"]
+        self.write_by_hand(body)
+
+    def turn(self, subsets):
+        """Of a single subset one address gets ready or unready."""
+        if len(subsets) == 1 and len(subsets[0]["addresses"]) > 1:
+            subsets[0].setdefault("notReadyAddresses", []).append(subsets[0]["addresses"].pop())
+
     def drop_by_hand(self):
         name = self.some("h0", "h1")
         if self.services.get(name):
             return
+        self.endpoints.pop(name, None)
         self.note("drop", name)
         for cluster in self.clusters:
             with contextlib.suppress(kube_world.Refused):
