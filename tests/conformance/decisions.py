@@ -100,7 +100,7 @@ def echoed_options(query, difference, world):
 @decision("TCP keepalive is answered with a timeout over TCP, and not at all over UDP")
 def tcp_keepalive(query, difference, world):
     ours, theirs = difference.ours and difference.ours.opt, difference.theirs and difference.theirs.opt
-    if difference.fields != ("opt",) or not ours or not theirs or [11, ""] not in query.get("options", []):
+    if difference.fields != ("opt",) or not ours or not theirs or [11, ""] not in (query.get("edns") or {}).get("options", []):
         return False
     rest = [[o for o in opt.options if o[0] != 11] for opt in (ours, theirs)]
     kept = [len(o[1]) for o in ours.options if o[0] == 11]

@@ -409,11 +409,16 @@ def test_too_many_at_one_upstream(signpost, tmp_path):
 def test_too_many_waiting(signpost, tmp_path):
     """16384 wait a worker; the others are told SERVFAIL at once."""
     with Silent(8) as up, World(signpost, tmp_path, "-workers", "1", upstreams=up) as s:
-        with flood_slow(s, 24000, every=400) as sock:
-            eventually(lambda: s.metric("signpost_dns_waiting_refused_total") > 0, 5)
-            s.good_udp(50)
-            s.good_tcp()
-            assert set(rcodes(sock, 12)) == {2}
+        for _ in range(6):  # a slow machine's questions end before there are so many
+            with flood_slow(s, 24000, every=400) as sock:
+                if s.metric("signpost_dns_waiting_refused_total") == 0:
+                    continue
+                s.good_udp(50)
+                s.good_tcp()
+                assert set(rcodes(sock, 12)) == {2}
+                break
+        else:
+            raise AssertionError("nobody was refused")
         s.good_udp()
         assert s.stop() == 0
 

@@ -514,7 +514,8 @@ def test_streams_that_are_reset_still_count(start, ca, upstream):
                 conn.flush()
         wait_for(lambda: upstream.asked() >= 1)
         time.sleep(0.3)
-        assert upstream.asked() <= 130
+        # By name: a question may have been asked again.
+        assert len({query.question[0].name for query, _ in upstream.queries}) <= 130
     with Http2(server, ca) as conn:
         assert conn.ask(body=wire("www.test."))[0] == 200
 
