@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import walk_world
+from walk_world import wait
 from walk_checks import APIS, CHECKS, COMBINATIONS, SOON
 
 
@@ -61,3 +62,23 @@ def test_swaps_under_load(world, signpost):
             world.until_answered_by("bar-1", "bar-2", seconds=SOON)
         n, failed = told
         assert n > 5 and not failed, "%s: of %d requests %s" % (swaps, n, failed)
+
+
+@pytest.mark.parametrize("dns, proxy", [("signpost", "signpost"), ("coredns", "kube-proxy-nftables")])
+def test_the_api_server_goes_away(world, signpost, dns, proxy):
+    """Names and addresses go on working without it, and what changes afterwards is followed."""
+    reason = walk_world.missing(signpost, world.api, dns, proxy)
+    if reason:
+        pytest.skip(reason)
+    world.scale("bar-1", "bar-2")
+    world.use(dns=dns, proxy=proxy, controller="signpost")
+    world.until_answered_by("bar-1", "bar-2", seconds=SOON)
+    with world.requests() as told:
+        with world.without_api():
+            world.scale("bar-1", "bar-2", "bar-3")
+            wait(lambda: world.is_ready("bar-3", "shop"), SOON, "bar-3 is ready")
+            assert set(world.answers(requests=200)) == {"bar-1", "bar-2"}
+        world.until_answered_by("bar-1", "bar-2", "bar-3", seconds=SOON)
+    n, failed = told
+    assert n > 20 and not failed, "of %d requests %s" % (n, failed)
+    assert world.call("walk", "shop/foo", "bar").returncode == 0

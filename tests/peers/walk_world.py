@@ -274,6 +274,19 @@ class Walk:
     def foo(self, *command, check=True):
         return self.call("exec", "shop/foo", "--", *command, check=check)
 
+    @contextlib.contextmanager
+    def without_api(self):
+        """Its process is killed, and nobody reaches the new one, which the lab starts, before the end."""
+        name = "kube-apiserver" if self.api == "kube-apiserver" else "registry"
+        self.on("control", "nft", "add table inet away; add chain inet away input { type filter hook input priority 0; };"
+                " add rule inet away input tcp dport 6443 reject with tcp reset")
+        self.call("exec", "kube-system/" + name, "--", "sh", "-c",
+                  "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -9 $p; done; true")
+        try:
+            yield
+        finally:
+            self.on("control", "nft", "delete", "table", "inet", "away")
+
     def __enter__(self):
         self.prepare()
         try:
