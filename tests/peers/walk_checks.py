@@ -1,5 +1,6 @@
 """What must hold in a laboratory of walk_world.py, whoever plays which part in it."""
 import itertools
+import json
 
 from walk_world import APIS, BARS, DNS, PROXIES, wait
 
@@ -61,4 +62,15 @@ def slices(world):
     assert ips == [[world.object("pod", "bar-1")["status"]["podIP"]]]
 
 
-CHECKS = {"walk": walk, "names": names, "changes": changes, "slices": slices}
+def ipv6(world):
+    """A Service of IPv6 alone: its name has no other address, and leads to the pod's."""
+    address = world.object("service", "bar-six")["spec"]["clusterIP"]
+    assert address.startswith("fd00:10:96:")
+    told = world.foo("getent", "ahosts", "bar-six").stdout.split("\n")[:-1]
+    assert {line.split()[0] for line in told} == {address}, told
+    wait(lambda: set(world.answers("bar-six")) == {"bar-1"}, SOON, "bar-1 answers by IPv6")
+    answer = json.loads(world.foo("curl", "-sS", "--max-time", "5", "http://bar-six/").stdout)
+    assert answer["client"].startswith("[fd00:10:244:1:"), answer  # foo's own: nothing was masqueraded
+
+
+CHECKS = {"walk": walk, "names": names, "changes": changes, "slices": slices, "IPv6": ipv6}

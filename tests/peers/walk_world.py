@@ -14,7 +14,8 @@ from kube_world import ETCD, PROGRAMS, ROOT
 
 SHOP = ROOT / "examples" / "shop"
 CONTROL, API = "172.18.0.10", "https://172.18.0.10:6443"
-CIDR = "10.244.0.0/16"
+CIDR = "10.244.0.0/16,fd00:10:244::/48"
+RANGES = "10.96.0.0/16,fd00:10:96::/112"
 NODES = ("node-1", "node-2")
 BARS = ("bar-1", "bar-2", "bar-3")
 ADMIN = "administrator"
@@ -86,10 +87,19 @@ class Walk:
     def prepare(self):
         for name in ("shop", "data", "other", "outside"):
             shutil.copytree(SHOP / name, self.source / name)
-        shutil.copy(SHOP / "cluster.yaml", self.source)
+        # the example's nodes, with IPv6 as well
+        text = (SHOP / "cluster.yaml").read_text()
+        for i in (1, 2):
+            text = text.replace("podCIDRs: [10.244.%d.0/24]" % i, 'podCIDRs: [10.244.%d.0/24, "fd00:10:244:%d::/64"]' % (i, i))
+            text = text.replace("address: 172.18.0.1%d\n" % i, "address: 172.18.0.1%d\n    - type: InternalIP\n"
+                                '      address: "fd00:18::1%d"\n' % (i, i))
+        (self.source / "cluster.yaml").write_text(text)
         self.scale("bar-1")
         self.path("x").parent.mkdir()
         self.write_credentials()
+        self.write("six", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "bar-six", "namespace": "shop"},
+                           "spec": {"selector": {"app": "bar"}, "ipFamilies": ["IPv6"], "ipFamilyPolicy": "SingleStack",
+                                    "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}})
         self.write("control", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "control"},
                                "spec": {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]},
                                "status": {"addresses": [{"type": "InternalIP", "address": CONTROL}]}},
@@ -121,7 +131,7 @@ class Walk:
 
     def registry(self):
         start = ("cp /credentials/*.* /data && exec signpost registry --listen=%s:6443 --data=/data/registry.db"
-                 " --credentials=/data" % CONTROL)
+                 " --credentials=/data --service-cluster-ip-range=%s" % (CONTROL, RANGES))
         yield pod("registry", "control", "sh", ["-c", start],
                   volumes=self.volumes({"mountPath": "/data", "emptyDir": {}}),
                   readinessProbe={"tcpSocket": {"port": 6443}, "periodSeconds": 1})
@@ -135,7 +145,7 @@ class Walk:
             volumes=self.volumes({"mountPath": "/data", "emptyDir": {}}))
         yield pod("kube-apiserver", "control", "/peers/kube-apiserver", [
             "--etcd-servers=" + etcd, "--secure-port=6443", "--bind-address=0.0.0.0",
-            "--advertise-address=" + CONTROL, "--service-cluster-ip-range=10.96.0.0/16",
+            "--advertise-address=" + CONTROL, "--service-cluster-ip-range=" + RANGES,
             "--tls-cert-file=/credentials/server.crt", "--tls-private-key-file=/credentials/server.key",
             "--client-ca-file=/credentials/ca.crt", "--token-auth-file=/credentials/tokens.csv",
             "--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
