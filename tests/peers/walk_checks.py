@@ -10,7 +10,8 @@ COMBINATIONS = [(api, *others) for api in APIS for others in [
     *itertools.product(DNS, PROXIES, ["signpost"]),
     ("signpost", "signpost", "kube-controller-manager"),
     ("coredns", "kube-proxy-nftables", "kube-controller-manager")]]
-TABLES = {"signpost": "ip signpost ", "kube-proxy-nftables": "ip kube-proxy ", "kube-proxy-iptables": "ip nat KUBE-"}
+# in the rules that a walk shows; those of iptables that were rewritten meanwhile have no text
+TABLES = {"signpost": "ip signpost ", "kube-proxy-nftables": "ip kube-proxy ", "kube-proxy-iptables": "jump KUBE-SERVICES"}
 
 
 def walk(world):
