@@ -9,9 +9,10 @@
 
 #include <string.h>
 
-#define OPT_FIXED  11 /* root name, type, size, extended rcode and flags, length */
-#define CELL_FIXED 12 /* pointer, type, class, TTL, length */
-#define NO_POINTER 0u
+#define OPT_FIXED   11 /* root name, type, size, extended rcode and flags, length */
+#define CELL_FIXED  12 /* pointer, type, class, TTL, length */
+#define NO_POINTER  0u
+#define SOA_NUMBERS 20 /* bytes behind its names */
 
 struct encoder {
     struct wbuf w;     /* ends where the OPT record must begin at the latest */
@@ -117,16 +118,22 @@ static inline __attribute__((always_inline)) void fill_cells(uint8_t *p, const u
     }
 }
 
+/* What stands before the rdata when the owner is a pointer. */
+static inline void put_head(uint8_t *p, const struct rrset *rr, unsigned owner, uint16_t rdlen)
+{
+    put_u16(p, (uint16_t)(0xc000 | owner));
+    put_u16(p + 2, rr->type);
+    put_u16(p + 4, rr->class);
+    put_u32(p + 6, rr->ttl);
+    put_u16(p + 10, rdlen);
+}
+
 /* n records of equal size whose owner is a pointer. Returns how many were written. */
 static unsigned put_cells(struct encoder *e, const struct rrset *rr, const uint8_t *rdata,
                           unsigned n, unsigned owner)
 {
     uint8_t head[CELL_FIXED];
-    put_u16(head, (uint16_t)(0xc000 | owner));
-    put_u16(head + 2, rr->type);
-    put_u16(head + 4, rr->class);
-    put_u32(head + 6, rr->ttl);
-    put_u16(head + 10, rr->rdlen);
+    put_head(head, rr, owner, rr->rdlen);
     size_t fit = (e->w.cap - e->w.pos) / (CELL_FIXED + (size_t)rr->rdlen);
     n = (unsigned)MIN(n, fit);
     uint8_t *p = wbuf_take(&e->w, n * (CELL_FIXED + (size_t)rr->rdlen));
@@ -179,6 +186,77 @@ static bool put_sections(struct encoder *e, const struct reply *r)
     return true;
 }
 
+/* ---- denials ---- */
+
+/* The place in the question's name where `name` begins, when it is an end of it letter by letter;
+ * -1: it is none. */
+static int end_of_question(const struct name *question, const uint8_t *name, size_t *ret_len)
+{
+    unsigned n = 0, len = 0;
+    for (; name[len]; len += 1u + name[len])
+        n++;
+    *ret_len = ++len;
+    if (n == 0 || n > question->n_labels)
+        return -1;
+    unsigned off = question->off[question->n_labels - n];
+    return question->len - off == len && memcmp(question->wire + off, name, len) == 0 ? (int)off
+                                                                                      : -1;
+}
+
+/* The bytes of a name of len bytes in front of its end `tail`; -1: it does not end so. */
+static int front_of(const uint8_t *name, size_t len, const uint8_t *tail, size_t tail_len)
+{
+    size_t at = 0;
+    while (len - at > tail_len)
+        at += 1u + name[at];
+    return len - at == tail_len && memcmp(name + at, tail, tail_len) == 0 ? (int)at : -1;
+}
+
+/* A name that ends like the owner: its own labels and a pointer. Returns what lies behind it in the
+ * rdata; NULL: it ends otherwise, or there is no room. */
+static const uint8_t *put_below(struct wbuf *w, const uint8_t *name, unsigned owner_at,
+                                const uint8_t *owner, size_t owner_len)
+{
+    size_t len = name_wire_len(name);
+    int front = front_of(name, len, owner, owner_len);
+    uint8_t *out = front < 0 ? NULL : wbuf_take(w, (size_t)front + 2);
+    if (!out)
+        return NULL;
+    memcpy(out, name, (size_t)front);
+    put_u16(out + front, (uint16_t)(0xc000 | owner_at));
+    return name + len;
+}
+
+/* Nothing but the SOA record of a zone that the question lies in, whose own names lie there, too:
+ * half of all that a cluster asks is answered so, and it takes no dictionary. False: it is
+ * something else, and nothing was written. */
+static bool put_denial(struct encoder *e, const struct reply *r)
+{
+    const struct rrset *rr = r->section[SECTION_AUTHORITY].items;
+    size_t start = e->w.pos, owner_len;
+    if (r->section[SECTION_ANSWER].n || r->section[SECTION_AUTHORITY].n != 1 ||
+        r->section[SECTION_ADDITIONAL].n || rr->type != RR_SOA || rr->count != 1 || rr->rdlen ||
+        !rr->owner)
+        return false;
+    int off = end_of_question(&r->q->name, rr->owner, &owner_len);
+    uint8_t *head = off < 0 ? NULL : wbuf_take(&e->w, CELL_FIXED);
+    unsigned at = MSG_HEADER + (unsigned)off;
+    const uint8_t *p = head ? put_below(&e->w, rr->rdata + 2, at, rr->owner, owner_len) : NULL;
+    p = p ? put_below(&e->w, p, at, rr->owner, owner_len) : NULL;
+    uint8_t *numbers = p ? wbuf_take(&e->w, SOA_NUMBERS) : NULL;
+    if (!numbers) {
+        e->w.pos = start;
+        e->w.bad = false;
+        return false;
+    }
+    memcpy(numbers, p, SOA_NUMBERS);
+    put_head(head, rr, at, (uint16_t)(e->w.pos - start - CELL_FIXED));
+    put_u16(e->w.base + 8, 1);
+    return true;
+}
+
+/* ---- messages ---- */
+
 static void put_question(struct encoder *e, const struct question *q)
 {
     wbuf_put(&e->w, q->name.wire, q->name.len);
@@ -216,7 +294,8 @@ size_t msg_encode(const struct reply *r, uint8_t *out, size_t limit)
     bool whole = MSG_HEADER + question_len + opt_len(&edns) <= limit;
     if (r->q && whole) {
         put_question(&e, r->q);
-        whole = wants_dict(r) ? put_with_dict(&e, r) : put_sections(&e, r);
+        if (!put_denial(&e, r))
+            whole = wants_dict(r) ? put_with_dict(&e, r) : put_sections(&e, r);
     }
     put_u16(out, r->id);
     put_u16(out + 2, header_flags(r, edns.present, r->tc || !whole));

@@ -96,12 +96,6 @@ static enum outcome answer_external(struct lookup *l, struct place *p, const uin
 
 /* The reference compares some names letter by letter with the zone as typed: mixed case misses them
  * (docs/decisions). */
-static bool zone_is_lower(const struct lookup *l)
-{
-    size_t off = (size_t)(lookup_zone(l) - l->name->name.wire);
-    return memcmp(l->name->name.wire + off, l->name->lower + off, l->name->name.len - off) == 0;
-}
-
 static enum outcome apex(struct lookup *l)
 {
     switch (l->type) {

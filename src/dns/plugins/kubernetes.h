@@ -15,7 +15,8 @@ struct kubernetes {
     struct zone_list multicluster; /* asked for; none can be served */
     struct object_source source;
     struct zone_set *zones;
-    int primary; /* first zone that is not a reverse zone: where PTR names live */
+    uint8_t **soa; /* by zone: rdata of its SOA record with its length in front; serial 0 */
+    int primary;   /* first zone that is not a reverse zone: where PTR names live */
     uint32_t ttl;
     bool zonal;
     struct zone_set *fallthrough; /* NULL: none */
@@ -69,6 +70,7 @@ enum outcome { OUTCOME_NAME_ERROR, OUTCOME_NODATA, OUTCOME_ANSWER, OUTCOME_WAIT 
 
 /* The zone part of the looked-up name as it was typed. */
 const uint8_t *lookup_zone(const struct lookup *l);
+bool zone_is_lower(const struct lookup *l);
 
 /* kubernetes_name.c */
 void kubernetes_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second);
@@ -91,6 +93,8 @@ enum outcome answer_ns(struct lookup *l);
 enum outcome answer_ns_dns(struct lookup *l);
 enum outcome answer_txt_version(struct lookup *l);
 void add_soa(struct lookup *l, enum section s);
+/* rdata of the zone's SOA record, in the arena. */
+uint8_t *soa_rdata(const struct kubernetes *k, struct arena *a, const uint8_t *zone);
 /* One name in the arena: labels (without root) followed by a plain wire name. */
 uint8_t *join_name(struct arena *a, const uint8_t *labels, size_t len, const uint8_t *tail);
 void add_address_set(struct query *q, enum section s, const uint8_t *owner, uint32_t ttl,

@@ -7,12 +7,19 @@
 #define SOA_RETRY       1800
 #define SOA_EXPIRE      86400
 #define SOA_TTL_MAX     300
+#define SOA_NUMBERS     20 /* bytes from the serial on */
 #define DNS_VERSION_TTL 28800
 
 const uint8_t *lookup_zone(const struct lookup *l)
 {
     const struct name *n = &l->name->name;
     return n->wire + n->off[n->n_labels - zone_set_labels(l->k->zones, l->zone)];
+}
+
+bool zone_is_lower(const struct lookup *l)
+{
+    size_t off = (size_t)(lookup_zone(l) - l->name->name.wire);
+    return memcmp(l->name->name.wire + off, l->name->lower + off, l->name->name.len - off) == 0;
 }
 
 uint8_t *join_name(struct arena *a, const uint8_t *labels, size_t len, const uint8_t *tail)
@@ -26,14 +33,12 @@ uint8_t *join_name(struct arena *a, const uint8_t *labels, size_t len, const uin
     return out;
 }
 
-void add_soa(struct lookup *l, enum section s)
+uint8_t *soa_rdata(const struct kubernetes *k, struct arena *a, const uint8_t *zone)
 {
-    const uint8_t *zone = lookup_zone(l);
     size_t zone_len = name_wire_len(zone);
-    uint32_t numbers[] = { snapshot_serial(l->k->snapshot), SOA_REFRESH, SOA_RETRY, SOA_EXPIRE,
-                           l->k->ttl };
+    uint32_t numbers[] = { 0, SOA_REFRESH, SOA_RETRY, SOA_EXPIRE, k->ttl };
     size_t cap = 2 + 7 + 11 + 2 * zone_len + sizeof numbers;
-    struct wbuf w = wbuf_of(arena_alloc(&l->q->arena, cap), cap);
+    struct wbuf w = wbuf_of(arena_alloc(a, cap), cap);
     wbuf_u16(&w, (uint16_t)(cap - 2));
     wbuf_put(&w, "\002ns\003dns", 7);
     wbuf_put(&w, zone, zone_len);
@@ -41,13 +46,24 @@ void add_soa(struct lookup *l, enum section s)
     wbuf_put(&w, zone, zone_len);
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         wbuf_u32(&w, numbers[i]);
+    return w.base;
+}
+
+/* The zone's names are echoed as they were typed. */
+void add_soa(struct lookup *l, enum section s)
+{
+    const uint8_t *zone = lookup_zone(l), *ready = l->k->soa[l->zone];
+    struct arena *a = &l->q->arena;
+    size_t len = 2u + get_u16(ready);
+    uint8_t *rdata = zone_is_lower(l) ? arena_memdup(a, ready, len) : soa_rdata(l->k, a, zone);
+    put_u32(rdata + len - SOA_NUMBERS, snapshot_serial(l->k->snapshot));
     query_add(l->q, s,
               (struct rrset){ .owner = zone,
                               .type = RR_SOA,
                               .class = CLASS_IN,
                               .ttl = MIN(l->k->ttl, (uint32_t)SOA_TTL_MAX),
                               .count = 1,
-                              .rdata = w.base });
+                              .rdata = rdata });
 }
 
 void add_address_set(struct query *q, enum section s, const uint8_t *owner, uint32_t ttl,

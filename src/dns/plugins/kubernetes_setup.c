@@ -425,6 +425,9 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     if (ret < 0)
         return ret;
     find_local(k);
+    k->soa = arena_zalloc(setup_arena(s), zone_set_count(k->zones) * sizeof(uint8_t *));
+    for (unsigned i = 0; i < zone_set_count(k->zones); i++)
+        k->soa[i] = soa_rdata(k, setup_arena(s), zone_set_wire(k->zones, (int)i));
     struct offers *offers = setup_offers(s);
     offers_add(offers, "kubernetes", k);
     k->options.externals = offers_find(offers, "k8s_external") != NULL;

@@ -253,6 +253,8 @@ int kubernetes_transfer(struct query *q, void *conf, transfer_emit *emit, void *
     memcpy(origin->lower, q->msg.q.lower, q->msg.q.name.len);
     (void)name_to_text(origin->lower, text);
     at.zones = zone_set_new(&q->arena, &zones);
+    at.soa = arena_alloc(&q->arena, sizeof(uint8_t *));
+    at.soa[0] = soa_rdata(k, &q->arena, origin->lower);
     struct lookup l = {
         .q = q, .k = &at, .name = origin, .owner = origin->name.wire, .type = RR_NS
     };

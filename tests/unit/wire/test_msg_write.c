@@ -474,6 +474,39 @@ static void what_is_written_is_read(void **state)
     }
 }
 
+/* A SOA record alone, whose names end like the question or do not. */
+static void denials(void **state)
+{
+    static const struct {
+        const char *question, *record;
+        size_t len; /* of the record in the message */
+    } rows[] = {
+        { "x.ns.svc.c.l.", "c.l. 30 IN SOA ns.dns.c.l. hostmaster.c.l. 1 2 3 4 5", 54 },
+        { "c.l.", "c.l. 30 IN SOA ns.dns.c.l. hostmaster.c.l. 1 2 3 4 5", 54 },
+        { "x.c.l.", "c.l. 30 IN SOA c.l. hostmaster.c.l. 1 2 3 4 5", 47 },
+        { "x.c.l.", "c.l. 30 IN SOA ns.elsewhere. h.c.l. 1 2 3 4 5", 50 },
+        { "x.c.l.", "l. 30 IN SOA ns.xl. h.l. 1 2 3 4 5", 43 },
+        { "x.C.l.", "c.l. 30 IN SOA ns.c.l. h.c.l. 1 2 3 4 5", 43 },
+        { "x.c.l.", "bc.l. 30 IN SOA ns.bc.l. h.bc.l. 1 2 3 4 5", 44 },
+        { "x.c.l.", ". 30 IN SOA ns. h. 1 2 3 4 5", 38 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        begin(rows[i].question, RR_AAAA);
+        add_text(SECTION_AUTHORITY, rows[i].record);
+        size_t len = msg_encode(&reply, out, MSG_MAX), head = MSG_HEADER + question.name.len + 4;
+        assert_int_equal(len - head, rows[i].len);
+        struct msg m = parsed(len);
+        cleanup(strbuf_done) struct strbuf a = { 0 }, b = { 0 };
+        list_text(&reply.section[SECTION_AUTHORITY], &a);
+        list_text(&m.section[SECTION_AUTHORITY], &b);
+        assert_string_equal(a.p, b.p);
+        assert_int_equal(msg_encode(&reply, out, len - 1), head);
+        assert_true(truncated());
+        assert_int_equal(count(SECTION_AUTHORITY), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +524,7 @@ int main(void)
         cmocka_unit_test(far_names),
         cmocka_unit_test(same_owner_many_times),
         cmocka_unit_test(list_grows),
+        cmocka_unit_test(denials),
         cmocka_unit_test(what_is_written_is_read),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
