@@ -21,7 +21,9 @@ static const struct route *scan(const struct dns_listener *l, struct query *quer
         if (r->zone_labels > max_labels || r->zone_labels > q->name.n_labels)
             continue;
         uint8_t off = q->name.off[q->name.n_labels - r->zone_labels];
-        if (memcmp(q->lower + off, r->zone_wire, r->zone_len) == 0 && passes(r, query))
+        bool lies_in = q->name.len - off == r->zone_len &&
+                       (r->zone_len == 1 || memcmp(q->lower + off, r->zone_wire, r->zone_len) == 0);
+        if (lies_in && passes(r, query))
             return r;
     }
     return NULL;

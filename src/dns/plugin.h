@@ -242,6 +242,8 @@ int zone_set_fallthrough(struct setup *s, struct dispenser *d, struct zone_set *
                          struct err *e);
 /* NULL set: nothing falls through. */
 bool zone_set_covers(const struct zone_set *z, const struct question *q);
+/* Does some name lie in both the set and that zone (plain wire)? NULL set: none. */
+bool zone_set_meets(const struct zone_set *s, const uint8_t *zone);
 
 /* All in plugin order; ends with NULL. */
 extern const struct plugin *const plugins[];

@@ -86,7 +86,7 @@ void query_change(struct query *q)
     q->msg.raw = NULL;
     q->msg.raw_len = 0;
     q->msg.authority_off = 0;
-    memset(q->ahead, 0, sizeof q->ahead);
+    query_forget_ahead(q);
 }
 
 static bool lies_in_question(const struct query *q, const uint8_t *p)

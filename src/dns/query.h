@@ -42,10 +42,12 @@ typedef enum step resume_fn(struct query *q, void *conf, void *data);
  */
 typedef size_t sign_fn(struct query *q, void *conf, uint8_t *out, size_t len);
 
-/* What a look-ahead found out: a key in q->msg, and its hash. */
+/* What a plugin's look-ahead found out about q->msg. */
 struct query_ahead {
-    const uint8_t *key; /* NULL: nothing */
+    const void *conf;   /* the plugin's; NULL: nothing */
+    const uint8_t *key; /* or NULL */
     uint64_t hash;
+    int zone; /* of the plugin's; -1: none */
 };
 
 struct query {
@@ -103,13 +105,19 @@ struct query {
     uint8_t inline_packet[QUERY_PACKET];
 };
 
-/* The look-ahead's result for that key, or NULL. */
-static inline const struct query_ahead *query_ahead_of(const struct query *q, const uint8_t *key)
+/* What the look-ahead with that conf found out, or NULL. */
+static inline const struct query_ahead *query_ahead_of(const struct query *q, const void *conf)
 {
     for (unsigned i = 0; i < QUERY_AHEAD; i++)
-        if (q->ahead[i].key == key)
+        if (q->ahead[i].conf == conf)
             return &q->ahead[i];
     return NULL;
+}
+
+static inline void query_forget_ahead(struct query *q)
+{
+    for (unsigned i = 0; i < QUERY_AHEAD; i++)
+        q->ahead[i].conf = NULL;
 }
 
 /* The client's address; IPv4-mapped addresses are IPv4. */

@@ -116,7 +116,7 @@ static void reply_begin(struct query *q)
     q->dropped = false;
     q->waiting = false;
     q->route = NULL;
-    memset(q->ahead, 0, sizeof q->ahead);
+    query_forget_ahead(q);
     q->at_once = q->noting = false;
     q->sign = NULL;
     q->asked = NULL;

@@ -183,17 +183,20 @@ static uint32_t put_addresses(uint8_t *out, const struct snap_service *b, const 
     return n;
 }
 
-/* Upper bound of what put_addresses() writes. */
-static size_t addresses_max(uint8_t kind, const struct draft *d)
-{
-    return kind == SNAP_CLUSTER_IP ? (size_t)d->service->n_cluster_ips * 16
-           : kind == SNAP_HEADLESS ? d->endpoints.n * 16
-                                   : 0;
-}
-
 static size_t align8(size_t n)
 {
     return (n + 7) & ~(size_t)7;
+}
+
+/* Upper bound of what put_addresses() writes, and 4 bytes to be aligned again. */
+static size_t addresses_max(uint8_t kind, const struct draft *d)
+{
+    size_t len = 4;
+    for (uint8_t i = 0; kind == SNAP_CLUSTER_IP && i < d->service->n_cluster_ips; i++)
+        len += ip_len(&d->service->cluster_ips[i]);
+    for (size_t i = 0; kind == SNAP_HEADLESS && i < d->endpoints.n; i++)
+        len += ip_len(&d->endpoints.items[i].ip);
+    return align8(len);
 }
 
 static void *carve(uint8_t **at, const void *from, size_t n)
@@ -217,7 +220,7 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     struct snap_service *b =
         xcalloc(1, align8(sizeof *b) + align8(endpoints) + align8(ports) + align8(groups) +
                        align8(d->pool.n) + align8(key_len) + align8(external_len) +
-                       addresses_max(kind, d) + n_claims * sizeof(struct snap_claim) + 16);
+                       addresses_max(kind, d) + n_claims * sizeof(struct snap_claim));
     uint8_t *at = (uint8_t *)b + align8(sizeof *b);
     b->entry.hash = (uint32_t)hash_bytes(key, key_len);
     b->kind = kind;

@@ -48,7 +48,8 @@ int zone_set_find(const struct zone_set *s, const struct question *q)
         if (z->labels > q->name.n_labels)
             continue;
         uint8_t off = q->name.off[q->name.n_labels - z->labels];
-        if (memcmp(q->lower + off, z->wire, z->len) == 0)
+        if (q->name.len - off == z->len &&
+            (z->len == 1 || memcmp(q->lower + off, z->wire, z->len) == 0))
             return z->position;
     }
     return -1;
@@ -72,6 +73,14 @@ unsigned zone_set_labels(const struct zone_set *s, int i)
 bool zone_set_covers(const struct zone_set *s, const struct question *q)
 {
     return s && zone_set_find(s, q) >= 0;
+}
+
+bool zone_set_meets(const struct zone_set *s, const uint8_t *zone)
+{
+    for (unsigned i = 0; s && i < s->n; i++)
+        if (name_is_below(zone, s->zones[i].wire) || name_is_below(s->zones[i].wire, zone))
+            return true;
+    return false;
 }
 
 int zone_set_fallthrough(struct setup *s, struct dispenser *d, struct zone_set **ret, struct err *e)

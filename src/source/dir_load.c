@@ -199,7 +199,8 @@ static void apply(struct reading *r)
     drop_missing(r);
     strbuf_add(&r->keys, "", 1);
     free(r->file->keys);
-    r->file->keys = strbuf_steal(&r->keys);
+    size_t len = r->keys.len;
+    r->file->keys = xrealloc(strbuf_steal(&r->keys), len); /* without the room to grow */
 }
 
 static void parse(struct dir_source *s, struct file *f, const char *text, size_t len)

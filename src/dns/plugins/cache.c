@@ -25,11 +25,10 @@ static bool is_for_us(const struct cache_plugin *p, const struct query *q)
            q->msg.q.type != RR_AXFR && q->msg.q.type != RR_IXFR;
 }
 
-/* The look-ahead's key is the name as typed: no other plugin hashes that. */
-static void make_key(const struct query *q, struct cache_key *k)
+static void make_key(const struct cache_plugin *p, const struct query *q, struct cache_key *k)
 {
     bool do_bit = q->msg.edns.present && q->msg.edns.do_bit, cd = q->msg.flags & FLAG_CD;
-    const struct query_ahead *a = query_ahead_of(q, q->msg.q.name.wire);
+    const struct query_ahead *a = query_ahead_of(q, p);
     if (a)
         *k = (struct cache_key){ &q->msg.q, a->hash, do_bit, cd };
     else
@@ -39,14 +38,13 @@ static void make_key(const struct query *q, struct cache_key *k)
 void cache_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second)
 {
     const struct cache_plugin *p = conf;
+    struct cache_key k;
     if (second) {
-        if (ahead->key)
-            cache_prefetch_entry(p->cache, ahead->hash);
+        cache_prefetch_entry(p->cache, ahead->hash);
         return;
     }
-    struct cache_key k;
-    make_key(q, &k);
-    *ahead = (struct query_ahead){ q->msg.q.name.wire, k.hash };
+    make_key(p, q, &k);
+    *ahead = (struct query_ahead){ .conf = p, .hash = k.hash };
     __builtin_prefetch(cache_bucket_of(p->cache, k.hash));
     cache_note_prefetch(p->cache, k.hash);
 }
@@ -142,7 +140,7 @@ static void end_noting(struct cache_plugin *p, struct query *q)
         metric_add(m->misses, 1);
         return;
     }
-    make_key(q, &k);
+    make_key(p, q, &k);
     int64_t now = cache_now(q), age = cache_note_age(p->cache, k.hash, now);
     cache_judge(&p->limits, &q->reply, k.do_bit, k.do_bit ? clock_unix() : 0, &v);
     bool counts = v.store && q->at_once && !zone_set_covers(p->disabled[v.kind], &q->msg.q);
@@ -161,7 +159,7 @@ enum step cache_in(struct query *q, void *conf)
     struct cache_key k;
     if (!is_for_us(p, q))
         return STEP_NEXT;
-    make_key(q, &k);
+    make_key(p, q, &k);
     int64_t now = cache_now(q);
     metric_add(cache_metrics_of(p, q)->requests, 1);
     struct cache_entry *e = cache_find(p->cache, &k, now);
@@ -185,7 +183,7 @@ static void cache_why_before(struct query *q, void *conf, struct why_words *w)
         why_say(w, "scope", "not for such a name or query");
         return;
     }
-    make_key(q, &k);
+    make_key(p, q, &k);
     int64_t now = cache_now(q);
     const struct cache_entry *e = cache_find(p->cache, &k, now);
     if (!e && is_to_be_noted(p, q, &k, now)) {

@@ -172,15 +172,14 @@ static enum step name_error(struct lookup *l)
 bool kubernetes_at_once(const struct query *q, const void *conf)
 {
     const struct kubernetes *k = conf;
-    int zone = zone_set_find(k->zones, &q->msg.q);
-    return zone >= 0 && !zone_set_covers(k->fallthrough, &q->msg.q) &&
-           !is_external(kubernetes_service(k, q, zone));
+    int zone = kubernetes_zone(k, q);
+    return zone >= 0 && k->keeps[zone] && !is_external(kubernetes_service(k, q, zone));
 }
 
 enum step kubernetes_in(struct query *q, void *conf)
 {
     const struct kubernetes *k = conf;
-    int zone = zone_set_find(k->zones, &q->msg.q);
+    int zone = kubernetes_zone(k, q);
     if (zone < 0)
         return STEP_NEXT;
     uint16_t type = q->msg.q.type;

@@ -20,6 +20,7 @@ struct kubernetes {
     uint32_t ttl;
     bool zonal;
     struct zone_set *fallthrough; /* NULL: none */
+    bool *keeps;                  /* by zone: no name of it falls through */
     struct snapshot_options options;
     struct snapshot *snapshot;
     struct store *store;
@@ -74,6 +75,8 @@ bool zone_is_lower(const struct lookup *l);
 
 /* kubernetes_name.c */
 void kubernetes_ahead(struct query *q, const void *conf, struct query_ahead *ahead, bool second);
+/* The zone that the question lies in; -1: none. */
+int kubernetes_zone(const struct kubernetes *k, const struct query *q);
 /* The Service of a name that has one, whatever stands left of it; NULL: none. */
 const struct snap_service *kubernetes_service(const struct kubernetes *k, const struct query *q,
                                               int zone);

@@ -20,8 +20,9 @@ static const struct snap_service *service_at(const struct kubernetes *k, const s
                                              const uint8_t *key)
 {
     size_t len = 2u + key[0] + key[1 + key[0]];
-    const struct query_ahead *a = query_ahead_of(q, key);
-    return snapshot_service_hashed(k->snapshot, a ? a->hash : snapshot_hash(key, len), key, len);
+    const struct query_ahead *a = query_ahead_of(q, k);
+    uint64_t hash = a && a->key == key ? a->hash : snapshot_hash(key, len);
+    return snapshot_service_hashed(k->snapshot, hash, key, len);
 }
 
 static const struct snap_service *find_service(const struct lookup *l, int service)
@@ -57,10 +58,17 @@ void kubernetes_ahead(struct query *q, const void *conf, struct query_ahead *ahe
     }
     int zone = zone_set_find(k->zones, &q->msg.q);
     const uint8_t *key = zone < 0 ? NULL : service_key(k, q, zone);
+    *ahead = (struct query_ahead){ .conf = k, .key = key, .zone = zone };
     if (!key)
         return;
-    *ahead = (struct query_ahead){ key, snapshot_hash(key, 2u + key[0] + key[1 + key[0]]) };
+    ahead->hash = snapshot_hash(key, 2u + key[0] + key[1 + key[0]]);
     snapshot_prefetch(k->snapshot, ahead->hash, false);
+}
+
+int kubernetes_zone(const struct kubernetes *k, const struct query *q)
+{
+    const struct query_ahead *a = query_ahead_of(q, k);
+    return a ? a->zone : zone_set_find(k->zones, &q->msg.q);
 }
 
 /* "z1.z2.pin._zone.s.ns.svc": `service` is the label index of s. */

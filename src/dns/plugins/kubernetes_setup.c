@@ -408,6 +408,19 @@ static int open_source(struct kubernetes *k, struct err *e)
     return setup_source(k->setup, &k->source, &k->store, e);
 }
 
+static void prepare_zones(struct kubernetes *k)
+{
+    struct arena *a = setup_arena(k->setup);
+    unsigned n = zone_set_count(k->zones);
+    k->soa = arena_zalloc(a, n * sizeof(uint8_t *));
+    k->keeps = arena_zalloc(a, n * sizeof *k->keeps);
+    for (unsigned i = 0; i < n; i++) {
+        const uint8_t *zone = zone_set_wire(k->zones, (int)i);
+        k->soa[i] = soa_rdata(k, a, zone);
+        k->keeps[i] = !zone_set_meets(k->fallthrough, zone);
+    }
+}
+
 static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
 {
     struct kubernetes *k = arena_zalloc(setup_arena(s), sizeof *k);
@@ -425,9 +438,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     if (ret < 0)
         return ret;
     find_local(k);
-    k->soa = arena_zalloc(setup_arena(s), zone_set_count(k->zones) * sizeof(uint8_t *));
-    for (unsigned i = 0; i < zone_set_count(k->zones); i++)
-        k->soa[i] = soa_rdata(k, setup_arena(s), zone_set_wire(k->zones, (int)i));
+    prepare_zones(k);
     struct offers *offers = setup_offers(s);
     offers_add(offers, "kubernetes", k);
     k->options.externals = offers_find(offers, "k8s_external") != NULL;

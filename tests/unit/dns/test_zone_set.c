@@ -108,6 +108,24 @@ static void test_covers(void **state)
     arena_done(&a);
 }
 
+static void test_meets(void **state)
+{
+    static const char *const zones[] = { "in-addr.arpa", "b.example.org" };
+    static const struct {
+        const char *zone;
+        bool meets;
+    } rows[] = { { "10.in-addr.arpa", true }, { "example.org", true }, { "b.example.org", true },
+                 { "a.example.org", false },  { ".", true },           { "cluster.local", false } };
+    struct arena a;
+    (void)state;
+    arena_init(&a, 1024);
+    const struct zone_set *s = set_of(&a, zones, 2);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        assert_int_equal(zone_set_meets(s, ask(rows[i].zone)->lower), rows[i].meets);
+    assert_false(zone_set_meets(NULL, ask(".")->lower));
+    arena_done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +134,7 @@ int main(void)
         cmocka_unit_test(test_a_zone_twice),
         cmocka_unit_test(test_cidr_zones),
         cmocka_unit_test(test_covers),
+        cmocka_unit_test(test_meets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
