@@ -92,6 +92,24 @@ static int read_detection(const struct proxy_options *o, struct proxy_settings *
     return 0;
 }
 
+/* As the original: ranges of one family only say nothing about the other, where node ports are then
+ * open at every address. */
+static int complete_families(struct proxy_settings *s, struct err *e)
+{
+    unsigned n[FAMILIES] = { 0, 0 };
+    for (unsigned i = 0; i < s->n_node_port_ranges; i++)
+        n[family_index(s->node_port_ranges[i].ip.family)]++;
+    for (unsigned f = 0; f < FAMILIES; f++) {
+        if (n[f] || !s->n_node_port_ranges || s->node_ports_primary || s->node_ports_all)
+            continue;
+        if (s->n_node_port_ranges == ARRAY_SIZE(s->node_port_ranges))
+            return err_set(e, ERR_LIMIT, "--nodeport-addresses: too many ranges");
+        s->node_port_ranges[s->n_node_port_ranges++] =
+            (struct ip_prefix){ .ip = { .family = f == 0 ? 4 : 6 } };
+    }
+    return 0;
+}
+
 static int read_node_ports(const struct proxy_options *o, struct proxy_settings *s, struct err *e)
 {
     for (size_t i = 0; i < o->node_port_addresses.n; i++) {
@@ -117,7 +135,7 @@ static int read_node_ports(const struct proxy_options *o, struct proxy_settings 
     }
     if (!s->n_node_port_ranges && !s->node_ports_all)
         s->node_ports_primary = true;
-    return 0;
+    return complete_families(s, e);
 }
 
 static int read_address(const char *flag, const char *text, uint16_t port,

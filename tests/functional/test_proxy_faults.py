@@ -336,6 +336,29 @@ def test_configuration_file(world, tmp_path):
     assert "the configuration file has changed" in said
 
 
+@pytest.mark.parametrize("value,want", [
+    ("primary", ["192.168.9.1", "fd00:9::1"]),
+    ("192.168.9.0/24", ["192.168.9.1", "fd00:9::1", "fd00:10:244:1::1"]),  # IPv6: all
+    ("192.168.9.0/24,fd00:9::/64", ["192.168.9.1", "fd00:9::1"]),
+    ("all", ["192.168.9.1", "10.244.1.1", "fd00:9::1", "fd00:10:244:1::1"]),
+])
+def test_node_port_addresses(world, value, want):
+    text = world.proxy("--print", "--nodeport-addresses=" + value).stdout
+    seen = {a for line in re.findall(r"element ip6? signpost node-ips { (.*) }", text)
+            for a in line.split(", ") if not a.startswith("fe80:")}
+    assert seen == set(want)
+
+
+def test_new_address_gets_node_ports(world):
+    world.daemon(QUIET, "--nodeport-addresses=192.168.0.0/16")
+    show = ("nft", "list", "set", "ip", "signpost", "node-ips")
+    assert world.wait_for(lambda: "192.168.9.1" in world.run(*show, check=False).stdout)
+    world.run("ip", "addr", "add", "192.168.44.1/32", "dev", "out0")
+    assert world.wait_for(lambda: "192.168.44.1" in world.run(*show).stdout)
+    world.run("ip", "addr", "del", "192.168.44.1/32", "dev", "out0")
+    assert world.wait_for(lambda: "192.168.44.1" not in world.run(*show).stdout)
+
+
 @pytest.mark.parametrize("text,words", [
     ("kind: Other\n", "no document of kind KubeProxyConfiguration"),
     ("kind: KubeProxyConfiguration\napiVersion: v2\n", "apiVersion v2 is not"),
