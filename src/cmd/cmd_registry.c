@@ -9,6 +9,7 @@
 #include "registry/allocate.h"
 #include "registry/bootstrap.h"
 #include "registry/credentials.h"
+#include "registry/seed.h"
 #include "registry/serve.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 
 static const char *listen_at = "127.0.0.1:6443", *data = FOLDER "/registry.db", *folder = "",
                   *ranges = "10.96.0.0/16", *ports = "30000-32767", *advertise = "";
+static struct flag_list manifests;
 static bool plain;
 static long verbosity, history;
 
@@ -32,6 +34,8 @@ static const struct flag flags[] = {
       "Where objects are kept (default signpost-registry/registry.db); :memory: keeps nothing." },
     { "credentials", FLAG_STRING, &folder, "DIR",
       "Certificates, tokens and kubeconfig files (default: the folder of the data)." },
+    { "manifests", FLAG_LIST, &manifests, "DIR",
+      "Folders of manifests whose objects are applied, and followed; may be repeated." },
     { "service-cluster-ip-range", FLAG_STRING, &ranges, "CIDR,...",
       "Addresses of Services, one block or one of each family (default 10.96.0.0/16)." },
     { "service-node-port-range", FLAG_STRING, &ports, "A-B",
@@ -53,6 +57,7 @@ struct run {
     struct access *access;
     struct tls_config *tls;
     struct server *server;
+    struct seed *seed;
     struct credentials credentials;
     struct ip ip, reached;
     uint16_t port;
@@ -146,6 +151,8 @@ static int open_all(struct run *r, struct err *e)
         return code;
     r->port = server_port(r->server);
     code = bootstrap(r->registry, &r->reached, r->port, e);
+    if (code == 0 && manifests.n)
+        code = seed_open(&r->loop, r->registry, manifests.items, manifests.n, &r->seed, e);
     if (code == 0 && !plain)
         code = credentials_publish(&r->credentials, &r->ip, r->port, e);
     return code;
@@ -181,6 +188,7 @@ static int work(struct run *r, struct err *e)
         uv_run(&r->loop, UV_RUN_DEFAULT);
         notify_stopping();
     }
+    seed_close(r->seed);
     server_close(r->server);
     access_close(r->access);
     tls_config_free(r->tls);
@@ -206,6 +214,7 @@ static int run(int argc, char **argv)
     mem_reserve();
     if (code == 0)
         code = work(&r, &e);
+    flag_list_done(&manifests);
     if (code < 0)
         (void)fprintf(stderr, "signpost registry: %s\n", e.text);
     return code < 0 ? 1 : 0;

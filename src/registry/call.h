@@ -15,7 +15,9 @@ struct server;
 struct call {
     struct server *server;
     struct registry *registry;
-    struct exchange *exchange; /* NULL: the peer has gone */
+    struct exchange *exchange; /* NULL: the peer has gone, or a call from inside */
+    const char *given;         /* the request's body */
+    size_t given_len;
     struct arena arena;
     struct request request;
     const struct user *user;
@@ -28,6 +30,14 @@ struct call {
     struct strbuf body;
     const char *content_type;
 };
+
+/* A call of this process itself, whose answer nobody reads: the caller sets request and body, and
+ * what it calls ends it. */
+struct call *call_inside(struct registry *r);
+/* Ends a call that was not answered. */
+void call_free(struct call *c);
+/* The value of a header field, or NULL. */
+const char *call_header(const struct call *c, const char *name);
 
 /* Answers with a document (a reference is taken over) in the form that was wished for. Objects and
  * lists of the call's resource only where a table or the metadata alone may be wanted. */

@@ -175,7 +175,7 @@ static json_t *new_groups(bool core, const char *version)
 /* The version of the aggregated form that is asked for first; NULL: the old form. */
 static const char *aggregated(const struct call *c)
 {
-    const char *accept = exchange_header(c->exchange, "accept");
+    const char *accept = call_header(c, "accept");
     const char *as = accept ? strstr(accept, "as=APIGroupDiscoveryList") : NULL;
     if (!as)
         return NULL;

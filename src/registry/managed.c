@@ -18,7 +18,7 @@
 static int manager_name(struct call *c, char out[MANAGER_MAX + 1])
 {
     const char *given = request_get(&c->request, "fieldManager");
-    const char *agent = exchange_header(c->exchange, "user-agent");
+    const char *agent = call_header(c, "user-agent");
     if (given && strlen(given) > MANAGER_MAX)
         return fault_set(&c->fault, 422, "Invalid",
                          " \"\" is invalid: fieldManager: Too long: may not be more than %d bytes",
@@ -216,11 +216,9 @@ static void apply_done(struct apply *a)
 
 static int read_applied(struct apply *a)
 {
-    size_t len;
     struct call *c = a->call;
     json_t *shaped = NULL, *unknown = json_array();
-    const char *body = exchange_body(c->exchange, &len);
-    int r = body_read("application/yaml", body, len, &a->applied, &c->fault);
+    int r = body_read("application/yaml", c->given, c->given_len, &a->applied, &c->fault);
     if (r == 0)
         r = rest_check_kind(c, a->applied, true);
     if (r == 0 && path_get(a->applied, "metadata.managedFields"))

@@ -388,7 +388,7 @@ bool openapi_answer(struct call *c)
     static const char proto[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
     char **p = c->request.parts;
     unsigned n = c->request.n_parts;
-    const char *accept = exchange_header(c->exchange, "accept");
+    const char *accept = call_header(c, "accept");
     if (n < 2 || strcmp(p[0], "openapi") != 0)
         return false;
     if (n == 2 && strcmp(p[1], "v2") == 0) {

@@ -204,10 +204,8 @@ int rest_check_kind(struct call *c, const json_t *doc, bool must)
 
 int rest_body(struct call *c, json_t **ret)
 {
-    size_t len;
     json_t *in = NULL, *unknown = json_array();
-    const char *body = exchange_body(c->exchange, &len);
-    int r = body_read(exchange_header(c->exchange, "content-type"), body, len, &in, &c->fault);
+    int r = body_read(call_header(c, "content-type"), c->given, c->given_len, &in, &c->fault);
     if (r == 0)
         r = rest_check_kind(c, in, false);
     if (r == 0)

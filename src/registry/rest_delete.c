@@ -14,14 +14,12 @@
 
 static int read_body_options(struct call *c, json_t **ret)
 {
-    size_t len;
     json_t *in = NULL;
     char *why = NULL;
-    const char *body = exchange_body(c->exchange, &len);
     *ret = NULL;
-    if (!len)
+    if (!c->given_len)
         return 0;
-    int code = body_read(exchange_header(c->exchange, "content-type"), body, len, &in, &c->fault);
+    int code = body_read(call_header(c, "content-type"), c->given, c->given_len, &in, &c->fault);
     if (code == 0 && shape_read(schema_type("meta.DeleteOptions"), in, NULL, ret, &why) < 0)
         code = fault_bad_request(&c->fault, "DeleteOptions: %s", why ? why : "cannot be read");
     free(why);

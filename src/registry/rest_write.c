@@ -355,10 +355,8 @@ static bool is_patch_type(const char *type)
 /* The object with the patch in it, in its resource's shape. */
 static int patched(struct call *c, const char *type, const struct item *old, json_t **ret)
 {
-    size_t len;
     json_t *patch = NULL, *doc = item_doc(old), *unknown = json_array();
-    const char *body = exchange_body(c->exchange, &len);
-    int code = body_read(NULL, body, len, &patch, &c->fault);
+    int code = body_read(NULL, c->given, c->given_len, &patch, &c->fault);
     if (code == 0)
         code = patch_document(c, type, patch, &doc);
     if (code == 0)
@@ -375,7 +373,7 @@ static int patched(struct call *c, const char *type, const struct item *old, jso
 
 int rest_patch(struct call *c)
 {
-    const char *type = exchange_header(c->exchange, "content-type");
+    const char *type = call_header(c, "content-type");
     json_t *doc;
     if (check_sub(c) < 0 || rest_check_options(c) < 0)
         return -1;

@@ -18,15 +18,29 @@
 
 /* ---- answering ---- */
 
-static void call_free(struct call *c)
+struct call *call_inside(struct registry *r)
 {
-    c->server->n_waiting--;
+    struct call *c = xcalloc(1, sizeof *c);
+    c->registry = r;
+    arena_init(&c->arena, 4096);
+    return c;
+}
+
+void call_free(struct call *c)
+{
+    if (c->server)
+        c->server->n_waiting--;
     strbuf_done(&c->body);
     fault_done(&c->fault);
     json_decref(c->warnings);
     json_decref(c->managers);
     arena_done(&c->arena);
     free(c);
+}
+
+const char *call_header(const struct call *c, const char *name)
+{
+    return c->exchange ? exchange_header(c->exchange, name) : NULL;
 }
 
 /* 299 is the code of a warning that nobody keeps (RFC 7234 5.5). */
@@ -84,7 +98,8 @@ static void answer(struct call *c, int status, const char *content_type)
 {
     c->status = status;
     c->content_type = content_type;
-    exchange_on_gone(c->exchange, on_gone, c);
+    if (c->exchange)
+        exchange_on_gone(c->exchange, on_gone, c);
     registry_wait(c->registry, on_durable, c);
 }
 
@@ -202,8 +217,7 @@ static int check_access(struct call *c)
     if (!s->o.access || is_open(&c->request))
         return 0;
     bool shown = exchange_subject(c->exchange, &subject);
-    c->user = access_user(s->o.access, exchange_header(c->exchange, "authorization"),
-                          shown ? &subject : NULL);
+    c->user = access_user(s->o.access, call_header(c, "authorization"), shown ? &subject : NULL);
     if (!c->user)
         return fault_set(&c->fault, 401, "Unauthorized", "Unauthorized");
     if (c->user->admin || reads(&c->request))
@@ -288,7 +302,7 @@ static int route(struct call *c)
             return 0;
         return route_page(c);
     }
-    if (wish_read(exchange_header(c->exchange, "accept"), &c->wish, &c->fault) < 0)
+    if (wish_read(call_header(c, "accept"), &c->wish, &c->fault) < 0)
         return -1;
     if (!(q->resource->verbs & verb_of(q)))
         return fault_method(&c->fault);
@@ -298,12 +312,11 @@ static int route(struct call *c)
 static void on_request(void *ctx, struct exchange *x)
 {
     struct server *s = ctx;
-    struct call *c = xcalloc(1, sizeof *c);
+    struct call *c = call_inside(s->o.registry);
     c->server = s;
-    c->registry = s->o.registry;
     c->exchange = x;
+    c->given = exchange_body(x, &c->given_len);
     s->asked++;
-    arena_init(&c->arena, 4096);
     int r = 0;
     if (s->n_waiting++ >= SERVE_IN_FLIGHT_MAX) {
         c->fault.retry_after = 1;

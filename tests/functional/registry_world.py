@@ -72,6 +72,9 @@ class Registry:
     def __exit__(self, *_):
         self.stop(signal.SIGKILL)
 
+    def log(self):
+        return (self.folder / "registry.log").read_text()
+
     @property
     def kubeconfig(self):
         return str(self.credentials / "admin.conf")

@@ -442,3 +442,34 @@ def test_apply_merges_lists(api, ns):
     assert [p["port"] for p in made["spec"]["ports"]] == [1, 2]
     made = apply({"ports": [{"name": "c", "port": 3}]}, "two")
     assert [p["port"] for p in made["spec"]["ports"]] == [1, 3]
+
+
+# ---- folders of manifests ----
+
+def test_manifests(signpost, tmp_path):
+    folder = tmp_path / "manifests"
+    (folder / "more").mkdir(parents=True)
+    web = folder / "web.yaml"
+    web.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"
+                   "spec: {ports: [{port: 80}], selector: {app: web}}\n---\n"
+                   "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m, namespace: shop}\ndata: {x: '1'}\n")
+    (folder / "more" / "list.json").write_text(json.dumps(
+        {"apiVersion": "v1", "kind": "ConfigMapList", "items": [{"metadata": {"name": "n"}}]}))
+    (folder / "odd.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n")
+    registry = Registry(signpost, tmp_path, "--manifests", str(folder))
+    with registry as api:
+        assert api.get("Service", "web", "shop")["spec"]["clusterIP"].startswith("10.96.")
+        assert api.names("ConfigMap") == ["n"] and "Deployment of apps/v1 is not offered" in registry.log()
+        api.patch("ConfigMap", "m", {"data": {"mine": "kept"}}, ns="shop")
+        api.create(config_map("hand", "shop"))
+        web.write_text(web.read_text().replace("'1'", "'2'"))
+        until(lambda: api.get("ConfigMap", "m", "shop")["data"] == {"x": "2", "mine": "kept"})
+        web.write_text("{")
+        until(lambda: "its objects stay as they were" in registry.log())
+        assert api.get("Service", "web", "shop")
+        web.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m, namespace: shop}\ndata: {x: '2'}\n")
+        until(lambda: api.names("Service", "shop") == [])
+        registry.stop()
+        web.unlink()
+        registry.start()
+        assert api.names("ConfigMap", "shop") == ["hand"] and api.names("ConfigMap") == ["n"]
