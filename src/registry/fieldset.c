@@ -165,6 +165,31 @@ static json_t *find_element(const struct schema_field *f, const json_t *list, co
     return found;
 }
 
+static void add_element(const char *key, struct strbuf *path)
+{
+    json_t *keys, *value;
+    const char *name, *between = "";
+    if (*key == 'f') {
+        strbuf_printf(path, ".%s", key + 2);
+        return;
+    }
+    if (*key == 'v') {
+        strbuf_printf(path, "[=%s]", key + 2);
+        return;
+    }
+    keys = json_loads(key + 2, 0, NULL);
+    strbuf_putc(path, '[');
+    json_object_foreach(keys, name, value)
+    {
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        strbuf_printf(path, "%s%s=%s", between, name, text ? text : "");
+        between = ",";
+        free(text);
+    }
+    strbuf_putc(path, ']');
+    json_decref(keys);
+}
+
 /* The field for the values of a map, or the elements of a list. */
 static struct schema_field inner(const struct schema_field *f)
 {
@@ -247,6 +272,48 @@ static json_t *node_of(const struct schema_field *f, const json_t *v, bool whole
 json_t *fieldset_of(const struct schema_type *t, const json_t *doc)
 {
     return members_of(t, doc, false);
+}
+
+/* ---- what is there twice ---- */
+
+static bool is_twice(const struct schema_field *f, const json_t *list, struct strbuf *ret)
+{
+    struct strbuf b = { 0 };
+    size_t first = 0;
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(list) && !found; i++) {
+        element_key(f, json_array_get(list, i), &b);
+        found = find_element(f, list, b.p, &first) && first < i;
+    }
+    if (found) {
+        strbuf_puts(ret, ": duplicate entries for key ");
+        add_element(b.p, ret);
+    }
+    strbuf_done(&b);
+    return found;
+}
+
+bool fieldset_duplicate(const struct schema_type *t, const json_t *doc, struct strbuf *ret)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)doc, key, value)
+    {
+        const struct schema_field *f = schema_field(t, key);
+        size_t before = ret->len;
+        bool found = false;
+        if (is_whole(f))
+            continue;
+        strbuf_printf(ret, ".%s", key);
+        if (f->shape == SCHEMA_LIST)
+            found = is_twice(f, value, ret);
+        else if (f->shape == SCHEMA_ONE)
+            found = fieldset_duplicate(f->type, value, ret);
+        if (found)
+            return true;
+        ret->len = before;
+    }
+    return false;
 }
 
 /* ---- differences ---- */
@@ -380,19 +447,50 @@ void fieldset_compare(const struct schema_type *t, const json_t *old, const json
 static void merge_value(const struct schema_field *f, json_t *holder, const char *key,
                         const json_t *v);
 
+/* The element as it comes into the merged list; those of both sides become one. */
+static void put_merged(const struct schema_field *f, json_t *out, const json_t *list,
+                       const json_t *e, const char *key)
+{
+    json_t *old = find_element(f, list, key, NULL);
+    json_t *made = json_deep_copy(old ? old : e);
+    if (old && f->apply == APPLY_MAP && f->type)
+        fieldset_merge(f->type, made, e);
+    json_array_append_new(out, made);
+}
+
+/* Both sides keep their order; what is new in the applied one comes as early as it may. */
 static void merge_list(const struct schema_field *f, json_t *list, const json_t *applied)
 {
-    struct strbuf b = { 0 };
-    for (size_t i = 0; i < json_array_size(applied); i++) {
-        const json_t *e = json_array_get(applied, i);
-        element_key(f, e, &b);
-        json_t *old = find_element(f, list, b.p, NULL);
-        if (!old)
-            json_array_append_new(list, json_deep_copy(e));
-        else if (f->apply == APPLY_MAP && f->type)
-            fieldset_merge(f->type, old, e);
+    json_t *out = json_array();
+    struct strbuf mine = { 0 }, theirs = { 0 };
+    size_t i = 0, k = 0, n = json_array_size(list), m = json_array_size(applied);
+    while (i < n || k < m) {
+        const json_t *old = json_array_get(list, i), *e = json_array_get(applied, k);
+        bool shared = false, ours = true;
+        if (k < m) {
+            element_key(f, e, &mine);
+            shared = find_element(f, list, mine.p, NULL) != NULL;
+        }
+        if (i < n) {
+            element_key(f, old, &theirs);
+            ours = find_element(f, applied, theirs.p, NULL) != NULL;
+        }
+        if (k < m && (!shared || i == n || ours)) {
+            put_merged(f, out, list, e, mine.p);
+            k++;
+            if (i < n && strcmp(mine.p, theirs.p) == 0)
+                i++;
+        } else {
+            if (!ours)
+                json_array_append(out, (json_t *)(uintptr_t)old);
+            i++;
+        }
     }
-    strbuf_done(&b);
+    json_array_clear(list);
+    json_array_extend(list, out);
+    json_decref(out);
+    strbuf_done(&mine);
+    strbuf_done(&theirs);
 }
 
 static void merge_value(const struct schema_field *f, json_t *holder, const char *key,
@@ -470,31 +568,6 @@ void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set
 }
 
 /* ---- texts ---- */
-
-static void add_element(const char *key, struct strbuf *path)
-{
-    json_t *keys, *value;
-    const char *name, *between = "";
-    if (*key == 'f') {
-        strbuf_printf(path, ".%s", key + 2);
-        return;
-    }
-    if (*key == 'v') {
-        strbuf_printf(path, "[=%s]", key + 2);
-        return;
-    }
-    keys = json_loads(key + 2, 0, NULL);
-    strbuf_putc(path, '[');
-    json_object_foreach(keys, name, value)
-    {
-        char *text = json_dumps(value, JSON_ENCODE_ANY);
-        strbuf_printf(path, "%s%s=%s", between, name, text ? text : "");
-        between = ",";
-        free(text);
-    }
-    strbuf_putc(path, ']');
-    json_decref(keys);
-}
 
 static void each(const json_t *set, struct strbuf *path, void (*fn)(void *ctx, const char *path),
                  void *ctx)

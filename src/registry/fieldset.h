@@ -17,6 +17,9 @@ json_t *fieldset_common(const json_t *a, const json_t *b);
 
 /* What a document that is applied speaks of. */
 json_t *fieldset_of(const struct schema_type *t, const json_t *doc);
+/* Does a list that is applied as a map or set hold an element twice? Then which one, as
+ * ".spec.ports: duplicate entries for key [port=80,protocol="TCP"]". */
+bool fieldset_duplicate(const struct schema_type *t, const json_t *doc, struct strbuf *ret);
 /* What changed between two documents: what is new or another value; what is gone. */
 void fieldset_compare(const struct schema_type *t, const json_t *old, const json_t *now,
                       json_t **ret_changed, json_t **ret_removed);

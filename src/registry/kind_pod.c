@@ -155,26 +155,48 @@ static void check_container(const json_t *list, size_t i, const char *path, stru
     for (size_t p = 0; p < json_array_size(ports); p++) {
         (void)snprintf(at, sizeof at, "%s[%zu].ports[%zu]", path, i, p);
         check_port(json_array_get(ports, p), at, f);
+        const json_t *port = json_array_get(ports, p);
+        const char *of = path_text(port, "name");
+        (void)snprintf(field, sizeof field, "%s.name", at);
+        if (of && *of && named_before(ports, p, of))
+            fault_duplicate(f, field, json_object_get(port, "name"));
     }
+}
+
+static bool same_containers(struct write *w, struct fault *f)
+{
+    static const char *const paths[] = { "spec.containers", "spec.initContainers" };
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        if (json_array_size(path_get(w->doc, paths[i])) ==
+            json_array_size(path_get(w->old, paths[i])))
+            continue;
+        fault_field_forbidden(f, paths[i], "pod updates may not add or remove containers");
+        return false;
+    }
+    return true;
+}
+
+/* Without what may change. */
+static json_t *fixed_part(const json_t *doc)
+{
+    static const char *const open[] = { "activeDeadlineSeconds", "tolerations",
+                                        "terminationGracePeriodSeconds" };
+    static const char *const lists[] = { "containers", "initContainers" };
+    json_t *spec = json_deep_copy(json_object_get(doc, "spec")), *c;
+    size_t k;
+    for (size_t i = 0; i < ARRAY_SIZE(open); i++)
+        json_object_del(spec, open[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        json_array_foreach(json_object_get(spec, lists[i]), k, c) json_object_del(c, "image");
+    return spec;
 }
 
 /* What a pod is may not change, images and the like aside. */
 static void check_change(struct write *w, struct fault *f)
 {
-    static const char *const open[] = { "activeDeadlineSeconds", "tolerations",
-                                        "terminationGracePeriodSeconds" };
-    json_t *now = json_deep_copy(json_object_get(w->doc, "spec"));
-    json_t *old = json_deep_copy(json_object_get(w->old, "spec")), *c;
-    static const char *const lists[] = { "containers", "initContainers" };
-    size_t k;
-    for (size_t i = 0; i < ARRAY_SIZE(open); i++) {
-        json_object_del(now, open[i]);
-        json_object_del(old, open[i]);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-        json_array_foreach(json_object_get(now, lists[i]), k, c) json_object_del(c, "image");
-        json_array_foreach(json_object_get(old, lists[i]), k, c) json_object_del(c, "image");
-    }
+    if (!same_containers(w, f))
+        return;
+    json_t *now = fixed_part(w->doc), *old = fixed_part(w->old);
     if (!json_equal(now, old))
         fault_field_forbidden(f, "spec",
                               "of a pod that exists only images, activeDeadlineSeconds, "

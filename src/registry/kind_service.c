@@ -249,6 +249,7 @@ void service_fill(struct write *w)
 /* Before addresses are looked at: what the type rules out goes, what was left out is kept. */
 void service_prepare(struct write *w)
 {
+    align_ips(w->doc, w->old);
     if (w->old && !*w->sub) {
         drop_by_type(w->doc, w->old);
         keep_values(w->doc, w->old);

@@ -59,7 +59,7 @@ static void check_endpoint_address(const char *type, const char *text, const cha
     bool good = ip_parse(text, &ip) == 0;
     (void)snprintf(list, sizeof list, "%.*s", (int)(strrchr(field, '[') - field), field);
     if (!good || ip.family != family)
-        fault_text(f, list, text,
+        fault_text(f, good ? list : field, text,
                    family == 4 ? "must be a valid IPv4 address" : "must be a valid IPv6 address");
     if (good)
         check_address(text, field, f);
@@ -141,7 +141,9 @@ void slice_check(struct write *w, struct fault *f)
         fault_unsupported(f, "addressType", type, types);
     if (json_array_size(list) > SLICE_ENDPOINTS_MAX)
         fault_too_many(f, "endpoints", json_array_size(list), SLICE_ENDPOINTS_MAX);
-    for (size_t i = 0; known && i < json_array_size(list); i++)
+    bool same = w->old && list &&
+                json_equal((json_t *)(uintptr_t)list, json_object_get(w->old, "endpoints"));
+    for (size_t i = 0; known && !same && i < json_array_size(list); i++)
         check_endpoint(type, json_array_get(list, i), i, f);
     if (json_array_size(ports) > SLICE_PORTS_MAX)
         fault_too_many(f, "ports", json_array_size(ports), SLICE_PORTS_MAX);

@@ -127,6 +127,14 @@ static void fill_node(struct write *w)
         path_set_text(w->doc, "spec.podCIDR", first);
 }
 
+static void check_node(struct write *w, struct fault *f)
+{
+    const json_t *now = path_get(w->doc, "spec.podCIDRs"), *old = path_get(w->old, "spec.podCIDRs");
+    if (json_array_size(old) && !(now && json_equal((json_t *)(uintptr_t)now, old)))
+        fault_field_forbidden(f, "spec.podCIDRs",
+                              "node updates may not change podCIDR except from \"\" to valid");
+}
+
 /* ---- the table ---- */
 
 const struct resource resources[] = {
@@ -156,7 +164,8 @@ const struct resource resources[] = {
       .fields = { "spec.unschedulable" },
       .columns = columns_node,
       .name_wrong = check_dns_subdomain,
-      .fill = fill_node },
+      .fill = fill_node,
+      .check = check_node },
     { .group = "",
       .version = "v1",
       .name = "pods",

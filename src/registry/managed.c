@@ -164,6 +164,10 @@ int managed_update(struct call *c, struct write *w)
     }
     if (manager_name(c, manager) < 0)
         return -1;
+    if (w->old && !json_array_size(path_get(w->old, "metadata.managedFields"))) {
+        path_delete(w->doc, "metadata.managedFields"); /* what began without goes on without */
+        return 0;
+    }
     struct change ch = changes(c, w->old, w->doc);
     json_t *list = managers_of(w->old);
     path_delete(w->doc, "metadata.managedFields");
@@ -214,32 +218,49 @@ static void apply_done(struct apply *a)
     strbuf_done(&a->text);
 }
 
+/* The original tells this as an error of its own; why: a message, or a field that is unknown. */
+static int not_typed(struct call *c, const char *why)
+{
+    bool field = strchr(why, ' ') == NULL;
+    char text[1024];
+    (void)snprintf(text, sizeof text, "%s%s%s", field ? "." : "", why,
+                   field ? ": field not declared in schema" : "");
+    return fault_set(&c->fault, 500, "",
+                     "failed to create typed patch object (%s/%s; %s, Kind=%s): %s",
+                     c->request.namespace, c->request.name,
+                     resource_api_version(c->request.resource), c->request.resource->kind, text);
+}
+
+static int check_applied(struct call *c, json_t *applied)
+{
+    if (path_get(applied, "metadata.managedFields"))
+        return fault_bad_request(&c->fault, "metadata.managedFields must be nil");
+    if (!*meta_name(applied))
+        return fault_bad_request(&c->fault, "name must be provided");
+    if (strcmp(meta_name(applied), c->request.name) == 0)
+        return 0;
+    return fault_bad_request(&c->fault,
+                             "the name of the object does not match the name on the URL (%s)",
+                             c->request.name);
+}
+
 static int read_applied(struct apply *a)
 {
+    struct strbuf twice = { 0 };
     struct call *c = a->call;
     json_t *shaped = NULL, *unknown = json_array();
     int r = body_read("application/yaml", c->given, c->given_len, &a->applied, &c->fault);
     if (r == 0)
         r = rest_check_kind(c, a->applied, true);
-    if (r == 0 && path_get(a->applied, "metadata.managedFields"))
-        r = fault_bad_request(&c->fault, "metadata.managedFields must be nil");
-    if (r == 0) {
-        path_default_text(a->applied, "metadata.name", c->request.name);
-        if (strcmp(meta_name(a->applied), c->request.name) != 0)
-            r = fault_bad_request(&c->fault,
-                                  "the name of the object does not match the name on "
-                                  "the URL (%s)",
-                                  c->request.name);
-    }
-    if (r == 0)
-        r = shape_object(c->request.resource, a->applied, unknown, &shaped, &c->fault);
+    if (r == 0 && shape_object(c->request.resource, a->applied, unknown, &shaped, &c->fault) < 0)
+        r = not_typed(c, c->fault.message);
     if (r == 0 && json_array_size(unknown))
-        r = fault_set(&c->fault, 500, "",
-                      "failed to create typed patch object (%s/%s; %s, Kind=%s): .%s: field not "
-                      "declared in schema",
-                      c->request.namespace, c->request.name,
-                      resource_api_version(c->request.resource), c->request.resource->kind,
-                      json_string_value(json_array_get(unknown, 0)));
+        r = not_typed(c, json_string_value(json_array_get(unknown, 0)));
+    if (r == 0 && fieldset_duplicate(a->type, a->applied, &twice))
+        r = not_typed(c, twice.p);
+    if (r == 0)
+        r = check_applied(c, a->applied);
+    strbuf_done(&twice);
     json_decref(shaped);
     json_decref(unknown);
     return r;
@@ -300,6 +321,15 @@ static int check_conflicts(struct apply *a, const struct change *ch)
                      a->n > 1 ? "s" : "", a->text.p);
 }
 
+/* What was there before anybody's fields were kept belongs to a manager of this name. */
+static void own_before(struct apply *a)
+{
+    struct change all = changes(a->call, NULL, a->live);
+    json_t *e = entry_of(a->list, "before-first-apply", "Update", a->call);
+    set_fields(e, json_incref(all.changed));
+    change_done(&all);
+}
+
 static int merge(struct apply *a)
 {
     json_t *set = fieldset_of(a->type, a->applied), *now = fieldset_strip(set);
@@ -307,6 +337,8 @@ static int merge(struct apply *a)
     if (a->call->request.resource->has_status)
         json_object_del(now, *a->call->request.sub ? "f:spec" : "f:status");
     a->list = managers_of(a->live);
+    if (a->live && !json_array_size(a->list))
+        own_before(a);
     a->mine = entry_of(a->list, a->manager, "Apply", a->call);
     a->merged = a->live ? json_deep_copy(a->live) : json_object();
     fieldset_merge(a->type, a->merged, a->applied);

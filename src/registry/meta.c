@@ -205,7 +205,7 @@ static void check_owners(const json_t *owners, struct fault *f)
 }
 
 /* Qualified names; words of the API itself, or with a domain in front. */
-static void check_finalizers(const json_t *finalizers, struct fault *f)
+static void check_finalizers(const struct resource *r, const json_t *finalizers, struct fault *f)
 {
     for (size_t i = 0; i < json_array_size(finalizers); i++) {
         char field[48];
@@ -216,7 +216,7 @@ static void check_finalizers(const json_t *finalizers, struct fault *f)
                      strcmp(text, "kubernetes") == 0;
         if (wrong)
             fault_text(f, "metadata.finalizers", text, wrong);
-        else if (!known && !strchr(text, '/'))
+        else if (!known && !strchr(text, '/') && strcmp(r->kind, "Lease") != 0)
             fault_text(f, field, text,
                        "name is neither a standard finalizer name nor is it fully qualified");
     }
@@ -282,7 +282,7 @@ void meta_check(const struct resource *r, const json_t *doc, const json_t *old, 
     meta_check_labels(json_object_get(meta, "labels"), "metadata.labels", f);
     check_annotations(json_object_get(meta, "annotations"), f);
     check_owners(json_object_get(meta, "ownerReferences"), f);
-    check_finalizers(json_object_get(meta, "finalizers"), f);
+    check_finalizers(r, json_object_get(meta, "finalizers"), f);
     if (old)
         check_fixed(meta, before, f);
     if (old && meta_deleting(old))

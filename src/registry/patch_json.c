@@ -83,7 +83,7 @@ static bool put(json_t **doc, const char *pointer, json_t *value, bool replace)
         return true;
     }
     json_t *holder = holder_of(*doc, pointer, last);
-    if (json_is_object(holder) && (!replace || json_object_get(holder, last)))
+    if (json_is_object(holder)) /* the original replaces what is not there, too */
         return json_object_set_new(holder, last, value) == 0;
     long i = json_is_array(holder) ? index_of(last, json_array_size(holder)) : -1;
     if (i >= 0 && !replace)

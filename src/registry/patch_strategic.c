@@ -111,26 +111,41 @@ static int merge_list(const struct schema_field *field, json_t *list, const json
     return r;
 }
 
-/* Elements that the order names come in it; each other one stays behind that which it followed. */
-static void reorder(const struct schema_field *field, json_t *list, const json_t *order)
+static size_t place_of(const struct schema_field *field, const json_t *list, const json_t *element)
 {
-    json_t *out = json_array();
+    if (field->merge_key)
+        return find_by_key(list, field->merge_key, json_object_get(element, field->merge_key));
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_equal(json_array_get(list, i), element))
+            return i;
+    return SIZE_MAX;
+}
+
+/* Elements that the order names come in it. Each other one comes before the first of these that it
+ * stood before; what is new in the order comes first of all. */
+static void reorder(const struct schema_field *field, json_t *list, const json_t *order,
+                    const json_t *before)
+{
+    json_t *named = json_array(), *out = json_array();
     for (size_t i = 0; i < json_array_size(order); i++) {
-        const json_t *o = json_array_get(order, i);
-        size_t at = SIZE_MAX;
-        if (field->merge_key)
-            at = find_by_key(list, field->merge_key, json_object_get(o, field->merge_key));
-        for (size_t k = 0; !field->merge_key && k < json_array_size(list); k++)
-            if (json_equal(json_array_get(list, k), o))
-                at = k;
-        if (at != SIZE_MAX) {
-            json_array_append(out, json_array_get(list, at));
-            json_array_remove(list, at);
-        }
+        size_t at = place_of(field, list, json_array_get(order, i));
+        if (at == SIZE_MAX)
+            continue;
+        json_array_append(named, json_array_get(list, at));
+        json_array_remove(list, at);
     }
-    json_array_extend(out, list);
+    for (size_t i = 0, k = 0; i < json_array_size(list) || k < json_array_size(named);) {
+        size_t rest =
+            i < json_array_size(list) ? place_of(field, before, json_array_get(list, i)) : SIZE_MAX;
+        size_t next = k < json_array_size(named) ? place_of(field, before, json_array_get(named, k))
+                                                 : SIZE_MAX;
+        bool old = i < json_array_size(list) &&
+                   (k == json_array_size(named) || (next != SIZE_MAX && rest < next));
+        json_array_append(out, old ? json_array_get(list, i++) : json_array_get(named, k++));
+    }
     json_array_clear(list);
     json_array_extend(list, out);
+    json_decref(named);
     json_decref(out);
 }
 
@@ -146,16 +161,23 @@ static json_t *list_at(json_t *doc, const char *name)
     return list;
 }
 
+/* order: what the patch says of the list's order, or NULL. */
 static int merge_field(const struct schema_field *field, json_t *doc, const char *key,
-                       const json_t *value, struct fault *f)
+                       const json_t *value, const json_t *order, struct fault *f)
 {
     bool list = field && field->shape == SCHEMA_LIST;
     if (json_is_null(value)) {
         json_object_del(doc, key);
         return 0;
     }
-    if (list && field->merge && json_is_array(value))
-        return merge_list(field, list_at(doc, key), value, f);
+    if (list && field->merge && json_is_array(value)) {
+        json_t *before = json_deep_copy(list_at(doc, key));
+        int r = merge_list(field, list_at(doc, key), value, f);
+        if (r == 0)
+            reorder(field, list_at(doc, key), order ? order : value, before);
+        json_decref(before);
+        return r;
+    }
     if (!json_is_object(value)) {
         json_object_set_new(doc, key, json_deep_copy(value));
         return 0;
@@ -188,19 +210,31 @@ static void retain(json_t *doc, const json_t *names)
     }
 }
 
+static const json_t *order_of(const json_t *patch, const char *name)
+{
+    char key[256];
+    (void)snprintf(key, sizeof key, ORDER "%s", name);
+    return json_object_get(patch, key);
+}
+
+/* Values that are taken out, and the order of lists that the patch leaves as they are. */
 static void apply_list_directives(const struct schema_type *t, json_t *doc, const json_t *patch)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)patch, key, value)
     {
-        bool order = str_starts(key, ORDER), remove = str_starts(key, REMOVE);
         const char *name = strchr(key, '/');
         const struct schema_field *field = t && name ? schema_field(t, name + 1) : NULL;
-        if (remove)
-            remove_values(json_object_get(doc, name + 1), value);
-        else if (order && field && json_is_array(json_object_get(doc, name + 1)))
-            reorder(field, json_object_get(doc, name + 1), value);
+        json_t *list = name ? json_object_get(doc, name + 1) : NULL;
+        if (str_starts(key, REMOVE))
+            remove_values(list, value);
+        else if (str_starts(key, ORDER) && field && json_is_array(list) &&
+                 !json_object_get(patch, name + 1)) {
+            json_t *before = json_deep_copy(list);
+            reorder(field, list, value, before);
+            json_decref(before);
+        }
     }
 }
 
@@ -220,7 +254,7 @@ static int merge_object(const struct schema_type *t, json_t *doc, const json_t *
     {
         if (*key == '$')
             continue;
-        r = merge_field(t ? schema_field(t, key) : NULL, doc, key, value, f);
+        r = merge_field(t ? schema_field(t, key) : NULL, doc, key, value, order_of(patch, key), f);
         if (r < 0)
             return r;
     }

@@ -352,6 +352,15 @@ static bool is_patch_type(const char *type)
                     media_is(type, "application/strategic-merge-patch+json"));
 }
 
+/* What comes of the patch is no object any more. */
+static int no_object(struct call *c, const json_t *patch)
+{
+    cleanup_free char *why = strdup(c->fault.message);
+    fault_value(&c->fault, "patch", patch, why ? why : "");
+    return fault_set(&c->fault, 422, "Invalid", " \"\" is invalid: patch: Invalid value: %s",
+                     why ? why : "");
+}
+
 /* The object with the patch in it, in its resource's shape. */
 static int patched(struct call *c, const char *type, const struct item *old, json_t **ret)
 {
@@ -359,11 +368,11 @@ static int patched(struct call *c, const char *type, const struct item *old, jso
     int code = body_read(NULL, c->given, c->given_len, &patch, &c->fault);
     if (code == 0)
         code = patch_document(c, type, patch, &doc);
-    if (code == 0)
-        code = shape_object(c->request.resource, doc, unknown, ret, &c->fault);
+    if (code == 0 && shape_object(c->request.resource, doc, unknown, ret, &c->fault) < 0)
+        code = no_object(c, patch);
     if (code == 0 && rest_unknown(c, unknown) < 0) {
         json_decref(*ret);
-        code = -1;
+        code = no_object(c, patch);
     }
     json_decref(patch);
     json_decref(doc);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define AFFINITY_MAX 86400
-#define KUBELET_PORT 10250
 
 static const char *const protocols[] = { "SCTP", "TCP", "UDP", NULL };
 static const char *const types[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort",
@@ -87,11 +86,6 @@ static void check_port(const json_t *doc, const json_t *list, size_t i, struct f
     (void)snprintf(field, sizeof field, "spec.ports[%zu].appProtocol", i);
     if (app && (wrong = check_label_key(app)))
         fault_text(f, field, app, wrong);
-    (void)snprintf(field, sizeof field, "spec.ports[%zu].port", i);
-    if (service_is(doc, "LoadBalancer") &&
-        json_integer_value(json_object_get(p, "port")) == KUBELET_PORT)
-        fault_value(f, field, json_object_get(p, "port"),
-                    "may not expose port 10250 externally since it is used by kubelet");
     (void)snprintf(field, sizeof field, "spec.ports[%zu].nodePort", i);
     if (service_is(doc, "ClusterIP") && json_integer_value(node))
         fault_field_forbidden(f, field, "may not be used when `type` is 'ClusterIP'");
@@ -389,7 +383,8 @@ static void check_change(const json_t *doc, const json_t *old, struct fault *f)
     const json_t *before = path_get(old, "spec.healthCheckNodePort");
     if (service_needs_ip(doc) && service_needs_ip(old)) {
         check_fixed_ip(doc, old, "clusterIPs", f);
-        check_fixed_ip(doc, old, "ipFamilies", f);
+        if (!service_is_headless(old))
+            check_fixed_ip(doc, old, "ipFamilies", f);
     }
     if (service_needs_health(doc) && service_needs_health(old) && health && before &&
         !json_equal(health, before))

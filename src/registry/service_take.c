@@ -196,7 +196,7 @@ static int check_port(struct taking *t, const json_t *port, const char *field)
 {
     char range[32], why[128];
     long n = (long)json_integer_value(port);
-    if (had_port(t, n))
+    if (had_port(t, n) || t->w->dry_run)
         return 0;
     if (!allocator_port_in_range(t->a, n)) {
         (void)snprintf(why, sizeof why,
@@ -212,8 +212,6 @@ static int check_port(struct taking *t, const json_t *port, const char *field)
 static int draw_port(struct taking *t, json_t *mine, json_t *holder, const char *name)
 {
     long n;
-    if (t->w->dry_run)
-        return 0;
     if (allocator_port_draw(t->a, mine, &n) < 0)
         return fault_set(t->f, 500, "InternalError",
                          "Internal error occurred: failed to allocate a nodePort: range is full");
@@ -222,7 +220,7 @@ static int draw_port(struct taking *t, json_t *mine, json_t *holder, const char 
     return 0;
 }
 
-/* Another port of the same number shares its node port. */
+/* In a new Service another port of the same number shares its node port. */
 static json_t *shared_port(const json_t *list, const json_t *p)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -245,7 +243,7 @@ static int take_port(struct taking *t, json_t *mine, size_t i, bool draw)
     }
     if (!draw)
         return 0;
-    if ((shared = shared_port(list, p))) {
+    if (!t->w->old && (shared = shared_port(list, p))) {
         json_object_set(p, "nodePort", shared);
         return 0;
     }
