@@ -105,7 +105,7 @@ static void store(struct collector *c, struct item *i, json_t *doc)
     struct fault f = { 0 };
     json_t *shaped;
     if (delete_is_due(doc))
-        registry_delete(c->registry, i);
+        delete_now(c->registry, i);
     else if (shape_object(i->resource, doc, NULL, &shaped, &f) == 0)
         registry_put(c->registry, i->resource, shaped);
     json_decref(doc);

@@ -55,6 +55,8 @@ struct delete_options {
 /* Deletes, or marks as being deleted. *ret: the last state that there is to tell (a reference). */
 int delete_item(struct registry *r, struct item *i, const struct delete_options *o,
                 struct item **ret, bool *ret_gone, struct fault *f);
+/* Takes an object out, and with a Service its Endpoints, as the original does. */
+void delete_now(struct registry *r, struct item *i);
 /* What goes when nobody holds it any more: an object whose deletion waited for its finalizers. */
 bool delete_is_due(const json_t *doc);
 

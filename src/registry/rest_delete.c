@@ -154,8 +154,7 @@ static struct item *last_state(struct item *i, json_t *doc, int64_t grace)
     return last ? last : item_ref(i);
 }
 
-/* A Service takes its Endpoints along, as in the original. */
-static void remove_item(struct registry *r, struct item *i)
+void delete_now(struct registry *r, struct item *i)
 {
     const struct resource *of = resource_find("", "v1", "endpoints");
     struct item *endpoints = strcmp(i->resource->kind, "Service") == 0
@@ -205,7 +204,7 @@ int delete_item(struct registry *r, struct item *i, const struct delete_options 
     if (*ret_gone) {
         *ret = last_state(i, doc, grace);
         if (!o->dry_run)
-            remove_item(r, i);
+            delete_now(r, i);
         return 0;
     }
     const json_t *before = path_get(doc, "metadata.deletionGracePeriodSeconds");

@@ -257,7 +257,7 @@ static void answer_changed(struct call *c, struct write *w, struct item *old)
     }
     struct item *last = item_new(w->resource, w->doc, old->revision);
     json_decref(w->doc);
-    registry_delete(c->registry, old);
+    delete_now(c->registry, old);
     call_answer_item(c, 200, last);
     item_unref(last);
 }

@@ -275,6 +275,21 @@ static int take_ports(struct taking *t)
     return r;
 }
 
+/* The second address is given back by saying that there is to be one family. */
+static void check_release(struct taking *t)
+{
+    json_t *doc = t->w->doc;
+    const char *old = path_text(t->w->old, "spec.ipFamilyPolicy");
+    if (json_array_size(path_get(t->w->old, "spec.clusterIPs")) != 2 ||
+        json_array_size(path_get(doc, "spec.clusterIPs")) != 1)
+        return;
+    if (old)
+        path_default_text(doc, "spec.ipFamilyPolicy", old);
+    if (!str_eq(path_text(doc, "spec.ipFamilyPolicy"), "SingleStack"))
+        fault_value(t->f, "spec.ipFamilyPolicy", path_get(doc, "spec.ipFamilyPolicy"),
+                    "must be 'SingleStack' to release the secondary cluster IP");
+}
+
 /* The checks will tell: nothing is drawn for it. */
 static bool is_exchanged(const struct write *w)
 {
@@ -289,6 +304,7 @@ int service_take(struct write *w, struct fault *f)
     if (*w->sub || !service_needs_ip(w->doc))
         return 0;
     service_check_ips(w->doc, f);
+    check_release(&t);
     int r = invalid(&t);
     if (r < 0 || is_exchanged(w))
         return r;

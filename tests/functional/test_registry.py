@@ -439,9 +439,9 @@ def test_apply_merges_lists(api, ns):
 
     apply({"ports": [{"name": "a", "port": 1}]}, "one")
     made = apply({"ports": [{"name": "b", "port": 2}]}, "two")
-    assert [p["port"] for p in made["spec"]["ports"]] == [2, 1]
+    assert [p["port"] for p in made["spec"]["ports"]] == [1, 2]
     made = apply({"ports": [{"name": "c", "port": 3}]}, "two")
-    assert [p["port"] for p in made["spec"]["ports"]] == [3, 1]
+    assert [p["port"] for p in made["spec"]["ports"]] == [1, 3]
 
 
 # ---- folders of manifests ----
