@@ -236,7 +236,7 @@ PEERS = {peer.name: peer for peer in [
          cannot={"forwarded": NO_FORWARD, "dot": "no DNS over TLS in this version"}),
     Peer("nsd", installed("nsd"), ["-v"], nsd_command, cannot={"forwarded": NO_FORWARD}),
     Peer("unbound", installed("unbound"), ["-V"], unbound_command),
-    Peer("dnsmasq", installed("dnsmasq"), ["--version"], dnsmasq_command, patience_ms=5000,
+    Peer("dnsmasq", installed("dnsmasq"), ["--version"], dnsmasq_command, patience_ms=15000,
          cannot={"tcp": "a process a connection, and 100 queries at most on each",
                  "dot": "no DNS over TLS", "workers": "one thread only"}),
     Peer("coredns", installed("coredns"), ["-version"], coredns_command, needs_api=True),
