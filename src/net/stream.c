@@ -1,4 +1,4 @@
-#include "net/stream.h"
+#include "net/stream_impl.h"
 
 #include "base/mem.h"
 
@@ -6,11 +6,6 @@
 #include <string.h>
 
 #define EVICT_LOOKS 16 /* connections looked at for one that may go */
-
-struct stream_write {
-    uv_write_t req;
-    uint8_t data[];
-};
 
 /* ---- quotas ---- */
 
@@ -45,15 +40,14 @@ static void server_unref(struct stream_server *s)
     stream_quota_free(s->quota);
     free(s->sealed);
     free(s->spare);
+    free(s->gathered);
     free(s);
 }
-
-static void end_if_answered(struct stream *s); /* below: it sends, too */
 
 void stream_let_go(struct stream *s)
 {
     if (!s->closed)
-        end_if_answered(s);
+        stream_end_if_answered(s);
     if (!s->closed_done || s->pending || s->busy)
         return;
     s->server->kind->freed(s);
@@ -87,6 +81,9 @@ void stream_close(struct stream *s)
 {
     if (s->closed)
         return;
+    stream_send_gathered(s);
+    if (s->closed)
+        return;
     s->closed = true;
     if (s->tls)
         say_goodbye(s);
@@ -103,97 +100,6 @@ void stream_close(struct stream *s)
     seat_leave();
     if (s->server->kind->closed)
         s->server->kind->closed(s);
-}
-
-/* ---- sending ---- */
-
-static void write_done(uv_write_t *req, int status)
-{
-    struct stream *s = req->handle->data;
-    struct stream_server *server = s->server;
-    free(container_of(req, struct stream_write, req));
-    s->unsent--;
-    if (status < 0) {
-        stream_close(s);
-        return;
-    }
-    if (s->lingers)
-        return;
-    if (s->begun) /* a handshake is no message */
-        stream_touch(s);
-    s->write_deadline = uv_now(s->tcp.loop) + server->limits.write_ms;
-    server->owner.enter(server->owner.ctx);
-    server->kind->sent(s);
-    if (!s->closed)
-        end_if_answered(s);
-    server->owner.leave(server->owner.ctx);
-}
-
-static void write_out(struct stream *s, struct stream_write *w, size_t len)
-{
-    uv_buf_t buf = uv_buf_init((char *)w->data, (unsigned)len);
-    if (uv_write(&w->req, (uv_stream_t *)&s->tcp, &buf, 1, write_done) < 0) {
-        free(w);
-        stream_close(s);
-        return;
-    }
-    if (s->unsent++ == 0)
-        s->write_deadline = uv_now(s->tcp.loop) + s->server->limits.write_ms;
-}
-
-/* Without memory the connection ends: a peer that misses a reply is better off asking anew. */
-static struct stream_write *write_new(struct stream *s, size_t len)
-{
-    struct stream_write *w = malloc(sizeof *w + len);
-    if (!w)
-        stream_close(s);
-    return w;
-}
-
-/* Sends what TLS has made. */
-static void flush_sealed(struct stream *s)
-{
-    const uint8_t *data;
-    size_t len = tls_out(s->tls, &data);
-    if (!len)
-        return;
-    struct stream_write *w = write_new(s, len);
-    if (!w)
-        return;
-    memcpy(w->data, data, len);
-    tls_out_done(s->tls, len);
-    write_out(s, w, len);
-}
-
-static void send_sealed(struct stream *s, struct stream_write *plain, size_t len)
-{
-    int ret = tls_write(s->tls, plain->data, len);
-    free(plain);
-    if (ret < 0)
-        stream_close(s);
-    else
-        flush_sealed(s);
-}
-
-void stream_send(struct stream *s, const struct iovec *parts, unsigned n)
-{
-    size_t len = 0, at = 0;
-    if (s->closed)
-        return;
-    for (unsigned i = 0; i < n; i++)
-        len += parts[i].iov_len;
-    struct stream_write *w = write_new(s, len);
-    for (unsigned i = 0; w && i < n; at += parts[i++].iov_len)
-        memcpy(w->data + at, parts[i].iov_base, parts[i].iov_len);
-    if (w && s->tls)
-        send_sealed(s, w, len);
-    else if (w)
-        write_out(s, w, len);
-}
-
-size_t stream_unsent(const struct stream *s)
-{
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&s->tcp);
 }
 
 /* ---- an orderly end ---- */
@@ -230,7 +136,7 @@ static void linger(struct stream *s)
     s->deadline = uv_now(stream->loop) + STREAM_LINGER_MS;
     if (s->tls) {
         tls_goodbye(s->tls);
-        flush_sealed(s);
+        stream_flush_sealed(s);
     }
     uv_read_stop(stream);
     if (!s->closed && (!server->sealed || uv_shutdown(&s->shutdown, stream, shut_down) < 0 ||
@@ -238,7 +144,7 @@ static void linger(struct stream *s)
         stream_close(s);
 }
 
-static void end_if_answered(struct stream *s)
+void stream_end_if_answered(struct stream *s)
 {
     if (s->pending || s->busy || s->pumping)
         return;
@@ -255,7 +161,7 @@ void stream_end(struct stream *s)
     s->ending = true;
     if (!s->heard_all)
         uv_read_stop((uv_stream_t *)&s->tcp);
-    end_if_answered(s);
+    stream_end_if_answered(s);
 }
 
 /* The peer has closed its side, but may wait for replies on ours. */
@@ -265,7 +171,7 @@ static void hear_all(struct stream *s)
     uv_read_stop((uv_stream_t *)&s->tcp);
     if (s->server->kind->left)
         s->server->kind->left(s);
-    end_if_answered(s);
+    stream_end_if_answered(s);
 }
 
 /* ---- receiving ---- */
@@ -298,13 +204,13 @@ static void pump(struct stream *s)
     }
     s->pumping = false;
     if (!s->closed)
-        flush_sealed(s); /* reading may call for an answer of TLS's own */
+        stream_flush_sealed(s); /* reading may call for an answer of TLS's own */
     if (n == -ENOTCONN && !s->closed)
         hear_all(s);
     else if (n < 0)
         stream_close(s);
     else if (!s->closed)
-        end_if_answered(s);
+        stream_end_if_answered(s);
 }
 
 static void got_sealed(struct stream *s, const uint8_t *data, size_t n)
@@ -314,7 +220,7 @@ static void got_sealed(struct stream *s, const uint8_t *data, size_t n)
         stream_close(s); /* with the alert */
         return;
     }
-    flush_sealed(s);
+    stream_flush_sealed(s);
     if (!s->closed && tls_is_ready(s->tls))
         pump(s);
 }

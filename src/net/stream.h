@@ -20,9 +20,10 @@
                                 */
 #define STREAM_FIRST_MS   3000 /* until the first message is complete */
 #define STREAM_IDLE_MS    10000
-#define STREAM_WRITE_MS   5000 /* for the peer to take a reply */
-#define STREAM_LINGER_MS  2000 /* for the peer to close its side, once ours is closed */
-#define STREAM_RETIRED_MS 3000 /* that a busy connection of a retired server is served */
+#define STREAM_WRITE_MS   5000  /* for the peer to take a reply */
+#define STREAM_LINGER_MS  2000  /* for the peer to close its side, once ours is closed */
+#define STREAM_RETIRED_MS 3000  /* that a busy connection of a retired server is served */
+#define STREAM_GATHER     16384 /* bytes: one record of TLS */
 
 /* What a server was given instead of the times above; 0: that time. */
 struct stream_limits {
@@ -76,8 +77,11 @@ struct stream_server {
     uv_timer_t sweep;
     struct tls_config *tls; /* NULL: plain */
     struct stream_quota *quota;
-    uint8_t *sealed;      /* TLS_IN_MAX bytes to receive into; what comes is used up at once */
-    uint8_t *spare;       /* the kind's: a buffer that no connection needs now, or NULL */
+    uint8_t *sealed;       /* TLS_IN_MAX bytes to receive into; what comes is used up at once */
+    uint8_t *spare;        /* the kind's: a buffer that no connection needs now, or NULL */
+    struct stream *corked; /* whose pieces are gathered; NULL: nobody's */
+    uint8_t *gathered;     /* STREAM_GATHER bytes once there was a need */
+    size_t n_gathered;
     struct stream *conns; /* all that are open, the newest first */
     struct stream *oldest;
     unsigned n_conns;
@@ -129,6 +133,11 @@ uint32_t stream_server_patience(const struct stream_server *s);
 
 /* Sends the parts as one piece (copied). */
 void stream_send(struct stream *s, const struct iovec *parts, unsigned n);
+/* From now on the pieces that are sent on this connection wait for one another and leave together,
+ * up to STREAM_GATHER bytes at a time, until stream_uncork(). The work on one connection may be
+ * bracketed so, not more: of two that are nested the inner one is not gathered. */
+void stream_cork(struct stream *s);
+void stream_uncork(struct stream *s);
 /* Bytes that the peer has not taken yet. */
 size_t stream_unsent(const struct stream *s);
 /* Reading stops, or goes on. */

@@ -76,7 +76,9 @@ static size_t conn_messages(struct tcp_conn *c)
 static void conn_process(struct tcp_conn *c)
 {
     c->s.busy++; /* a reply inside must neither free it nor start over */
+    stream_cork(&c->s);
     size_t used = conn_messages(c);
+    stream_uncork(&c->s);
     c->s.busy--;
     c->len -= used;
     if (used && c->len)

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "net/listen.h"
 #include "net/tcp.h"
+#include "segments.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -205,6 +206,46 @@ static void test_many_in_one_write(void **state)
     assert_int_equal(w.messages, 200);
 }
 
+static int few_segments(struct world *w, int fd)
+{
+    want(pipeline(w, fd) == 0);
+    want(segments_in(fd) >= 1 &&
+         segments_in(fd) <= 3); /* the queries themselves may come in parts */
+    return 0;
+}
+
+/* Replies that are ready together leave together. */
+static void test_replies_are_gathered(void **state)
+{
+    struct world w = { 0 };
+    (void)state;
+    run(&w, few_segments);
+}
+
+static int many_long_replies(struct world *w, int fd)
+{
+    static uint8_t in[65535];
+    want(send_200(fd));
+    for (unsigned i = 0; i < 200; i++) {
+        want(receive(fd, in) == (ssize_t)w->reply_len);
+        want(memcmp(in, reply, w->reply_len) == 0);
+    }
+    return 0;
+}
+
+/* More than is gathered at a time, and replies that are longer than that. */
+static void test_gathering_has_an_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof reply; i++)
+        reply[i] = (uint8_t)(i * 7);
+    const size_t lens[] = { STREAM_GATHER / 3, STREAM_GATHER - 2, STREAM_GATHER - 1, 40000 };
+    for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+        struct world w = { .reply_len = lens[i] };
+        run(&w, many_long_replies);
+    }
+}
+
 static int pipeline_any_order(struct world *w, int fd)
 {
     bool seen[200] = { 0 };
@@ -372,6 +413,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_many_in_one_write),
+        cmocka_unit_test(test_replies_are_gathered),
+        cmocka_unit_test(test_gathering_has_an_end),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_peer_leaves),
         cmocka_unit_test(test_no_reply),
