@@ -15,13 +15,13 @@
 #define BOOL(n, name)         { n, PROTO_BOOL, false, 0, name, NULL }
 #define TIME(n, name)         { n, PROTO_TIME, false, 0, name, NULL }
 #define MAP(n, name)          { n, PROTO_MAP, false, 0, name, NULL }
-#define QUANTITIES(n, name)   { n, PROTO_QUANTITIES, false, 0, name, NULL }
 #define INT_OR_STRING(n, name) { n, PROTO_INT_OR_STRING, false, 0, name, NULL }
 #define ONE(n, name, of)      { n, PROTO_MESSAGE, false, 0, name, &of }
 #define MANY(n, name, of)     { n, PROTO_MESSAGE, true, 0, name, &of }
 /* Read only for those who want one of these parts of objects. */
 #define STRING_FOR(parts, n, name)   { n, PROTO_STRING, false, parts, name, NULL }
 #define TIME_FOR(parts, n, name)     { n, PROTO_TIME, false, parts, name, NULL }
+#define QUANTITIES_FOR(parts, n, name) { n, PROTO_QUANTITIES, false, parts, name, NULL }
 #define ONE_FOR(parts, n, name, of)  { n, PROTO_MESSAGE, false, parts, name, &of }
 #define MANY_FOR(parts, n, name, of) { n, PROTO_MESSAGE, true, parts, name, &of }
 #define MESSAGE(m, ...)                                                                            \
@@ -54,7 +54,7 @@ MESSAGE(taint, STRING(1, "key"));
 MESSAGE(node_spec, STRING(1, "podCIDR"), MANY(5, "taints", taint), STRINGS(7, "podCIDRs"));
 MESSAGE(condition, STRING(1, "type"), STRING(2, "status"), TIME(4, "lastTransitionTime"));
 MESSAGE(node_address, STRING(1, "type"), STRING(2, "address"));
-MESSAGE(node_status, QUANTITIES(2, "allocatable"), MANY(4, "conditions", condition), MANY(5, "addresses", node_address));
+MESSAGE(node_status, QUANTITIES_FOR(PART_WRITING, 2, "allocatable"), MANY(4, "conditions", condition), MANY(5, "addresses", node_address));
 MESSAGE(node, ONE(1, "metadata", object_meta), ONE(2, "spec", node_spec), ONE(3, "status", node_status));
 
 MESSAGE(container_port, STRING(1, "name"), INT(3, "containerPort"), STRING(4, "protocol"));
@@ -84,7 +84,8 @@ MESSAGE(service, ONE(1, "metadata", object_meta), ONE(2, "spec", service_spec), 
 MESSAGE(configmap, ONE(1, "metadata", object_meta), MAP(2, "data"));
 
 MESSAGE(object_reference, STRING(1, "kind"), STRING(2, "namespace"), STRING(3, "name"), STRING(4, "uid"),
-        STRING(5, "apiVersion"), STRING(6, "resourceVersion"), STRING(7, "fieldPath"));
+        STRING_FOR(PART_WRITING, 5, "apiVersion"), STRING_FOR(PART_WRITING, 6, "resourceVersion"),
+        STRING_FOR(PART_WRITING, 7, "fieldPath"));
 MESSAGE(endpoint_address, STRING(1, "ip"), ONE(2, "targetRef", object_reference), STRING(3, "hostname"),
         STRING(4, "nodeName"));
 MESSAGE(subset_port, STRING(1, "name"), INT(2, "port"), STRING(3, "protocol"), STRING(4, "appProtocol"));

@@ -145,6 +145,8 @@ static void dump_node(struct strbuf *b, const struct node *n)
 {
     strbuf_printf(b, " %s", n->ready ? " ready" : "");
     dump_text(b, "zone", n->zone);
+    if (n->cpu_milli)
+        strbuf_printf(b, " cpu=%" PRId64 "m", n->cpu_milli);
     dump_ips(b, "ips", n->internal_ips, n->n_internal_ips);
     dump_prefixes(b, "pods", n->pod_cidrs, n->n_pod_cidrs);
     strbuf_putc(b, '\n');
