@@ -16,6 +16,7 @@ import bench as common
 import changes
 import dns
 import process
+import realapi
 import report
 import sizes
 from peers import PEERS, version
@@ -36,6 +37,8 @@ def parse_args(argv):
     p.add_argument("--services", type=dns.bounded(1, 100000), default=10000)
     p.add_argument("--endpoints-per-service", type=dns.bounded(1, 5000), default=10)
     p.add_argument("--rounds", type=dns.bounded(1, 1000), default=5)
+    p.add_argument("--real", action="store_true",
+                   help="with kube-apiserver and etcd (./run peers) in place of fakeapi.py")
     p.add_argument("--changes", type=dns.bounded(1, 1000000), default=3000,
                    help="endpoint changes to measure (3000)")
     p.add_argument("--rate", type=dns.bounded(1, 100000), default=500,
@@ -46,14 +49,20 @@ def parse_args(argv):
     own = p.parse_args(argv)
     args = dns.parse_args([f"--{name.replace('_', '-')}={getattr(own, name)}" for name in (
         "build", "services", "endpoints_per_service", "rounds", "port")] + ["--only=" + ",".join(SERVERS)])
-    args.json, args.made, args.rate = own.json, own.changes, own.rate
+    args.json, args.made, args.rate, args.real = own.json, own.changes, own.rate, own.real
     return args
+
+
+def changer_of(bench, row, setting):
+    if bench.real:
+        return realapi.RealChanges(setting.world.folder, bench.real)
+    return setting.world.changes(row.peer, setting.api_port)
 
 
 def change(bench, row, setting, server):
     """CPU time of changes at a steady rate, without what the server uses when nothing happens, and
     how long after the last one was made it was seen."""
-    changer, port = setting.world.changes(row.peer, setting.api_port), bench.args.port
+    changer, port = changer_of(bench, row, setting), bench.args.port
     idle = sizes.idle_share(server)
     meter = common.Meter(server)
     made = changer.pace(bench.args.made, bench.args.rate)
@@ -68,7 +77,7 @@ def change(bench, row, setting, server):
 
 
 def measure(bench, row, setting):
-    setting.world.changes(row.peer, setting.api_port).reset()
+    changer_of(bench, row, setting).reset()
     with common.running(bench, row, setting) as (server, first):
         pids = process.tree(server.pid)
         made = {"first_ms": first * 1000, "cpu_ms": process.cpu_ns(pids) / 1e6}
@@ -89,7 +98,13 @@ def bench_all(bench):
     programs, absent = dns.find_programs(bench)
     context = report.context(bench.server_cpu, bench.load_cpu)
     world = bench.world(changing=min(SLICES_MAX, bench.args.made))
-    setting, rows = bench.setting(world, programs), common.one_row_each(programs)
+    bench.real = None
+    if bench.args.real:
+        bench.real = bench.stack.enter_context(realapi.RealApi(bench.folder / "real", world.folder))
+        setting = common.Setting(world, api_port=bench.real.kubeconfig)
+    else:
+        setting = bench.setting(world, programs)
+    rows = common.one_row_each(programs)
     rounds, failed = common.each_round("apiserver", rows, bench.args.rounds,
                                        lambda row: measure(bench, row, setting))
     servers = {name: {"version": version(PEERS[name], programs[name]), **report.summary(made, KEYS)}

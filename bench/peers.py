@@ -23,7 +23,7 @@ class Site:
     signpost: Path
     names: str         # which queries come
     port: int          # the next three: health, ready, metrics; then the upstream's, then DoT's
-    api_port: int | None = None
+    api_port: int | str | None = None  # of the API server, or its kubeconfig file
     workers: int = 1
     tls: tuple | None = None  # certificate and key
     forward: bool = False     # something answers at the upstream's port
@@ -114,12 +114,18 @@ def signpost_command(site, program, source=None):
             str(site.workers)]
 
 
+def api_source(site):
+    if isinstance(site.api_port, str):
+        return f"kubeconfig {site.api_port}"
+    return f"endpoint http://127.0.0.1:{site.api_port}"
+
+
 def signpost_api_command(site, program):
-    return signpost_command(site, program, f"endpoint http://127.0.0.1:{site.api_port}")
+    return signpost_command(site, program, api_source(site))
 
 
 def coredns_command(site, program):
-    source = f"endpoint http://127.0.0.1:{site.api_port}"
+    source = api_source(site)
     text = corefile(site, source, known_plugins(program, ["-plugins"]))
     return [program, "-conf", str(write(site, "Corefile", text))]
 
