@@ -7,6 +7,7 @@
 #include "source/reflector_impl.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #define ROOM           ((size_t)4 << 20) /* bytes that must be had to read what has come */
@@ -269,6 +270,10 @@ static void on_list_end(void *ctx, const struct http_result *h)
     }
     reflector_sweep(r);
     listed(r);
+    if (r->part == LIST_JSON) { /* pages as text and as trees, not to be needed again soon */
+        arena_reset(&r->arena);
+        malloc_trim(0);
+    }
     watch(r);
 }
 

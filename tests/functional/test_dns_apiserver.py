@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -382,3 +383,21 @@ def test_the_proxy_on_an_api_server(api, signpost):
 def test_the_proxy_has_one_source(signpost, tmp_path):
     ran = proxy(signpost, "--master", "http://127.0.0.1:1", "--manifests", str(tmp_path))
     assert ran.returncode == 2 and "exclude each other" in ran.stderr
+
+
+def memory(server, what):
+    text = pathlib.Path("/proc/%d/status" % server.process.pid).read_text()
+    return int(re.search(r"^%s:\s+(\d+) kB" % what, text, re.M).group(1))
+
+
+@EVERY_FORM
+def test_memory_of_the_first_list(api, start):
+    """At no time does it take twice of what it leaves."""
+    for i in range(1500):
+        api.state.put(service("n%d" % i, "10.96.%d.%d" % (10 + i // 250, 1 + i % 250)))
+        api.state.put(endpoint_slice("n%d" % i, *("10.%d.%d.%d" % (2 + i // 250, i % 250, k) for k in range(1, 31))))
+    api.page_size = 0
+    server = start("endpoint " + api.url())
+    server.until("n1499.default.svc.cluster.local.", ["10.96.15.250"], seconds=30)
+    ready(server, 30)
+    assert memory(server, "VmHWM") < 2 * memory(server, "VmRSS")

@@ -270,11 +270,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             items = [o for (k, _, _), o in sorted(state.objects.items()) if k == kind and fits(o, query, namespace)]
             revision = str(state.revision)
         meta = {"resourceVersion": revision}
-        if self.server.owner.pages and "limit" in query:  # of two objects, so that there are several
-            start = int(query.get("continue", "0"))
-            if start + 2 < len(items):
-                meta["continue"] = str(start + 2)
-            items = items[start:start + 2]
+        if self.server.owner.pages and "limit" in query:
+            start, size = int(query.get("continue", "0")), self.server.owner.page_size or int(query["limit"])
+            if start + size < len(items):
+                meta["continue"] = str(start + size)
+            items = items[start:start + size]
         if proto:
             body = kubeproto.encode_list(version, kind, revision, items, meta.get("continue", ""))
             content = kubeproto.CONTENT_TYPE
@@ -380,6 +380,7 @@ class ApiServer:
         self.state, self.proto, self.token, self.tls = State(), proto, token, tls
         self.stream = stream  # a watch may begin with all objects
         self.pages = not proto
+        self.page_size = 2       # whatever is asked for, so that there are several; 0: what is asked for
         self.banned, self.last_client = set(), None  # common names of clients' certificates
         self.between_pages = []  # called before a list's later pages, which come with the newest revision
         self.faults = {}    # plural -> list of faults for the next requests; "" for any
