@@ -141,23 +141,44 @@ static void tell_queries(const struct request *r, struct journey *j)
         journey_missed(j, "a DNS query at the pod's link");
 }
 
-static const struct flow *flow_of_query(const struct request *r)
+struct query_search {
+    const struct request *r;
+    struct flow found;
+    bool is_found;
+};
+
+static void match_query(void *ctx, const struct flow *f)
 {
-    const struct flow *found = NULL;
-    for (size_t i = 0; r->winner && i < r->o->flows.n; i++) {
-        const struct flow *f = &r->o->flows.items[i];
-        if (f->original.to_port == 53 && f->original.from_port == r->winner->client_port &&
-            ip_equal(&f->original.to, &r->winner->server))
-            found = f;
+    struct query_search *s = ctx;
+    const struct dns_seen *q = s->r->winner;
+    if (f->original.to_port != 53 || f->original.from_port != q->client_port ||
+        !ip_equal(&f->original.to, &q->server) ||
+        !ip_equal(&f->original.from, &s->r->o->pods.items[s->r->o->client].ip))
+        return;
+    s->found = *f;
+    s->is_found = true;
+}
+
+/* Among the events; in the table itself when there was none, because an earlier query had the same
+ * port and its entry still stood. The observer is in the node's network namespace. */
+static const struct flow *flow_of_query(struct query_search *s)
+{
+    struct conntrack table;
+    for (size_t i = 0; s->r->winner && i < s->r->o->flows.n; i++)
+        match_query(s, &s->r->o->flows.items[i]);
+    if (!s->is_found && s->r->winner && conntrack_open(&table) == 0) {
+        conntrack_dump(&table, match_query, s);
+        conntrack_done(&table);
     }
-    return found;
+    return s->is_found ? &s->found : NULL;
 }
 
 /* The queries are traffic to a Service themselves; but for those to the node's own cache, whose
  * rules keep them from being tracked. */
 static void tell_query_path(const struct request *r, struct journey *j)
 {
-    const struct flow *found = flow_of_query(r);
+    struct query_search s = { .r = r };
+    const struct flow *found = flow_of_query(&s);
     char to[TEXT_ADDRESS], from[TEXT_ADDRESS], name[300];
     journey_step(j, "their way");
     if (!found && r->winner && route_is_local(&r->o->node_links, &r->winner->server))

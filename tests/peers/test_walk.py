@@ -48,6 +48,22 @@ def test_walk(walk):
     CHECKS["walk"](walk)
 
 
+def test_queries_whose_port_was_used_before(world):
+    """Their entry in the connection table stands already, so that no event tells of it."""
+    world.scale("bar-1")
+    world.use(dns="signpost", proxy="signpost", controller="signpost")
+    world.until_answered_by("bar-1", seconds=SOON)
+    ports = "/proc/sys/net/ipv4/ip_local_port_range"
+    before = world.foo("cat", ports).stdout
+    world.foo("sh", "-c", "echo 40000 40019 >" + ports)
+    try:
+        world.answers(requests=20)
+        for _ in range(6):
+            world.call("walk", "shop/foo", "bar")
+    finally:
+        world.foo("sh", "-c", "echo %s >%s" % (before.strip().replace("\t", " "), ports))
+
+
 def test_swaps_under_load(world, signpost):
     """From the originals to ours and back: no request fails, and each looks the name up."""
     reason = walk_world.missing(signpost, world.api, "coredns", "kube-proxy-nftables")
