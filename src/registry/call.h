@@ -18,6 +18,7 @@ struct call {
     struct exchange *exchange; /* NULL: the peer has gone, or a call from inside */
     const char *given;         /* the request's body */
     size_t given_len;
+    const char *given_type; /* Content-Type of a call from inside, or NULL */
     struct arena arena;
     struct request request;
     const struct user *user;
@@ -34,6 +35,9 @@ struct call {
 /* A call of this process itself, whose answer nobody reads: the caller sets request and body, and
  * what it calls ends it. */
 struct call *call_inside(struct registry *r);
+/* Finds what the request asks for and does it, whoever asks. -1: the fault is set; else the call is
+ * answered, or on its way, and gone. */
+int call_route(struct call *c);
 /* Ends a call that was not answered. */
 void call_free(struct call *c);
 /* The value of a header field, or NULL. */

@@ -227,6 +227,7 @@ static void drop_by_type(json_t *doc, const json_t *old)
         }
         drop(doc, old, "spec.ipFamilies");
         drop(doc, old, "spec.ipFamilyPolicy");
+        drop(doc, old, "spec.internalTrafficPolicy");
     }
     if (service_needs_ports(old) && !service_needs_ports(doc) && same_node_ports(doc, old))
         json_array_foreach((json_t *)(uintptr_t)service_ports(doc), i, p)

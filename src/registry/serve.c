@@ -40,7 +40,9 @@ void call_free(struct call *c)
 
 const char *call_header(const struct call *c, const char *name)
 {
-    return c->exchange ? exchange_header(c->exchange, name) : NULL;
+    if (c->exchange)
+        return exchange_header(c->exchange, name);
+    return strcmp(name, "content-type") == 0 ? c->given_type : NULL;
 }
 
 /* 299 is the code of a warning that nobody keeps (RFC 7234 5.5). */
@@ -292,11 +294,9 @@ static int route_page(struct call *c)
     return not_here(c);
 }
 
-static int route(struct call *c)
+int call_route(struct call *c)
 {
     struct request *q = &c->request;
-    if (check_access(c) < 0)
-        return -1;
     if (!q->resource) {
         if (reads(q) && (discovery_answer(c) || openapi_answer(c)))
             return 0;
@@ -326,7 +326,9 @@ static void on_request(void *ctx, struct exchange *x)
     if (r == 0)
         r = request_read(exchange_method(x), exchange_target(x), &c->arena, &c->request, &c->fault);
     if (r == 0)
-        r = route(c);
+        r = check_access(c);
+    if (r == 0)
+        r = call_route(c);
     if (r < 0)
         call_fail(c); /* else it is answered and gone already, or waits */
 }

@@ -237,13 +237,14 @@ static int take_port(struct taking *t, json_t *mine, size_t i, bool draw)
     char field[64];
     const json_t *list = service_ports(t->w->doc);
     json_t *p = json_array_get(list, i), *shared;
-    if (json_integer_value(json_object_get(p, "nodePort"))) {
-        (void)snprintf(field, sizeof field, "spec.ports[%zu].nodePort", i);
+    (void)snprintf(field, sizeof field, "spec.ports[%zu].nodePort", i);
+    if (json_integer_value(json_object_get(p, "nodePort")))
         return check_port(t, json_object_get(p, "nodePort"), field);
-    }
     if (!draw)
         return 0;
     if (!t->w->old && (shared = shared_port(list, p))) {
+        if (check_port(t, shared, field) < 0)
+            return -1;
         json_object_set(p, "nodePort", shared);
         return 0;
     }

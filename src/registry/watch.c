@@ -272,7 +272,7 @@ int watch_begin(struct call *c)
     struct start s;
     if (filter_read(c, &probe) < 0 || read_start(c, &s) < 0)
         return -1;
-    if (c->wish.form != FORM_JSON)
+    if (c->wish.form != FORM_JSON || !c->exchange)
         return fault_set(&c->fault, 406, "NotAcceptable",
                          "only the following media types are accepted: application/json, "
                          "application/json;stream=watch");

@@ -1,9 +1,12 @@
 """The small Kubernetes API: verbs, watches, lists in pieces, patches, access, and what survives."""
+import http.client
 import json
 import os
+import random
 import signal
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
@@ -473,3 +476,51 @@ def test_manifests(signpost, tmp_path):
         web.unlink()
         registry.start()
         assert api.names("ConfigMap", "shop") == ["hand"] and api.names("ConfigMap") == ["n"]
+
+
+KILLS = int(os.environ.get("REGISTRY_KILLS", "10"))
+
+
+def write_until_killed(registry, worker, acknowledged):
+    """One connection that creates, changes and deletes; what was acknowledged is noted after the answer has come."""
+    connection = registry.connect()
+    for n in range(100000):
+        name = "w%d-%d-%d" % (registry.process.pid, worker, n)
+        try:
+            for method, path, body in [("POST", registry.path("ConfigMap"), config_map(name, x="1")),
+                                       ("PATCH", registry.path("ConfigMap", name), {"data": {"x": "2"}}),
+                                       ("DELETE", registry.path("ConfigMap", name), None)][:3 if n % 3 == 2 else 2]:
+                kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+                reply = registry.send(connection, method, path, body, kind=kind)
+                reply.read()
+                assert reply.status < 300
+                acknowledged[name] = {"POST": "1", "PATCH": "2", "DELETE": None}[method]
+        except (OSError, http.client.HTTPException):
+            acknowledged.setdefault("unsure", set()).add(name)
+            return
+
+
+def test_kills_under_writes(signpost, tmp_path):
+    """REGISTRY_KILLS times kill -9 while four clients write: nothing that was acknowledged is lost."""
+    registry, expected = Registry(signpost, tmp_path), {}
+    with registry:
+        for turn in range(KILLS):
+            acknowledged = {}
+            workers = [threading.Thread(target=write_until_killed, args=(registry, w, acknowledged)) for w in range(4)]
+            for worker in workers:
+                worker.start()
+            time.sleep(random.uniform(0.02, 0.2))
+            registry.stop(signal.SIGKILL)
+            for worker in workers:
+                worker.join()
+            registry.start()
+            unsure = acknowledged.pop("unsure", set())
+            expected.update(acknowledged)
+            there = {i["metadata"]["name"]: i["data"]["x"] for i in registry.list("ConfigMap")["items"]}
+            for name, value in expected.items():
+                if name not in unsure:
+                    assert there.get(name) == value, (turn, name)
+            assert set(there) <= {n for n, v in expected.items() if v} | unsure
+            for name in list(there):
+                registry.delete("ConfigMap", name)
+            expected = {}

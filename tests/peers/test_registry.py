@@ -70,6 +70,8 @@ def service_spec(dice):
     for name, values in more.items():
         if dice.random() < 0.07:
             spec[name] = dice.choice(values)
+    if spec.get("type") == "ExternalName":  # in a change to this type the original keeps an address unchecked
+        spec.pop("clusterIP", None)
     return spec
 
 
