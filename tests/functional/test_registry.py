@@ -524,3 +524,22 @@ def test_kills_under_writes(signpost, tmp_path):
             for name in list(there):
                 registry.delete("ConfigMap", name)
             expected = {}
+
+
+def test_python_client(api, ns):
+    """The client library of the Kubernetes project: list, watch, patch, and the deletion of a collection."""
+    client = pytest.importorskip("kubernetes.client")
+    config, watch = pytest.importorskip("kubernetes.config"), pytest.importorskip("kubernetes.watch")
+    core = client.CoreV1Api(config.new_client_from_config(config_file=api.kubeconfig))
+    core.create_namespaced_service(ns, client.V1Service(
+        metadata=client.V1ObjectMeta(name="s"), spec=client.V1ServiceSpec(ports=[client.V1ServicePort(port=80)])))
+    listed = core.list_namespaced_service(ns)
+    assert [s.metadata.name for s in listed.items] == ["s"] and listed.items[0].spec.cluster_ip.startswith("10.96.")
+    core.patch_namespaced_service("s", ns, {"metadata": {"labels": {"a": "b"}}})
+    core.delete_namespaced_service("s", ns)
+    seen = [(e["type"], e["object"].metadata.labels) for e in watch.Watch().stream(
+        core.list_namespaced_service, ns, resource_version=listed.metadata.resource_version, timeout_seconds=1)]
+    assert seen == [("MODIFIED", {"a": "b"}), ("DELETED", {"a": "b"})]
+    core.create_namespaced_config_map(ns, client.V1ConfigMap(metadata=client.V1ObjectMeta(name="m")))
+    core.delete_collection_namespaced_config_map(ns)
+    assert core.list_namespaced_config_map(ns).items == []
