@@ -11,11 +11,14 @@
 
 enum { PUT, DELETE, SET, BEGIN, COMMIT, STATEMENT_COUNT };
 
+#define PUT_TEXT                                                                                   \
+    "INSERT INTO object VALUES(?1, ?2, ?3, ?4, ?5) "                                               \
+    "ON CONFLICT DO UPDATE SET revision = ?4, text = ?5"
+
 static const char *const texts[STATEMENT_COUNT] = {
-    [PUT] = "INSERT INTO object(kind, namespace, name, revision, text) VALUES(?1, ?2, ?3, ?4, ?5) "
-            "ON CONFLICT DO UPDATE SET revision = ?4, text = ?5",
+    [PUT] = PUT_TEXT,
     [DELETE] = "DELETE FROM object WHERE kind = ?1 AND namespace = ?2 AND name = ?3",
-    [SET] = "INSERT INTO setting(name, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+    [SET] = "INSERT INTO setting VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
 };
