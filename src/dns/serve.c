@@ -83,9 +83,10 @@ void serve_query_put(struct query *q)
 /* ---- the reply ---- */
 
 /* Options that the reference echoes; everything else of the client's OPT stays out of the reply. Of
- * TCP keepalive and of padding under TLS more is made (dns/serve_stream.c). */
+ * TCP keepalive and padding under TLS more is made (dns/serve_stream.c). */
 #define ECHOED                                                                                     \
-    (edns_bit(EDNS_NSID) | edns_bit(EDNS_EXPIRE) | edns_bit(EDNS_COOKIE) | edns_bit(EDNS_PADDING))
+    (edns_bit(EDNS_NSID) | edns_bit(EDNS_EXPIRE) | edns_bit(EDNS_COOKIE) |                         \
+     edns_bit(EDNS_KEEPALIVE) | edns_bit(EDNS_PADDING))
 
 static void echo_options(struct query *q)
 {

@@ -69,21 +69,21 @@ static void pad(struct query *q, struct wbuf *w, uint8_t *out)
     edns->options_len = (uint16_t)w->pos;
 }
 
-/* Options that are between us and this client. */
+/* Options that are between us and a client under TLS; elsewhere they are echoed, as the reference
+ * does. */
 static void own_options(struct query *q, uint8_t *out)
 {
     const struct edns *asked = &q->msg.edns;
     struct edns *edns = &q->reply.edns;
-    if (!asked->present || !asked->options_len || !edns->present)
+    if (!q->socket->listener->tls || !asked->present || !asked->options_len || !edns->present)
         return;
-    bool keepalive = q->conn && edns_has(asked, EDNS_KEEPALIVE);
-    bool padded = q->socket->listener->tls && edns_has(asked, EDNS_PADDING);
+    bool keepalive = edns_has(asked, EDNS_KEEPALIVE), padded = edns_has(asked, EDNS_PADDING);
     size_t cap = (size_t)edns->options_len + 6 + 4 + PADDED_TO;
     if ((!keepalive && !padded) || cap > UINT16_MAX)
         return;
     struct wbuf w = wbuf_of(arena_alloc(&q->arena, cap), cap);
     edns_copy(edns, edns_bit(EDNS_KEEPALIVE) | (padded ? edns_bit(EDNS_PADDING) : 0), &w);
-    if (keepalive)
+    if (keepalive && q->conn) /* it has no place in HTTP */
         put_keepalive(q, &w);
     edns->options = w.base;
     edns->options_len = (uint16_t)w.pos;

@@ -97,16 +97,6 @@ def echoed_options(query, difference, world):
                 codes[0] - codes[1] <= echoed)
 
 
-@decision("TCP keepalive is answered with a timeout over TCP, and not at all over UDP")
-def tcp_keepalive(query, difference, world):
-    ours, theirs = difference.ours and difference.ours.opt, difference.theirs and difference.theirs.opt
-    if difference.fields != ("opt",) or not ours or not theirs or [11, ""] not in (query.get("edns") or {}).get("options", []):
-        return False
-    rest = [[o for o in opt.options if o[0] != 11] for opt in (ours, theirs)]
-    kept = [len(o[1]) for o in ours.options if o[0] == 11]
-    return rest[0] == rest[1] and len(kept) <= 1 and ours.size == theirs.size and ours.flags == theirs.flags
-
-
 @decision("rewrite ttl leaves OPT alone, whose TTL field is none")
 def rewrite_ttl_opt(query, difference, world):
     ours, theirs = difference.ours and difference.ours.opt, difference.theirs and difference.theirs.opt

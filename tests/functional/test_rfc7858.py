@@ -143,6 +143,14 @@ def keepalive(w):
             assert [(o.otype, o.to_wire()) for o in reply.options] == [(KEEPALIVE, struct.pack("!H", tenths))]
 
 
+@RFC.case("RFC7828-3.3.2", "the promise is kept")
+def kept(w):
+    with w.sealed(w.brief_tls) as c:
+        ask(c, options=[dns.edns.GenericOption(KEEPALIVE, b"")])
+        time.sleep(0.6)
+        assert ask(c).answer
+
+
 @RFC.case("4.1", "opportunistic privacy: a client that checks nothing is served")
 def opportunistic(w):
     with w.sealed(context=w.context("dot", verify=False), name=None) as c:
