@@ -70,6 +70,7 @@ const struct nft_backend *nft_program(void)
                                                 .apply = program_apply,
                                                 .read_map = nft_read_map,
                                                 .delete_keys = nft_delete_keys,
+                                                .add_keep_rule = nft_add_keep_rule,
                                                 .count_rules = nft_count_rules };
     return &program;
 }

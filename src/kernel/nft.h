@@ -33,6 +33,15 @@ struct nft_key {
     uint32_t len;
 };
 
+/* What the packet path is to remember: nft 1.0.6 cannot write a rule that updates a map with an
+ * IPv6 address in the key and more behind it ("Assertion `dreg < ctx->reg_low' failed"). */
+struct nft_keep_rule {
+    const char *table, *chain; /* of family ip6 */
+    const char *set;           /* priority . daddr . dport must be in it; then */
+    const char *map;           /* saddr . priority : daddr . dport is updated */
+    uint32_t seconds;          /* time-out of the element */
+};
+
 struct nft_backend {
     const char *name;
     /* Applies the text; check: lets the kernel judge it and changes nothing. Blocks; any thread,
@@ -47,6 +56,7 @@ struct nft_backend {
     /* Deletes those that are there; returns how many. */
     size_t (*delete_keys)(void *ctx, uint8_t family, const char *table, const char *map,
                           const struct nft_key *keys, size_t n);
+    int (*add_keep_rule)(void *ctx, const struct nft_keep_rule *r);
     int (*count_rules)(void *ctx, uint8_t family, const char *table, size_t *ret_rules);
     void *ctx;
 };

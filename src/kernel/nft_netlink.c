@@ -185,6 +185,107 @@ size_t nft_delete_keys(void *ctx, uint8_t family, const char *table, const char 
     return deleted;
 }
 
+/* ---- the rule that nft cannot write; registers of four bytes, the kernel's own limits hold */
+
+#define REGISTER(i) (NFT_REG32_00 + (i))
+#define IP6_SOURCE  8 /* offsets in the header */
+#define IP6_TARGET  24
+#define PORT_TARGET 2
+
+static struct nlattr *begin(struct nlmsghdr *h, const char *name, struct nlattr **ret_element)
+{
+    *ret_element = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
+    mnl_attr_put_strz(h, NFTA_EXPR_NAME, name);
+    return mnl_attr_nest_start(h, NFTA_EXPR_DATA);
+}
+
+static void end(struct nlmsghdr *h, struct nlattr *data, struct nlattr *element)
+{
+    mnl_attr_nest_end(h, data);
+    mnl_attr_nest_end(h, element);
+}
+
+static void put_priority(struct nlmsghdr *h, unsigned to)
+{
+    struct nlattr *element, *data = begin(h, "meta", &element);
+    mnl_attr_put_u32(h, NFTA_META_KEY, htonl(NFT_META_PRIORITY));
+    mnl_attr_put_u32(h, NFTA_META_DREG, htonl(REGISTER(to)));
+    end(h, data, element);
+}
+
+static void put_payload(struct nlmsghdr *h, unsigned to, uint32_t base, uint32_t offset,
+                        uint32_t len)
+{
+    struct nlattr *element, *data = begin(h, "payload", &element);
+    mnl_attr_put_u32(h, NFTA_PAYLOAD_DREG, htonl(REGISTER(to)));
+    mnl_attr_put_u32(h, NFTA_PAYLOAD_BASE, htonl(base));
+    mnl_attr_put_u32(h, NFTA_PAYLOAD_OFFSET, htonl(offset));
+    mnl_attr_put_u32(h, NFTA_PAYLOAD_LEN, htonl(len));
+    end(h, data, element);
+}
+
+static void put_endpoint(struct nlmsghdr *h, unsigned to)
+{
+    put_payload(h, to, NFT_PAYLOAD_NETWORK_HEADER, IP6_TARGET, 16);
+    put_payload(h, to + 4, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_TARGET, 2);
+}
+
+static void put_lookup(struct nlmsghdr *h, unsigned from, const char *set)
+{
+    struct nlattr *element, *data = begin(h, "lookup", &element);
+    mnl_attr_put_strz(h, NFTA_LOOKUP_SET, set);
+    mnl_attr_put_u32(h, NFTA_LOOKUP_SREG, htonl(REGISTER(from)));
+    end(h, data, element);
+}
+
+static void put_update(struct nlmsghdr *h, unsigned key, unsigned value,
+                       const struct nft_keep_rule *r)
+{
+    struct nlattr *element, *data = begin(h, "dynset", &element);
+    mnl_attr_put_strz(h, NFTA_DYNSET_SET_NAME, r->map);
+    mnl_attr_put_u32(h, NFTA_DYNSET_OP, htonl(NFT_DYNSET_OP_UPDATE));
+    mnl_attr_put_u32(h, NFTA_DYNSET_SREG_KEY, htonl(REGISTER(key)));
+    mnl_attr_put_u32(h, NFTA_DYNSET_SREG_DATA, htonl(REGISTER(value)));
+    mnl_attr_put_u64(h, NFTA_DYNSET_TIMEOUT, htobe64((uint64_t)r->seconds * 1000));
+    end(h, data, element);
+}
+
+static struct nlmsghdr *put_keep_rule(struct nl *n, void *buf, const struct nft_keep_rule *r)
+{
+    struct nlmsghdr *h =
+        request(n, buf, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, 6);
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, r->table);
+    mnl_attr_put_strz(h, NFTA_RULE_CHAIN, r->chain);
+    struct nlattr *list = mnl_attr_nest_start(h, NFTA_RULE_EXPRESSIONS);
+    put_priority(h, 0);
+    put_endpoint(h, 1);
+    put_lookup(h, 0, r->set);
+    put_payload(h, 0, NFT_PAYLOAD_NETWORK_HEADER, IP6_SOURCE, 16);
+    put_priority(h, 4);
+    put_endpoint(h, 5);
+    put_update(h, 0, 5, r);
+    mnl_attr_nest_end(h, list);
+    return h;
+}
+
+int nft_add_keep_rule(void *ctx, const struct nft_keep_rule *r)
+{
+    uint8_t buf[3 * NL_REQUEST_MAX];
+    struct nl n;
+    (void)ctx;
+    int ret = nl_open(&n, NETLINK_NETFILTER);
+    if (ret < 0)
+        return ret;
+    size_t len = put_mark(&n, buf, NFNL_MSG_BATCH_BEGIN)->nlmsg_len;
+    struct nlmsghdr *h = put_keep_rule(&n, buf + len, r);
+    uint32_t seq = h->nlmsg_seq;
+    len += h->nlmsg_len;
+    len += put_mark(&n, buf + len, NFNL_MSG_BATCH_END)->nlmsg_len;
+    ret = mnl_socket_sendto(n.sock, buf, len) < 0 ? -errno : answer(&n, seq);
+    nl_done(&n);
+    return ret;
+}
+
 /* ---- counting rules */
 
 static int on_rule(const struct nlmsghdr *h, void *ctx)

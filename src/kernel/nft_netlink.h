@@ -8,4 +8,5 @@ int nft_read_map(void *ctx, uint8_t family, const char *table, const char *map,
                  void (*fn)(void *fn_ctx, const struct nft_item *i), void *fn_ctx);
 size_t nft_delete_keys(void *ctx, uint8_t family, const char *table, const char *map,
                        const struct nft_key *keys, size_t n);
+int nft_add_keep_rule(void *ctx, const struct nft_keep_rule *r);
 int nft_count_rules(void *ctx, uint8_t family, const char *table, size_t *ret_rules);

@@ -1,9 +1,11 @@
 #include "proxy/applier.h"
 
+#include "base/log.h"
 #include "base/vec.h"
 #include "proxy/kept.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 typedef VEC(struct portal_change) changes;
 
@@ -29,11 +31,44 @@ void applied_done(struct applied *r)
     *r = (struct applied){ 0 };
 }
 
+struct keeper {
+    const struct nft_backend *backend;
+    int code;
+};
+
+static void add_keep(void *ctx, uint32_t seconds)
+{
+    struct keeper *k = ctx;
+    char chain[32];
+    (void)snprintf(chain, sizeof chain, "keep-%u", seconds);
+    int ret = k->backend->add_keep_rule(k->backend->ctx, &(struct nft_keep_rule){
+                                                             .table = RULESET_TABLE,
+                                                             .chain = chain,
+                                                             .set = map_name(SET_AFFINITY),
+                                                             .map = RULESET_AFFINITY_MAP,
+                                                             .seconds = seconds,
+                                                         });
+    k->code = ret < 0 ? ret : k->code;
+}
+
+/* IPv6's rules of the packet path that nft cannot write. Without them clients are not kept, but all
+ * else works: that is told, and no reason to stop. */
+static void add_keeps(struct applier *a, const struct ruleset *rules)
+{
+    struct keeper k = { a->backend, 0 };
+    if (a->options.family != 6 || !a->backend->add_keep_rule)
+        return;
+    ruleset_new_keeps(rules, add_keep, &k);
+    if (k.code < 0)
+        log_error("IPv6 clients with session affinity are not kept: %s", err_str(k.code));
+}
+
 /* A transaction that the kernel took. */
 static void settle(struct applier *a, struct ruleset *rules, size_t elements, size_t bytes,
                    struct applied *r)
 {
     bool drops = ruleset_drops_affinity(rules);
+    add_keeps(a, rules);
     ruleset_commit(rules);
     r->transactions += bytes > 0;
     r->elements += elements;

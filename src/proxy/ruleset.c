@@ -35,7 +35,7 @@ struct ruleset {
     struct ht numbers; /* number -> itself */
     struct ht shared;  /* key of an element -> how many portals have it */
     struct ht chains;  /* names of those that came with need */
-    size_t n_chain_rules, n_elements, n_slots, n_affinity;
+    size_t n_chain_rules, n_keep_chains, n_elements, n_slots, n_affinity;
     VEC(struct staged) staged;
     struct ht shared_delta, new_chains;
     size_t new_chain_rules;
@@ -341,7 +341,7 @@ static void print_chains(struct ruleset *r, struct strbuf *out)
         else
             draw_chain_print(r->options.family, (uint8_t)e->to_port, e->n, out);
         r->new_chain_rules +=
-            e->verdict == VERDICT_REMEMBER ? REMEMBER_CHAIN_RULES : draw_chain_rules(e->n);
+            e->verdict == VERDICT_REMEMBER ? REMEMBER_RULES : draw_chain_rules(e->n);
     }
     vec_done(&names);
 }
@@ -417,8 +417,10 @@ void ruleset_commit(struct ruleset *r)
     }
     ht_each (d, &r->shared_delta)
         count_add(&r->shared, d->key, (intptr_t)d->value);
-    ht_each (c, &r->new_chains)
+    ht_each (c, &r->new_chains) {
         ht_put_str(&r->chains, c->key, r);
+        r->n_keep_chains += ((struct element *)c->value)->verdict == VERDICT_REMEMBER;
+    }
     r->n_chain_rules += r->new_chain_rules;
     forget_staging(r);
 }
@@ -438,7 +440,7 @@ void ruleset_discard(struct ruleset *r)
 struct ruleset_counts ruleset_counts(const struct ruleset *r)
 {
     return (struct ruleset_counts){
-        .chains = SKELETON_CHAINS + r->chains.n,
+        .chains = SKELETON_CHAINS + r->chains.n + r->n_keep_chains,
         .rules = skeleton_rules(&r->options) + r->n_chain_rules,
         .elements = r->n_elements + r->n_slots + r->shared.n,
     };
@@ -480,6 +482,15 @@ bool ruleset_keeps(const struct ruleset *r, uint32_t handle, const uint8_t ip[16
     struct element e = { .map = SET_AFFINITY, .handle = handle, .port = port };
     memcpy(e.ip, ip, sizeof e.ip);
     return v->n > 0 && bsearch(&e, v->items, v->n, sizeof e, compare_keys);
+}
+
+void ruleset_new_keeps(const struct ruleset *r, void (*fn)(void *ctx, uint32_t seconds), void *ctx)
+{
+    ht_each (c, &r->new_chains) {
+        const struct element *e = c->value;
+        if (e->verdict == VERDICT_REMEMBER)
+            fn(ctx, e->n);
+    }
 }
 
 bool ruleset_has_affinity(const struct ruleset *r)

@@ -85,6 +85,9 @@ void ruleset_each(const struct ruleset *r, void (*fn)(void *ctx, const struct el
 /* May clients of this handle be kept at this endpoint? Asks the staged additions, so: of a picture
  * that is being made from nothing. */
 bool ruleset_keeps(const struct ruleset *r, uint32_t handle, const uint8_t ip[16], uint16_t port);
+/* The time-outs whose chains come with the staged changes: in IPv6 the caller adds the rule of each
+ * (struct nft_keep_rule) once the text is in the kernel. */
+void ruleset_new_keeps(const struct ruleset *r, void (*fn)(void *ctx, uint32_t seconds), void *ctx);
 /* Is there any portal with affinity? */
 bool ruleset_has_affinity(const struct ruleset *r);
 /* Did the last staged changes take an endpoint away from clients that are kept? Until commit. */

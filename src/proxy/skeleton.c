@@ -303,18 +303,21 @@ void draw_chain_print(uint8_t family, uint8_t protocol, uint32_t modulus, struct
 void remember_chain_print(uint8_t family, uint32_t seconds, struct strbuf *out)
 {
     const char *ip = family_word(family);
-    strbuf_printf(out, "add chain %s " RULESET_TABLE " remember-%u\n", ip, seconds);
-    for (unsigned i = 0; i < REMEMBER_CHAIN_RULES; i++) {
-        strbuf_printf(out, "add rule %s " RULESET_TABLE " remember-%u ", ip, seconds);
-        if (i == 1)
-            strbuf_puts(out, "meta priority set meta priority xor 0:1\n");
-        else
-            strbuf_printf(out,
-                          "meta priority . %s daddr . th dport @affinity-endpoints update "
-                          "@" RULESET_AFFINITY_MAP
-                          " { %s saddr . meta priority timeout %us : %s daddr . th dport }\n",
-                          ip, ip, seconds, ip);
-    }
+    strbuf_printf(out,
+                  "add chain %s " RULESET_TABLE " keep-%u\n"
+                  "add chain %s " RULESET_TABLE " remember-%u\n"
+                  "add rule %s " RULESET_TABLE " remember-%u jump keep-%u\n"
+                  "add rule %s " RULESET_TABLE " remember-%u meta priority set meta priority xor "
+                  "0:1\n"
+                  "add rule %s " RULESET_TABLE " remember-%u jump keep-%u\n",
+                  ip, seconds, ip, seconds, ip, seconds, seconds, ip, seconds, ip, seconds,
+                  seconds);
+    if (family == 4)
+        strbuf_printf(out,
+                      "add rule ip " RULESET_TABLE " keep-%u meta priority . ip daddr . th dport "
+                      "@affinity-endpoints update @" RULESET_AFFINITY_MAP
+                      " { ip saddr . meta priority timeout %us : ip daddr . th dport }\n",
+                      seconds, seconds);
 }
 
 void ruleset_remove(uint8_t family, struct strbuf *out)

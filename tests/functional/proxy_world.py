@@ -101,7 +101,8 @@ class World:
     def service(self, name, ips, ports, pods, family=4, **spec):
         """ports: [(name, number, protocol)]; pods None: a Service without any slice."""
         meta = {"name": name, "namespace": "t"}
-        objects = [{"apiVersion": "v1", "kind": "Service", "metadata": meta,
+        balancer = {"loadBalancer": {"ingress": [{"ip": ip} for ip in spec.pop("balancer", [])]}}
+        objects = [{"apiVersion": "v1", "kind": "Service", "metadata": meta, "status": balancer,
                     "spec": {**spec, "clusterIP": ips[0], "clusterIPs": ips,
                              "ports": [{"name": n, "port": p, "protocol": t}
                                        for n, p, t in ports]}}]

@@ -223,6 +223,41 @@ def test_dead_endpoint_is_forgotten(world):
     assert ": %s ." % pod4("p2") in text
 
 
+# ---- everything at once, in both families
+
+@pytest.mark.parametrize("family,ip,vip,other,node,near,far", [
+    (4, "10.96.0.30", "203.0.113.30", "203.0.113.31", "192.168.9.1", "192.168.9.0/24",
+     "10.99.0.0/16"),
+    (6, "fd00:10:96::30", "fd00:77::30", "fd00:77::31", "fd00:9::1", "fd00:9::/64",
+     "fd00:99::/64"),
+])
+def test_balancer_with_everything(world, family, ip, vip, other, node, near, far):
+    """Source ranges, affinity, a Local policy and node ports together."""
+    more = {"type": "LoadBalancer", "sessionAffinity": "ClientIP", "externalTrafficPolicy": "Local"}
+    ports = [("http", 80, "TCP")]
+    world.service("open", [ip], ports, BACKENDS, family, **more, balancer=[vip],
+                  loadBalancerSourceRanges=[near])
+    world.service("shut", [ip[:-2] + "40"], ports, BACKENDS, family, **more, balancer=[other],
+                  loadBalancerSourceRanges=[far])
+    for name in ("open", "shut"):
+        path = pathlib.Path(world.folder, name + ".json")
+        path.write_text(path.read_text().replace('"port": 80,', '"port": 80, "nodePort": %d,' %
+                                                 (30080 if name == "open" else 30081)))
+    world.daemon(QUIET)
+    assert world.wait_for(lambda: None not in names(world, ip=ip, n=2))
+    replies = world.ask("outside", "tcp", vip, 80, 8)
+    assert set(r["outcome"] for r in replies) == {"reply"}
+    assert len(set(r["name"] for r in replies)) == 1  # kept
+    assert all(r["seen"] == r["own"] for r in replies)  # not masqueraded
+    at_node = world.ask("outside", "tcp", node, 30080, 4)
+    assert set(r.get("name") for r in at_node) == set(r["name"] for r in replies)
+    assert world.ask("outside", "tcp", other, 80)[0]["outcome"] == "timeout"
+    assert world.ask("c1", "tcp", other, 80)[0]["outcome"] == "timeout"
+    assert world.ask("outside", "tcp", node, 30081)[0]["outcome"] == "reply"
+    from_node = world.ask("node", "tcp", vip, 80, 4)
+    assert set(r["outcome"] for r in from_node) == {"reply"}
+
+
 # ---- UDP
 
 def test_udp_client_moves(world):
