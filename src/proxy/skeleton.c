@@ -96,6 +96,12 @@ static void print_checks(struct printer *p)
     chain(p, "no-node-endpoints-check");
     rule(p, "%s daddr @node-ips meta l4proto . th dport vmap @no-node-endpoints", p->ip);
     end(p);
+    /* A packet whose chains were exchanged while it went through them: it comes again. */
+    chain(p, "untranslated-check");
+    rule(p, "meta priority set %s daddr . meta l4proto . th dport map @services drop", p->ip);
+    rule(p, "%s daddr @node-ips meta priority set meta l4proto . th dport map @node-ports drop",
+         p->ip);
+    end(p);
     chain(p, "cluster-ips-check");
     rule(p, "%s daddr @cluster-ips reject comment \"a port that no service has\"", p->ip);
     rule(p, "%s daddr @service-ranges drop comment \"an address that no service has\"", p->ip);
@@ -114,10 +120,12 @@ static void print_filters(struct printer *p)
     base_chain(p, "filter-input", "filter", "input", 0);
     rule(p, "ct state new jump no-node-endpoints-check");
     rule(p, "ct state new jump no-endpoints-check");
+    rule(p, "ct state new jump untranslated-check");
     end(p);
     for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
         base_chain(p, i ? "filter-output" : "filter-forward", "filter", ends[i], 0);
         rule(p, "ct state new jump no-endpoints-check");
+        rule(p, "ct state new jump untranslated-check");
         rule(p, "ct state new jump cluster-ips-check");
         end(p);
     }

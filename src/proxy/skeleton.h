@@ -3,7 +3,7 @@
 
 #include "proxy/ruleset.h"
 
-#define SKELETON_CHAINS 23
+#define SKELETON_CHAINS 24
 
 unsigned skeleton_rules(const struct ruleset_options *o);
 void skeleton_print(const struct ruleset_options *o, struct strbuf *out);

@@ -107,6 +107,7 @@ def test_drift_is_noticed(world, command):
     world.service("web", ["10.96.0.10"], [TCP], ["p1"])
     world.daemon(QUIET)
     assert world.wait_for(only(world, "p1", n=2))
+    assert world.wait_for(lambda: "IPv6: full sync" in world.log())  # the second of the two
     before = table(world)
     world.run("nft", command)
     assert world.wait_for(lambda: table(world) == before, 10), world.log()
