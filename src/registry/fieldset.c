@@ -267,7 +267,7 @@ static json_t *node_of(const struct schema_field *f, const json_t *v, bool whole
     if (fieldset_is_whole(f) || json_is_null(v))
         return json_object();
     json_t *children = children_of(f, v, whole);
-    bool itself = whole || (f->shape != SCHEMA_LIST && !json_object_size(children));
+    bool itself = whole || (f->shape != SCHEMA_LIST && !json_object_size(v));
     return node_make(itself, children);
 }
 

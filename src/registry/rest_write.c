@@ -255,6 +255,8 @@ static void answer_changed(struct call *c, struct write *w, struct item *old)
         call_answer_item(c, 200, registry_put(c->registry, w->resource, w->doc));
         return;
     }
+    path_set_text(w->doc, "metadata.resourceVersion",
+                  path_text(w->old, "metadata.resourceVersion"));
     struct item *last = item_new(w->resource, w->doc, old->revision);
     json_decref(w->doc);
     delete_now(c->registry, old);

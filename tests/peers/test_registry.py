@@ -146,7 +146,7 @@ class Both:
             sent = copy.deepcopy(data)
             if old and isinstance(sent, dict) and isinstance(sent.get("metadata"), dict):
                 known = self.last[who].get(old)
-                if known:
+                if known and known["metadata"].get("resourceVersion"):
                     sent["metadata"]["resourceVersion"] = known["metadata"]["resourceVersion"]
             answers[who] = call(method, path, sent, kind)
             code, doc = answers[who]
