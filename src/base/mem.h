@@ -8,7 +8,7 @@
  *
  * What replaces something that serves (a configuration, a file's objects, a zone) asks beforehand
  * with mem_has_room() whether there is enough for it, and is put off if not: the old one serves on.
- * docs/decisions/0011. */
+ * docs/decisions/0012. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 """When there is no memory for something new, what was there before serves on, and the new thing comes
-when there is room again (docs/decisions/0011)."""
+when there is room again (docs/decisions/0012)."""
 import pathlib
 import resource
 import signal
