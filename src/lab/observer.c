@@ -54,10 +54,9 @@ static int watch_pod(struct observer *o, const struct manifest *m, struct err *e
     snprintf(key, sizeof key, "%s/%s", m->namespace, m->name);
     if (!ip || ip_parse(ip, &p.ip) < 0 || json_is_true(json_at(m->json, "spec.hostNetwork")))
         return 0;
-    int code = place_pod_pid(o->dir, key, &p.pid, e);
-    if (code < 0)
-        return code;
-    code = netns_join(p.pid, CLONE_NEWUSER | CLONE_NEWNET);
+    if (place_pod_pid(o->dir, key, &p.pid, e) < 0)
+        return 0; /* it has just ended */
+    int code = netns_join(p.pid, CLONE_NEWUSER | CLONE_NEWNET);
     if (code == 0)
         code = capture_open(&p.capture, "eth0");
     if (code < 0)

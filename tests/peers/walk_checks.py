@@ -51,6 +51,7 @@ def changes(world):
     assert set(counts) == {"bar-1", "bar-3"}, "%s: requests failed, or went to a pod that is gone" % counts
     world.scale("bar-1")
     world.until_answered_by("bar-1", seconds=SOON)
+    wait(lambda: not world.object("pod", "bar-3"), SOON, "bar-3 has ended")
 
 
 def slices(world):
