@@ -39,7 +39,8 @@ static void renew(void)
 static char *line_of(char **rest)
 {
     char *line = strsep(rest, "\n");
-    return line ? line : (char[]){ "" };
+    static char nothing[1];
+    return line ? line : nothing;
 }
 
 static void check_item(const struct item *i)
