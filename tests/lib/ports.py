@@ -9,7 +9,17 @@ import os
 import random
 import socket
 
-LOW, HIGH = (int(word) for word in os.environ.get("SIGNPOST_TEST_PORTS", "10000-29999").split("-"))
+
+
+def own_range():
+    """The suite's, or of one that runs in several processes this one's part of it."""
+    low, high = (int(word) for word in os.environ.get("SIGNPOST_TEST_PORTS", "10000-29999").split("-"))
+    part = (high - low + 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    low += part * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return low, low + part - 1
+
+
+LOW, HIGH = own_range()
 
 
 def free_port():
