@@ -21,11 +21,11 @@
 
 #define CLIENT    "shop/foo"
 #define REQUESTS  300
-#define FEW       60    /* requests of a look at what changed */
-#define ROUND     40    /* by chance, one in ten million rounds misses a pod of three */
-#define PATIENT   "1"   /* seconds for a connection, as curl takes them */
-#define IMPATIENT "0.1" /* for what is asked again and again until it is there */
-#define SOON_NS   1000000000LL
+#define FEW       60           /* requests of a look at what changed */
+#define ROUND     40           /* by chance, one in ten million rounds misses a pod of three */
+#define PATIENT   "1"          /* seconds for a connection, as curl takes them */
+#define IMPATIENT "0.1"        /* for what is asked again and again until it is there */
+#define SOON_NS   3000000000LL /* a cache may have kept for a second that there was none */
 #define LATER_NS  10000000000LL
 
 struct demo {

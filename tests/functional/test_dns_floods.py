@@ -139,6 +139,7 @@ def controlled_fixture(signpost, tmp_path):
     text = "cluster.local:@PORT@ {\n bind 127.0.0.1\n kubernetes {\n  manifests @DIR@\n }\n}\n"
     with Server(signpost, tmp_path, text, "-control", tmp_path / "control") as server:
         server.until(WEB, ["10.96.0.10"], 10)
+        eventually((tmp_path / "control").exists)
         yield server
 
 

@@ -386,6 +386,16 @@ def cached_fixture(world, root, tmp_path):
     return tmp_path / "shop"
 
 
+def let_end_slowly(shop):
+    """The pods of the cluster DNS serve on while the proxies learn that they end."""
+    for name, old, new in (("coredns", "lameduck 0s", "lameduck 2s"),
+                           ("kube-dns-1", "PeriodSeconds: 2", "PeriodSeconds: 5"),
+                           ("kube-dns-2", "PeriodSeconds: 2", "PeriodSeconds: 5")):
+        path = shop / "kube-system" / (name + ".yaml")
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+
 def test_the_demonstration_with_a_cache_on_each_node(cached, signpost):
     done = demo(signpost, cached)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -418,6 +428,7 @@ print(n, bad)
 def test_pods_of_the_cluster_dns_are_exchanged_behind_the_caches(cached, signpost, tmp_path):
     """One by one, while a pod asks for names that no cache has: nothing is lost."""
     lab = Lab(signpost, tmp_path)
+    let_end_slowly(cached)
     lab.source.rmdir()
     lab.source = cached
     lab.call("up", str(cached))
