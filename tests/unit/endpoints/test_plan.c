@@ -340,9 +340,11 @@ static void test_unknown_node(void **state)
     run(w);
     assert_string_equal(sizes(w), "");
     assert_true(w->incomplete);
+    p = *pod_of(w->pods[0]);
     p.node = ""; /* one that is on no Node at all is left out as well */
+    copy = object_copy(&p.object);
     object_free(w->pods[0]);
-    w->pods[0] = object_copy(&p.object);
+    w->pods[0] = copy;
     run(w);
     assert_true(w->incomplete);
     w->nodes_required = false;
