@@ -1,6 +1,5 @@
 /* `signpost check`: reads Corefiles, manifests and resolv.conf files as servers, the kubelet and
  * resolvers would, without serving. */
-#include "base/file.h"
 #include "base/log.h"
 #include "client/pod_check.h"
 #include "client/pod_manifest.h"
@@ -14,11 +13,8 @@
 #include "kube/decode.h"
 #include "source/dir.h"
 
-#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define FOLDERS_OPEN 16 /* at one time, while a folder is walked */
 
 static bool explain;
 
@@ -85,15 +81,11 @@ static int check_corefile(const char *path, struct err *e)
     return ret;
 }
 
-static bool is_manifest_name(const char *path)
-{
-    return str_ends(path, ".yaml") || str_ends(path, ".yml") || str_ends(path, ".json");
-}
-
 static bool is_manifest(const char *path)
 {
     struct stat st;
-    return is_manifest_name(path) || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
+    return str_ends(path, ".yaml") || str_ends(path, ".yml") || str_ends(path, ".json") ||
+           (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
 /* What a file or folder holds. All problems are told, not only the first. */
@@ -128,20 +120,6 @@ static void ignore_synced(void *ctx)
     (void)ctx;
 }
 
-static int tally_folder(const char *path, struct tally *t, struct err *e)
-{
-    struct sink sink = { .ctx = t,
-                         .put = count_object,
-                         .del = ignore_delete,
-                         .synced = ignore_synced,
-                         .problem = count_problem };
-    struct dir_source *source = NULL;
-    int ret = dir_source_open(NULL, &path, 1, &sink, &source, e);
-    if (ret == 0)
-        dir_source_close(source);
-    return ret;
-}
-
 /* ---- Pods: what the kubelet looks at ---- */
 
 struct pod_place {
@@ -158,11 +136,13 @@ static void tell_pod(void *ctx, const char *text)
                   text);
 }
 
-static void check_pod(const struct tree *t, const char *file, struct arena *a, struct tally *tally)
+static void check_pod(const struct tree *t, const char *file, struct tally *tally)
 {
+    cleanup(arena_done) struct arena a;
     struct pod_dns pod;
     struct err e = { 0 };
-    if (pod_manifest_read(t, file, a, &pod, &e) < 0) {
+    arena_init(&a, 4096);
+    if (pod_manifest_read(t, file, &a, &pod, &e) < 0) {
         count_problem(tally, e.text);
         return;
     }
@@ -170,51 +150,47 @@ static void check_pod(const struct tree *t, const char *file, struct arena *a, s
     pod_dns_check(&pod, false, tell_pod, &at);
 }
 
-static void check_pods(const struct tree *t, const char *file, struct arena *a, struct tally *tally)
+static void check_pods(void *ctx, const struct tree *t, const char *file)
 {
     const char *kind = tree_str(t, "kind");
     const struct tree *items = tree_get(t, "items");
     if (str_eq(kind, "Pod"))
-        check_pod(t, file, a, tally);
+        check_pod(t, file, ctx);
     for (const struct tree *i = items ? items->child : NULL; i; i = i->next)
         if (str_eq(tree_str(i, "kind"), "Pod") || str_eq(kind, "PodList"))
-            check_pod(i, file, a, tally);
+            check_pod(i, file, ctx);
 }
 
-static int read_tree(const char *path, struct arena *a, struct tree_doc *ret, struct err *e)
-{
-    const char *text;
-    size_t len;
-    int ret_code = textfile_read(path, (size_t)DIR_FILE_BYTES_MAX, a, &text, &len, e);
-    return ret_code < 0 ? ret_code : tree_parse(text, len, path, a, ret, e);
-}
+/* ---- manifests ---- */
 
-static struct tally *walked; /* nftw() has no argument to hand on */
-
-static int check_pods_of_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static int tally_folder(const char *path, struct tally *t, struct err *e)
 {
-    struct arena a;
-    struct tree_doc doc;
-    (void)st, (void)ftw;
-    if (flag != FTW_F || !is_manifest_name(path))
-        return 0;
-    arena_init(&a, 65536);
-    int ret = read_tree(path, &a, &doc, NULL); /* what cannot be read was told by the source */
-    for (size_t i = 0; ret == 0 && i < doc.n; i++)
-        check_pods(doc.documents[i], path, &a, walked);
-    arena_done(&a);
-    return 0;
+    struct sink sink = { .ctx = t,
+                         .put = count_object,
+                         .del = ignore_delete,
+                         .synced = ignore_synced,
+                         .problem = count_problem,
+                         .document = check_pods };
+    struct dir_source *source = NULL;
+    int ret = dir_source_open(NULL, &path, 1, &sink, &source, e);
+    if (ret == 0)
+        dir_source_close(source);
+    return ret;
 }
 
 static int tally_file(const char *path, struct tally *t, struct err *e)
 {
     struct arena arena;
     struct tree_doc doc;
+    const char *text;
+    size_t len;
     arena_init(&arena, 65536);
-    int ret = read_tree(path, &arena, &doc, e);
+    int ret = textfile_read(path, (size_t)DIR_FILE_BYTES_MAX, &arena, &text, &len, e);
+    if (ret == 0)
+        ret = tree_parse(text, len, path, &arena, &doc, e);
     for (size_t i = 0; ret == 0 && i < doc.n; i++) {
         (void)object_decode_each(doc.documents[i], path, 0, count_object, count_bad_object, t);
-        check_pods(doc.documents[i], path, &arena, t);
+        check_pods(t, doc.documents[i], path);
     }
     arena_done(&arena);
     return ret;
@@ -226,9 +202,6 @@ static int check_manifests(const char *path, struct err *e)
     struct stat st;
     bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
     int ret = folder ? tally_folder(path, &t, e) : tally_file(path, &t, e);
-    walked = &t;
-    if (ret == 0 && folder)
-        (void)nftw(path, check_pods_of_file, FOLDERS_OPEN, FTW_PHYS);
     if (ret == 0 && t.problems)
         ret = err_set(e, ERR_INVALID, "%s: %zu problem%s", path, t.problems,
                       t.problems > 1 ? "s" : "");

@@ -215,6 +215,8 @@ static void parse(struct dir_source *s, struct file *f, const char *text, size_t
         dir_problem(s, "%s%s", e.text, had ? "; what was read from it before stays in use" : "");
         return;
     }
+    for (size_t i = 0; i < doc.n && s->sink.document; i++)
+        s->sink.document(s->sink.ctx, doc.documents[i], f->path);
     for (size_t i = 0; i < doc.n; i++)
         (void)object_decode_each(doc.documents[i], f->path, s->sink.without, add_object,
                                  add_problem, &r);

@@ -3,6 +3,8 @@
 
 #include "kube/object.h"
 
+struct tree;
+
 struct sink {
     void *ctx;
     unsigned without; /* enum object_part: what nobody behind the sink looks at */
@@ -15,4 +17,6 @@ struct sink {
      * Sources that list their objects anew call it; others may leave it NULL. */
     void (*sweep)(void *ctx, enum kind kind, const char *ns,
                   bool (*keep)(void *list, const char *ns, const char *name), void *list);
+    /* Of a folder's file, before its objects are told; may be NULL. */
+    void (*document)(void *ctx, const struct tree *document, const char *path);
 };

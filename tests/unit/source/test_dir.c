@@ -100,7 +100,7 @@ static void make_folder(struct bed *b, const char *name)
 
 static void open_source(struct bed *b, bool follow)
 {
-    struct sink sink = { b, 0, on_put, on_delete, on_synced, on_problem, on_settled, NULL };
+    struct sink sink = { b, 0, on_put, on_delete, on_synced, on_problem, on_settled, NULL, NULL };
     const char *dirs[] = { b->root };
     struct err e;
     if (dir_source_open(follow ? &b->loop : NULL, dirs, 1, &sink, &b->source, &e) < 0)
@@ -408,7 +408,7 @@ static void test_links(void **state)
     assert_int_equal(symlink("..", path_of(b, "watched/circle")), 0);
     assert_int_equal(symlink("nowhere", path_of(b, "watched/none.yaml")), 0);
     (void)snprintf(folder, sizeof folder, "%s/watched", outside);
-    struct sink sink = { b, 0, on_put, on_delete, on_synced, on_problem, on_settled, NULL };
+    struct sink sink = { b, 0, on_put, on_delete, on_synced, on_problem, on_settled, NULL, NULL };
     const char *dirs[] = { folder };
     assert_int_equal(dir_source_open(&b->loop, dirs, 1, &sink, &b->source, NULL), 0);
     assert_string_equal(names(b), "a b");
@@ -463,7 +463,7 @@ static void test_folder_comes_back(void **state)
     make_folder(b, "in");
     write_file(b, "in/a.yaml", NS("a"));
     (void)snprintf(folder, sizeof folder, "%s/in", b->root);
-    struct sink sink = { b, 0, on_put, on_delete, on_synced, on_problem, on_settled, NULL };
+    struct sink sink = { b, 0, on_put, on_delete, on_synced, on_problem, on_settled, NULL, NULL };
     const char *dirs[] = { folder };
     assert_int_equal(dir_source_open(&b->loop, dirs, 1, &sink, &b->source, NULL), 0);
     assert_int_equal(rename(path_of(b, "in"), path_of(b, "out")), 0);
