@@ -1,13 +1,13 @@
 #include "client/resolvconf_lint.h"
 
 #include "base/ip.h"
+#include "client/resolvconf.h"
 #include "client/stub_conf.h"
 
 #include <ctype.h>
 #include <string.h>
 
 #define BLANKS          " \t\r"
-#define SEARCH_OLD_MAX  6   /* names of a search list, before glibc 2.26 */
 #define MUSL_LINE_MAX   254 /* bytes of a line that musl reads */
 #define CLUSTER_MARK    "svc."
 #define WALK_WORTH_TOLD 2 /* names tried in vain before the one that was meant */
@@ -71,7 +71,7 @@ static void lint_element(struct lint *l, const char *name)
     if (str_eq(name, "."))
         costs(l, "search element '.': musl before 1.2.4 waits 5 seconds for each name because of "
                  "it; put a dot behind names that are complete instead");
-    else if (strlen(name) > 254)
+    else if (strlen(name) > DNS_SEARCH_NAME_MAX + 1)
         breaks(l, "a search element longer than 253 characters makes no name; take it out");
 }
 
@@ -88,11 +88,11 @@ static void lint_search(struct lint *l, const struct strlist *words)
         lint_element(l, words->items[i]);
         strlist_add(&l->searches, l->arena, words->items[i]);
     }
-    if (words->n - 1 > SEARCH_OLD_MAX)
+    if (words->n - 1 > DNS_SEARCHES_MAX_OLD)
         costs(l, arena_printf(l->arena,
                               "%zu search elements: glibc before 2.26 walks the first %d; take out "
                               "what nobody needs",
-                              words->n - 1, SEARCH_OLD_MAX));
+                              words->n - 1, DNS_SEARCHES_MAX_OLD));
 }
 
 /* ---- options ---- */

@@ -1,6 +1,5 @@
 #include "node/rules.h"
 
-#include "base/log.h"
 #include "kernel/program.h"
 
 #include <errno.h>

@@ -4,8 +4,8 @@
 #include "base/ip.h"
 #include "base/str.h"
 #include "config/tree.h"
+#include "kube/check.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -84,27 +84,6 @@ static int read_upstreams(struct reading *r)
     return read_servers(r, t, "upstreamNameservers", SETTINGS_UPSTREAMS_MAX, &r->s->upstreams);
 }
 
-/* A DNS subdomain as Kubernetes has it (RFC 1123): nothing that a Corefile could take for more. */
-static bool is_domain(const char *text)
-{
-    size_t len = strlen(text), label = 0;
-    for (size_t i = 0; i < len; i++) {
-        bool edge = label == 0 || i + 1 == len || text[i + 1] == '.';
-        if (text[i] == '.') {
-            if (label == 0)
-                return false;
-            label = 0;
-            continue;
-        }
-        if (!islower((unsigned char)text[i]) && !isdigit((unsigned char)text[i]) &&
-            (text[i] != '-' || edge))
-            return false;
-        if (++label > 63)
-            return false;
-    }
-    return label > 0 && len <= 253;
-}
-
 static int compare_stubs(const void *a, const void *b)
 {
     return strcmp(((const struct stub_domain *)a)->domain, ((const struct stub_domain *)b)->domain);
@@ -113,7 +92,7 @@ static int compare_stubs(const void *a, const void *b)
 static int read_stub(struct reading *r, const struct tree *t, struct stub_domain *ret)
 {
     char of[300];
-    if (!is_domain(t->key))
+    if (check_dns_subdomain(t->key)) /* nothing that a Corefile could take for more */
         return err_set(r->e, ERR_INVALID, "%s: stubDomains: '%.100s' is no DNS subdomain", r->path,
                        t->key);
     (void)snprintf(of, sizeof of, "stubDomains: %s", t->key);
