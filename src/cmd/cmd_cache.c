@@ -28,7 +28,7 @@ static const char *conf = "/etc/Corefile", *base = "/etc/coredns/Corefile.base",
                   *interface = "nodelocaldns", *rules_flag = "nft";
 static struct flag_list local_ips;
 static bool setup_interface = true, setup_rules = true, skip_teardown, reload_with_signal;
-static long port = 53, health_port = 8080, workers;
+static long health_port = 8080;
 static long long sync_interval = SYNC_DEFAULT;
 
 enum failure { FAIL_IPTABLES, FAIL_LOCK, FAIL_ADD, FAIL_CHECK, FAIL_CONFIGMAP, FAILURES };
@@ -41,8 +41,9 @@ struct node_cache {
     struct strbuf local;    /* the addresses with blanks between them */
     struct strbuf env_name; /* of the variable that has the cluster DNS's address */
     struct strbuf env_why;
-    char *tried;   /* the Corefile that was served or tried last */
-    char *refused; /* the error that was told last */
+    char *tried;       /* the Corefile that was served or tried last */
+    char *refused;     /* the error that was told last */
+    char *passed_over; /* the keys of the ConfigMap that were told last */
     struct node_addresses addresses;
     struct node_rules rules;
     struct http_server *metrics;
@@ -57,6 +58,7 @@ static int serving(void *ctx, uv_loop_t *loop, struct err *e);
 static void ending(void *ctx, bool is_taken);
 
 static struct dns_process process = {
+    .port = 53,
     .guard.capabilities = 1ULL << CAP_NET_BIND_SERVICE | 1ULL << CAP_NET_ADMIN,
     .corefile = read_corefile,
     .serving = serving,
@@ -97,9 +99,6 @@ static const struct flag flags[] = {
     { "skipteardown", FLAG_BOOL, &skip_teardown, NULL, "Leave addresses and rules at the end." },
     { "reloadwithsignal", FLAG_BOOL, &reload_with_signal, NULL,
       "Taken for the original's sake: a changed template is served at once in any case." },
-    { "dns.port", FLAG_INT, &port, "PORT", "Port of server blocks that name none (default 53)." },
-    { "p", FLAG_INT, &port, "PORT", "The same as -dns.port." },
-    { "workers", FLAG_INT, &workers, "N", "Worker threads (default: one a usable core)." },
     DNS_PROCESS_FLAGS(process),
     GUARD_FLAGS(process.guard),
 };
@@ -131,12 +130,15 @@ static int render(struct strbuf *out, struct err *e)
     struct ip ip;
     if (cluster && ip_parse(cluster, &ip) < 0)
         return err_set(e, ERR_INVALID, "%s=%s: this is no IP address", cache.env_name.p, cluster);
-    if (settings.passed_over)
+    if (settings.passed_over && !str_eq(cache.passed_over, settings.passed_over)) {
         log_info("%s: not for the node cache: %s", kube_dns_cm, settings.passed_over);
+        free(cache.passed_over);
+        cache.passed_over = xstrdup(settings.passed_over);
+    }
     const struct template_values v = { .local = cache.local.p,
                                        .cluster = cluster,
                                        .cluster_why = cache.env_why.p,
-                                       .port = (uint16_t)port,
+                                       .port = (uint16_t)process.port,
                                        .settings = &settings };
     return template_render(text, len, file, &v, out, e);
 }
@@ -157,7 +159,7 @@ static int read_corefile(void *ctx, struct corefile **ret, struct err *e)
     struct node_cache *c = ctx;
     cleanup(strbuf_done) struct strbuf text = { 0 };
     struct corefile_options options;
-    command_corefile_options(&options, (uint16_t)port);
+    command_corefile_options(&options, (uint16_t)process.port);
     int code = render(&text, e);
     if (code < 0)
         return code;
@@ -268,7 +270,7 @@ static int read_rules(struct err *e)
         .kind = str_eq(rules_flag, "nft") ? RULES_NFT : RULES_IPTABLES,
         .ips = cache.ips,
         .n_ips = cache.n_ips,
-        .port = (uint16_t)port,
+        .port = (uint16_t)process.port,
         .health_port = (uint16_t)health_port,
     };
     cache.addresses =
@@ -285,17 +287,13 @@ static int read_rules(struct err *e)
 
 static int check_numbers(struct err *e)
 {
-    if (port < 1 || port > 65535)
-        return err_set(e, ERR_INVALID, "-dns.port %ld: a port is 1 to 65535", port);
     if (health_port < 1 || health_port > 65535)
         return err_set(e, ERR_INVALID, "-health-port %ld: a port is 1 to 65535", health_port);
-    if (workers < 0 || workers > WORKERS_MAX)
-        return err_set(e, ERR_INVALID, "-workers %ld: 0 to %d", workers, WORKERS_MAX);
     if (sync_interval > 0 && sync_interval < SYNC_AS_NUMBER)
         sync_interval *= 1000000000LL;
     if (sync_interval < 1000000000LL)
         return err_set(e, ERR_INVALID, "-syncinterval: at least 1s");
-    return 0;
+    return dns_process_check(&process, e);
 }
 
 /* As the kubelet names the variables of Services. */
@@ -366,7 +364,6 @@ static int serve(struct err *e)
     int ret = open_metrics(e);
     if (ret == 0)
         ret = set_up_node(e);
-    process.workers = (unsigned)workers;
     if (ret == 0 && has_template())
         guard_let_write_beside(&process.guard, conf);
     if (ret == 0)

@@ -8,28 +8,26 @@
 #include <string.h>
 
 static const char *conf;
-static long port = 53, workers;
 static bool list_plugins, version;
 
 static int read_corefile(void *ctx, struct corefile **ret, struct err *e)
 {
-    (void)ctx;
-    return command_corefile(conf, (uint16_t)port, ret, e);
+    const struct dns_process *p = ctx;
+    return command_corefile(conf, (uint16_t)p->port, ret, e);
 }
 
 /* A reload may want another port below 1024. */
-static struct dns_process process = { .guard.capabilities = 1ULL << CAP_NET_BIND_SERVICE,
-                                      .corefile = read_corefile };
+static struct dns_process process = { .port = 53,
+                                      .guard.capabilities = 1ULL << CAP_NET_BIND_SERVICE,
+                                      .corefile = read_corefile,
+                                      .ctx = &process };
 
 static const struct flag flags[] = {
     { "conf", FLAG_STRING, &conf, "FILE",
       "Corefile to load (default \"Corefile\"); stdin reads it "
       "from standard input." },
-    { "dns.port", FLAG_INT, &port, "PORT", "Port of server blocks that name none (default 53)." },
-    { "p", FLAG_INT, &port, "PORT", "The same as -dns.port." },
     { "plugins", FLAG_BOOL, &list_plugins, NULL, "List the plugins and exit." },
     { "version", FLAG_BOOL, &version, NULL, "Print the version and exit." },
-    { "workers", FLAG_INT, &workers, "N", "Worker threads (default: one a usable core)." },
     DNS_PROCESS_FLAGS(process),
     GUARD_FLAGS(process.guard),
 };
@@ -44,14 +42,8 @@ static int run(int argc, char **argv)
         return 0;
     if (ret == 0 && left)
         ret = err_set(&e, ERR_INVALID, "extra command line arguments: [%s]", argv[0]);
-    if (ret == 0 && (port < 1 || port > 65535))
-        ret = err_set(&e, ERR_INVALID, "-dns.port %ld: a port is 1 to 65535", port);
-    if (ret == 0 && (workers < 0 || workers > WORKERS_MAX))
-        ret = err_set(&e, ERR_INVALID, "-workers %ld: 0 to %d", workers, WORKERS_MAX);
-    if (ret == 0 && process.takeover && process.control && !*process.control)
-        ret = err_set(&e, ERR_INVALID,
-                      "-takeover goes through a control socket: give -control "
-                      "PATH, too");
+    if (ret == 0)
+        ret = dns_process_check(&process, &e);
     if (ret < 0) {
         (void)fprintf(stderr, "signpost dns: %s\n", e.text);
         return 2;
@@ -62,7 +54,6 @@ static int run(int argc, char **argv)
         (void)printf("signpost-%s\n", SIGNPOST_VERSION);
     if (list_plugins || version)
         return 0;
-    process.workers = (unsigned)workers;
     ret = dns_process_run(&process, &e);
     if (ret < 0)
         (void)fprintf(stderr, "%s\n", e.text);

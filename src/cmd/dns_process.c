@@ -290,7 +290,7 @@ static void print_start(const struct dns_process *p)
 
 static int start(struct dns_process *p, struct err *e)
 {
-    struct dns_options options = { .workers = p->workers,
+    struct dns_options options = { .workers = (unsigned)p->workers,
                                    .loop = &p->loop,
                                    .open_source = clusters_open_source,
                                    .source_ctx = &p->clusters,
@@ -372,6 +372,18 @@ static void begin(struct dns_process *p)
      */
     watch_signal(p, &p->usr1, on_reload_signal, SIGUSR1);
     watch_signal(p, &p->hup, on_reload_signal, SIGHUP);
+}
+
+int dns_process_check(const struct dns_process *p, struct err *e)
+{
+    if (p->port < 1 || p->port > 65535)
+        return err_set(e, ERR_INVALID, "-dns.port %ld: a port is 1 to 65535", p->port);
+    if (p->workers < 0 || p->workers > WORKERS_MAX)
+        return err_set(e, ERR_INVALID, "-workers %ld: 0 to %d", p->workers, WORKERS_MAX);
+    if (p->takeover && p->control && !*p->control)
+        return err_set(e, ERR_INVALID,
+                       "-takeover goes through a control socket: give -control PATH, too");
+    return 0;
 }
 
 int dns_process_run(struct dns_process *p, struct err *e)

@@ -15,7 +15,8 @@ struct dns_process {
     /* ---- by the command, before dns_process_run() ---- */
     const char *pidfile;  /* NULL: none */
     const char *control;  /* flag of the control socket; NULL: the default */
-    unsigned workers;     /* 0: one a core */
+    long port;            /* of server blocks that name none */
+    long workers;         /* 0: one a core */
     bool quiet, takeover; /* takeover: follow the process at the control socket */
     struct guard guard;
     /* Reads the configuration as it is now. */
@@ -47,7 +48,13 @@ struct dns_process {
 
 /* The rows of a command's table of flags. */
 #define DNS_PROCESS_FLAGS(p)                                                                       \
-    { "pidfile", FLAG_STRING, &(p).pidfile, "FILE", "Write the process id there once serving." },  \
+    { "dns.port", FLAG_INT, &(p).port, "PORT",                                                     \
+      "Port of server blocks that name none (default 53)." },                                      \
+        { "p", FLAG_INT, &(p).port, "PORT", "The same as -dns.port." },                            \
+        { "workers", FLAG_INT, &(p).workers, "N",                                                  \
+          "Worker threads (default: one a usable core)." },                                        \
+        { "pidfile", FLAG_STRING, &(p).pidfile, "FILE",                                            \
+          "Write the process id there once serving." },                                            \
         { "control", FLAG_STRING, &(p).control, "PATH",                                            \
           "Unix socket that `dns why` and -takeover talk to (default " DNS_CONTROL_PATH            \
           " where that can be made); \"\": none." },                                               \
@@ -58,6 +65,8 @@ struct dns_process {
             "nobody there: an ordinary start."                                                     \
     }
 
+/* Are the flags' values possible? */
+int dns_process_check(const struct dns_process *p, struct err *e);
 /* Serves until a signal ends it. p is zeroed but for the command's part and lives as long as the
  * process. */
 int dns_process_run(struct dns_process *p, struct err *e);

@@ -13,7 +13,7 @@ import pytest
 from dns_world import free_port, http_get
 from forward_world import Upstream, reply, wait_for
 from node_world import LINK_LOCAL, VIP, Node
-from proxy_world import World
+from proxy_world import world  # noqa: F401  a fixture
 
 BASE = """cluster.local:53 {
     errors
@@ -114,6 +114,15 @@ def test_config_map_is_followed(signpost, tmp_path):
         wait_for(lambda: "Reloading complete" in cache.log(), 10)
 
 
+def test_keys_of_no_use_are_told_once(signpost, tmp_path):
+    with Cache(signpost, tmp_path) as cache:
+        cache.serving("cluster.local")
+        (cache.kube_dns / "federations").write_text("{}")
+        wait_for(lambda: "not for the node cache: federations" in cache.log(), 10)
+        time.sleep(2.5)  # another look
+        assert cache.log().count("federations") == 1
+
+
 def test_wrong_config_map_leaves_the_old_one(signpost, tmp_path):
     with Cache(signpost, tmp_path) as cache:
         cache.serving("cluster.local")
@@ -163,6 +172,9 @@ def test_without_a_template_the_corefile_is_served(signpost, tmp_path):
     (["-rules", "ipvs"], "1.1.1.1", "-rules ipvs: nft or iptables"),
     (["-syncinterval", "1ms"], "1.1.1.1", "-syncinterval: at least 1s"),
     (["-health-port", "0"], "1.1.1.1", "a port is 1 to 65535"),
+    (["-takeover"], "1.1.1.1", "-takeover goes through a control socket"),
+    (["-dns.port", "0"], "1.1.1.1", "-dns.port 0: a port is 1 to 65535"),
+    (["-workers", "-1"], "1.1.1.1", "-workers -1: 0 to"),
     (["-setupebtables"], "1.1.1.1", "setupebtables"),
     ([], None, "TEST_SVC_SERVICE_HOST is not set"),
     ([], "bar", "TEST_SVC_SERVICE_HOST=bar: this is no IP address"),
@@ -181,18 +193,8 @@ def test_localip_is_needed(signpost):
 # ---- on a node ----
 
 @pytest.fixture(name="node")
-def node_fixture(signpost, tmp_path):
-    folder = tmp_path / "manifests"
-    folder.mkdir()
-    try:
-        world = World(signpost, str(folder))
-    except (PermissionError, FileNotFoundError) as e:
-        pytest.skip("user namespaces are not permitted here: %s" % e)
-    try:
-        world.build()
-        yield Node(world, signpost, tmp_path)
-    finally:
-        world.close()
+def node_fixture(world, signpost, tmp_path):  # noqa: F811
+    yield Node(world, signpost, tmp_path)
     log = tmp_path / "cache.log"
     assert not log.exists() or "Sanitizer" not in log.read_text(), log.read_text()
 
