@@ -63,6 +63,12 @@ bool ip_is_loopback(const struct ip *ip)
     return ip->family == 4 ? ip->bytes[0] == 127 : ip->family == 6 && !memcmp(ip->bytes, v6, 16);
 }
 
+bool ip_is_any(const struct ip *ip)
+{
+    static const uint8_t zero[16];
+    return ip->family && !memcmp(ip->bytes, zero, ip_len(ip));
+}
+
 static void mask_host_bits(struct ip_prefix *p)
 {
     for (size_t i = 0; i < ip_len(&p->ip); i++) {

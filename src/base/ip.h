@@ -33,6 +33,7 @@ char *ip_text(const struct ip *ip, char out[IP_TEXT_MAX]);
 bool ip_equal(const struct ip *a, const struct ip *b);
 int ip_compare(const struct ip *a, const struct ip *b); /* IPv4 first, then by bytes */
 bool ip_is_loopback(const struct ip *ip);
+bool ip_is_any(const struct ip *ip); /* 0.0.0.0 or ::; no family: false */
 
 /* "10.0.0.0/8"; host bits are masked off. */
 int ip_prefix_parse(const char *text, struct ip_prefix *ret) __attribute__((warn_unused_result));

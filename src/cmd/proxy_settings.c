@@ -148,12 +148,6 @@ static int read_address(const char *flag, const char *text, uint16_t port,
     return 0;
 }
 
-static bool is_any(const struct ip *ip)
-{
-    static const uint8_t zero[16];
-    return memcmp(ip->bytes, zero, sizeof zero) == 0;
-}
-
 static int read_bind_address(const struct proxy_options *o, struct proxy_settings *s, struct err *e)
 {
     struct ip ip;
@@ -161,7 +155,7 @@ static int read_bind_address(const struct proxy_options *o, struct proxy_setting
         return 0;
     if (ip_parse(o->bind_address, &ip) < 0)
         return err_set(e, ERR_INVALID, "--bind-address: \"%s\" is no address", o->bind_address);
-    if (!is_any(&ip))
+    if (!ip_is_any(&ip))
         s->addresses[family_index(ip.family)] = ip;
     return 0;
 }

@@ -410,7 +410,6 @@ static void begin_udp(struct dns_socket *s)
 
 static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_listener *l, int fd)
 {
-    static const uint8_t zero[16];
     struct dns_socket *s = xcalloc(1, sizeof *s);
     s->fd = fd;
     s->w = w;
@@ -419,7 +418,7 @@ static struct dns_socket *socket_new(struct dns_worker *w, const struct dns_list
     s->port = l->port;
     s->scheme = l->scheme;
     s->open = true;
-    s->wildcard = memcmp(l->ip.bytes, zero, sizeof zero) == 0;
+    s->wildcard = !l->ip.family || ip_is_any(&l->ip);
     if (fd >= 0)
         begin_udp(s);
     w->sockets = xrealloc(w->sockets, (w->n_sockets + 1) * sizeof(struct dns_socket *));

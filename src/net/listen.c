@@ -52,9 +52,8 @@ static int bind_socket(const struct ip *ip, uint16_t port, int type, bool wildca
 static int listen_any(const struct ip *ip, uint16_t port, int type)
 {
     static const struct ip any6 = { .family = 6 }, any4 = { .family = 4 };
-    static const uint8_t zero[16];
     if (ip->family)
-        return bind_socket(ip, port, type, memcmp(ip->bytes, zero, ip_len(ip)) == 0);
+        return bind_socket(ip, port, type, ip_is_any(ip));
     int fd = bind_socket(&any6, port, type, true);
     if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
         fd = bind_socket(&any4, port, type, true);

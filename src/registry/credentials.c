@@ -156,9 +156,8 @@ static int write_config(const struct credentials *c, const char *path, const cha
 int credentials_publish(const struct credentials *c, const struct ip *listen, uint16_t port,
                         struct err *e)
 {
-    static const uint8_t zero[16];
     char ip[IP_TEXT_MAX], server[128];
-    bool any = !listen->family || memcmp(listen->bytes, zero, ip_len(listen)) == 0;
+    bool any = !listen->family || ip_is_any(listen);
     (void)snprintf(server, sizeof server,
                    listen->family == 6 && !any ? "https://[%s]:%u" : "https://%s:%u",
                    any ? "127.0.0.1" : ip_text(listen, ip), port);

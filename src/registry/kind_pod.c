@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "kube/check.h"
 #include "registry/path.h"
+#include "registry/value.h"
 
 #include <string.h>
 
@@ -100,33 +101,26 @@ static void check_choice(const json_t *doc, const char *path, const char *const 
                          struct fault *f)
 {
     const char *v = path_text(doc, path);
-    for (size_t i = 0; v && allowed[i]; i++)
-        if (strcmp(v, allowed[i]) == 0)
-            return;
-    fault_unsupported(f, path, v ? v : "", allowed);
+    if (!value_is_one_of(v, allowed))
+        fault_unsupported(f, path, v ? v : "", allowed);
 }
 
 static void check_port(const json_t *p, const char *at, struct fault *f)
 {
     char field[128];
-    static const char *const protocols[] = { "SCTP", "TCP", "UDP", NULL };
-    json_int_t n = json_integer_value(json_object_get(p, "containerPort"));
-    const char *name = path_text(p, "name"), *wrong;
+    const json_t *n = json_object_get(p, "containerPort");
+    const char *name = path_text(p, "name"), *protocol = path_text(p, "protocol"), *wrong;
     (void)snprintf(field, sizeof field, "%s.name", at);
     if (name && *name && (wrong = check_port_name(name)))
         fault_text(f, field, name, wrong);
     (void)snprintf(field, sizeof field, "%s.containerPort", at);
-    if (n == 0)
+    if (json_integer_value(n) == 0)
         fault_required(f, field, "");
-    else if (n < 1 || n > 65535)
-        fault_value(f, field, json_object_get(p, "containerPort"),
-                    "must be between 1 and 65535, inclusive");
-    const char *protocol = path_text(p, "protocol");
-    for (size_t i = 0; protocol && protocols[i]; i++)
-        if (strcmp(protocol, protocols[i]) == 0)
-            return;
+    else
+        value_check_port(n, field, f);
     (void)snprintf(field, sizeof field, "%s.protocol", at);
-    fault_unsupported(f, field, protocol ? protocol : "", protocols);
+    if (!value_is_one_of(protocol, value_protocols))
+        fault_unsupported(f, field, protocol ? protocol : "", value_protocols);
 }
 
 static bool named_before(const json_t *list, size_t n, const char *name)

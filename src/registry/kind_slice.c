@@ -4,10 +4,9 @@
 #include "base/str.h"
 #include "kube/check.h"
 #include "registry/path.h"
+#include "registry/value.h"
 
 #include <string.h>
-
-static const char *const protocols[] = { "SCTP", "TCP", "UDP", NULL };
 
 void slice_fill(struct write *w)
 {
@@ -18,30 +17,6 @@ void slice_fill(struct write *w)
         path_default(p, "name", json_string(""));
         path_default_text(p, "protocol", "TCP");
     }
-}
-
-static bool is_local(const struct ip *ip)
-{
-    if (ip->family == 4)
-        return (ip->bytes[0] == 169 && ip->bytes[1] == 254) ||
-               (ip->bytes[0] == 224 && ip->bytes[1] == 0 && ip->bytes[2] == 0);
-    return (ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80) ||
-           (ip->bytes[0] == 0xff && (ip->bytes[1] & 0x0f) == 2);
-}
-
-/* Addresses that lead nowhere, or to the node itself. */
-static void check_address(const char *text, const char *field, struct fault *f)
-{
-    static const uint8_t zero[16];
-    struct ip ip;
-    if (ip_parse(text, &ip) < 0)
-        fault_text(f, field, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-    else if (memcmp(ip.bytes, zero, ip_len(&ip)) == 0)
-        fault_text(f, field, text, "may not be unspecified");
-    else if (ip_is_loopback(&ip))
-        fault_text(f, field, text, "may not be in the loopback range");
-    else if (is_local(&ip))
-        fault_text(f, field, text, "may not be in the link-local range");
 }
 
 static void check_endpoint_address(const char *type, const char *text, const char *field,
@@ -62,7 +37,7 @@ static void check_endpoint_address(const char *type, const char *text, const cha
         fault_text(f, good ? list : field, text,
                    family == 4 ? "must be a valid IPv4 address" : "must be a valid IPv6 address");
     if (good)
-        check_address(text, field, f);
+        value_check_address(text, field, f);
 }
 
 static void check_endpoint(const char *type, const json_t *e, size_t i, struct fault *f)
@@ -88,14 +63,6 @@ static void check_endpoint(const char *type, const json_t *e, size_t i, struct f
         fault_text(f, field, node, wrong);
 }
 
-static bool is_protocol(const char *s)
-{
-    for (size_t i = 0; protocols[i]; i++)
-        if (str_eq(s, protocols[i]))
-            return true;
-    return false;
-}
-
 static const char *port_name(const json_t *port)
 {
     const char *name = path_text(port, "name");
@@ -117,8 +84,8 @@ static void check_slice_ports(const json_t *list, struct fault *f)
                 break;
             }
         (void)snprintf(field, sizeof field, "ports[%zu].protocol", i);
-        if (protocol && !is_protocol(protocol))
-            fault_unsupported(f, field, protocol, protocols);
+        if (protocol && !value_is_one_of(protocol, value_protocols))
+            fault_unsupported(f, field, protocol, value_protocols);
         const char *app = path_text(p, "appProtocol");
         (void)snprintf(field, sizeof field, "ports[%zu].appProtocol", i);
         if (app && (wrong = check_label_key(app)))
@@ -132,13 +99,8 @@ void slice_check(struct write *w, struct fault *f)
     const json_t *list = json_object_get(w->doc, "endpoints");
     const json_t *ports = json_object_get(w->doc, "ports");
     const char *type = path_text(w->doc, "addressType");
-    bool known = false;
-    for (size_t i = 0; types[i]; i++)
-        known |= str_eq(type, types[i]);
-    if (!type || !*type)
-        fault_required(f, "addressType", "");
-    else if (!known)
-        fault_unsupported(f, "addressType", type, types);
+    bool known = value_is_one_of(type, types);
+    value_check_choice(type, types, "addressType", f);
     if (json_array_size(list) > SLICE_ENDPOINTS_MAX)
         fault_too_many(f, "endpoints", json_array_size(list), SLICE_ENDPOINTS_MAX);
     bool same = w->old && list &&
@@ -162,7 +124,7 @@ static void check_addresses(const json_t *list, const char *at, struct fault *f)
         const json_t *a = json_array_get(list, i);
         const char *ip = path_text(a, "ip"), *host = path_text(a, "hostname"), *wrong;
         (void)snprintf(field, sizeof field, "%s[%zu].ip", at, i);
-        check_address(ip ? ip : "", field, f);
+        value_check_address(ip ? ip : "", field, f);
         (void)snprintf(field, sizeof field, "%s[%zu].hostname", at, i);
         if (host && *host && (wrong = check_dns_label(host)))
             fault_text(f, field, host, wrong);
@@ -174,7 +136,7 @@ static void check_endpoint_ports(const json_t *list, const char *at, struct faul
     char field[128];
     size_t n = json_array_size(list);
     for (size_t i = 0; i < n; i++) {
-        const json_t *p = json_array_get(list, i), *port = json_object_get(p, "port");
+        const json_t *p = json_array_get(list, i);
         const char *name = path_text(p, "name"), *protocol = path_text(p, "protocol"), *wrong;
         (void)snprintf(field, sizeof field, "%s[%zu].name", at, i);
         if (n > 1 && (!name || !*name))
@@ -182,13 +144,9 @@ static void check_endpoint_ports(const json_t *list, const char *at, struct faul
         else if (name && *name && (wrong = check_dns_label(name)))
             fault_text(f, field, name, wrong);
         (void)snprintf(field, sizeof field, "%s[%zu].port", at, i);
-        if (json_integer_value(port) < 1 || json_integer_value(port) > 65535)
-            fault_value(f, field, port, "must be between 1 and 65535, inclusive");
+        value_check_port(json_object_get(p, "port"), field, f);
         (void)snprintf(field, sizeof field, "%s[%zu].protocol", at, i);
-        if (!protocol || !*protocol)
-            fault_required(f, field, "");
-        else if (!is_protocol(protocol))
-            fault_unsupported(f, field, protocol, protocols);
+        value_check_choice(protocol, value_protocols, field, f);
     }
 }
 

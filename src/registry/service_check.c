@@ -6,13 +6,13 @@
 #include "registry/kind_service.h"
 #include "registry/meta.h"
 #include "registry/path.h"
+#include "registry/value.h"
 
 #include <ctype.h>
 #include <string.h>
 
 #define AFFINITY_MAX 86400
 
-static const char *const protocols[] = { "SCTP", "TCP", "UDP", NULL };
 static const char *const types[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort",
                                      NULL };
 
@@ -24,27 +24,13 @@ const char *service_name_wrong(const char *name)
     return isdigit((unsigned char)*name) ? "must be a DNS-1035 label: begin with a letter" : NULL;
 }
 
-static bool is_one_of(const char *s, const char *const *list)
-{
-    for (size_t i = 0; list[i]; i++)
-        if (str_eq(s, list[i]))
-            return true;
-    return false;
-}
-
 /* ---- ports ---- */
-
-static void check_number(const json_t *n, const char *field, struct fault *f)
-{
-    if (json_integer_value(n) < 1 || json_integer_value(n) > 65535)
-        fault_value(f, field, n, "must be between 1 and 65535, inclusive");
-}
 
 static void check_target(const json_t *target, const char *field, struct fault *f)
 {
     const char *wrong;
     if (json_is_integer(target))
-        check_number(target, field, f);
+        value_check_port(target, field, f);
     else if ((wrong = check_port_name(json_string_value(target))))
         fault_value(f, field, target, wrong);
 }
@@ -75,12 +61,9 @@ static void check_port(const json_t *doc, const json_t *list, size_t i, struct f
     const char *protocol = path_text(p, "protocol"), *app = path_text(p, "appProtocol"), *wrong;
     check_port_name_of(list, i, f);
     (void)snprintf(field, sizeof field, "spec.ports[%zu].port", i);
-    check_number(json_object_get(p, "port"), field, f);
+    value_check_port(json_object_get(p, "port"), field, f);
     (void)snprintf(field, sizeof field, "spec.ports[%zu].protocol", i);
-    if (!protocol || !*protocol)
-        fault_required(f, field, "");
-    else if (!is_one_of(protocol, protocols))
-        fault_unsupported(f, field, protocol, protocols);
+    value_check_choice(protocol, value_protocols, field, f);
     (void)snprintf(field, sizeof field, "spec.ports[%zu].targetPort", i);
     check_target(json_object_get(p, "targetPort"), field, f);
     (void)snprintf(field, sizeof field, "spec.ports[%zu].appProtocol", i);
@@ -125,33 +108,13 @@ static void check_ports(const json_t *doc, struct fault *f)
 
 /* ---- addresses ---- */
 
-static bool is_local(const struct ip *ip)
-{
-    if (ip->family == 4)
-        return (ip->bytes[0] == 169 && ip->bytes[1] == 254) ||
-               (ip->bytes[0] == 224 && ip->bytes[1] == 0 && ip->bytes[2] == 0);
-    return (ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80) ||
-           (ip->bytes[0] == 0xff && (ip->bytes[1] & 0x0f) == 2);
-}
-
 static void check_external(const json_t *doc, struct fault *f)
 {
-    static const uint8_t zero[16];
     const json_t *list = path_get(doc, "spec.externalIPs");
     char field[64];
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *text = json_string_value(json_array_get(list, i));
-        struct ip ip;
         (void)snprintf(field, sizeof field, "spec.externalIPs[%zu]", i);
-        if (ip_parse(text, &ip) < 0)
-            fault_text(f, field, text,
-                       "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-        else if (memcmp(ip.bytes, zero, ip_len(&ip)) == 0)
-            fault_text(f, field, text, "may not be unspecified");
-        else if (ip_is_loopback(&ip))
-            fault_text(f, field, text, "may not be in the loopback range");
-        else if (is_local(&ip))
-            fault_text(f, field, text, "may not be in the link-local range");
+        value_check_address(json_string_value(json_array_get(list, i)), field, f);
     }
 }
 
@@ -173,7 +136,7 @@ static void check_one_ip(const json_t *doc, const json_t *list, size_t i, struct
     }
     unsigned family = family_of(text);
     if (!family) {
-        fault_text(f, field, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        fault_text(f, field, text, VALUE_NO_IP);
         return;
     }
     word = json_string_value(json_array_get(path_get(doc, "spec.ipFamilies"), i));
@@ -237,13 +200,13 @@ static void check_families(const json_t *doc, struct fault *f)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
         (void)snprintf(field, sizeof field, "spec.ipFamilies[%zu]", i);
-        if (!is_one_of(word, families))
+        if (!value_is_one_of(word, families))
             fault_unsupported(f, field, word, families);
         for (size_t k = 0; k < i; k++)
             if (json_equal(json_array_get(list, k), json_array_get(list, i)))
                 fault_duplicate(f, field, json_array_get(list, i));
     }
-    if (policy && !is_one_of(policy, policies))
+    if (policy && !value_is_one_of(policy, policies))
         fault_unsupported(f, "spec.ipFamilyPolicy", policy, policies);
 }
 
@@ -270,10 +233,7 @@ static void check_affinity(const json_t *doc, struct fault *f)
     static const char field[] = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
     const char *how = path_text(doc, "spec.sessionAffinity");
     const json_t *seconds = path_get(doc, field);
-    if (!how || !*how)
-        fault_required(f, "spec.sessionAffinity", "");
-    else if (!is_one_of(how, words))
-        fault_unsupported(f, "spec.sessionAffinity", how, words);
+    value_check_choice(how, words, "spec.sessionAffinity", f);
     if (str_eq(how, "ClientIP") && seconds &&
         (json_integer_value(seconds) <= 0 || json_integer_value(seconds) > AFFINITY_MAX))
         fault_value(f, field, seconds, "must be greater than 0 and less than or equal to 86400");
@@ -291,15 +251,13 @@ static void check_policies(const json_t *doc, struct fault *f)
     if (!outside && *external)
         fault_text(f, "spec.externalTrafficPolicy", external,
                    "may only be set for externally-accessible services");
-    else if (outside && !*external)
-        fault_required(f, "spec.externalTrafficPolicy", "");
-    else if (outside && !is_one_of(external, words))
-        fault_unsupported(f, "spec.externalTrafficPolicy", external, words);
+    else if (outside)
+        value_check_choice(external, words, "spec.externalTrafficPolicy", f);
     if ((service_needs_ports(doc) || service_is(doc, "ClusterIP")) && !internal)
         fault_required(f, "spec.internalTrafficPolicy", "");
-    else if (internal && !is_one_of(internal, words))
+    else if (internal && !value_is_one_of(internal, words))
         fault_unsupported(f, "spec.internalTrafficPolicy", internal, words);
-    if (traffic && !is_one_of(traffic, wishes))
+    if (traffic && !value_is_one_of(traffic, wishes))
         fault_unsupported(f, "spec.trafficDistribution", traffic, wishes);
 }
 
@@ -356,10 +314,9 @@ static void check_ingress(const json_t *doc, struct fault *f)
         const char *ip = path_text(in, "ip"), *mode = path_text(in, "ipMode");
         (void)snprintf(field, sizeof field, "status.loadBalancer.ingress[%zu].ip", i);
         if (ip && *ip && !family_of(ip))
-            fault_text(f, field, ip,
-                       "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+            fault_text(f, field, ip, VALUE_NO_IP);
         (void)snprintf(field, sizeof field, "status.loadBalancer.ingress[%zu].ipMode", i);
-        if (mode && !is_one_of(mode, modes))
+        if (mode && !value_is_one_of(mode, modes))
             fault_unsupported(f, field, mode, modes);
     }
 }
@@ -405,10 +362,7 @@ void service_check(struct write *w, struct fault *f)
 {
     const json_t *doc = w->doc;
     check_ports(doc, f);
-    if (!*service_type(doc))
-        fault_required(f, "spec.type", "");
-    else if (!is_one_of(service_type(doc), types))
-        fault_unsupported(f, "spec.type", service_type(doc), types);
+    value_check_choice(service_type(doc), types, "spec.type", f);
     check_external_name(doc, f);
     service_check_ips(doc, f);
     check_headless(doc, f);

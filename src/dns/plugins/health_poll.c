@@ -144,14 +144,12 @@ static void set_address(struct health_poll *h, const char *address)
     const char *colon = strrchr(address, ':');
     struct ip ip = { 0 };
     uint16_t port = 0;
-    static const uint8_t zero[16];
     char text[64];
     bool named = colon != address && strncmp(address, "localhost:", 10) != 0;
     (void)snprintf(text, sizeof text, "%s%s", named ? "" : "127.0.0.1", named ? address : colon);
     if (ip_port_parse(text, 0, &ip, &port) < 0)
         return;
-    if (memcmp(ip.bytes, zero, sizeof zero) == 0 &&
-        ip_parse(ip.family == 6 ? "::1" : "127.0.0.1", &ip) < 0)
+    if (ip_is_any(&ip) && ip_parse(ip.family == 6 ? "::1" : "127.0.0.1", &ip) < 0)
         return;
     ip_to_sockaddr(&ip, port, &h->addr);
 }

@@ -347,9 +347,8 @@ static int check(const struct kubernetes *k, const struct dispenser *d, struct e
 
 static void add_local(struct kubernetes *k, const struct ip *ip)
 {
-    static const uint8_t zero[16];
     bool link_local = ip->family == 6 && ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
-    if (!ip->family || ip_is_loopback(ip) || link_local || !memcmp(ip->bytes, zero, ip_len(ip)))
+    if (!ip->family || ip_is_loopback(ip) || link_local || ip_is_any(ip))
         return;
     k->local = xrealloc(k->local, (k->n_local + 1) * sizeof *k->local);
     k->local[k->n_local++] = *ip;

@@ -131,6 +131,17 @@ static void loopback(void **state)
     assert_false(ip_is_loopback(&none));
 }
 
+static void any(void **state)
+{
+    (void)state;
+    struct ip a = ip("0.0.0.0"), b = ip("::"), c = ip("0.0.0.1"), d = ip("::1"), none = { 0 };
+    assert_true(ip_is_any(&a));
+    assert_true(ip_is_any(&b));
+    assert_false(ip_is_any(&c));
+    assert_false(ip_is_any(&d));
+    assert_false(ip_is_any(&none));
+}
+
 static void socket_addresses_both_ways(void **state)
 {
     (void)state;
@@ -196,6 +207,7 @@ int main(void)
         cmocka_unit_test(bad_prefixes_are_refused),
         cmocka_unit_test(order_is_total),
         cmocka_unit_test(loopback),
+        cmocka_unit_test(any),
         cmocka_unit_test(socket_addresses_both_ways),
         cmocka_unit_test(address_and_port),
     };
