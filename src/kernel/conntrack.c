@@ -182,12 +182,8 @@ int conntrack_events(struct conntrack *c, void (*fn)(void *ctx, const struct flo
 static struct nlmsghdr *request(struct conntrack *c, void *buf, int type, uint16_t flags,
                                 int family)
 {
-    struct nlmsghdr *h =
-        nl_request(&c->nl, buf, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags);
-    struct nfgenmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
-    m->nfgen_family = (uint8_t)family;
-    m->version = NFNETLINK_V0;
-    return h;
+    return nl_netfilter_request(&c->nl, buf, (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type), flags,
+                                (uint8_t)family);
 }
 
 int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx)

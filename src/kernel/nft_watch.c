@@ -1,6 +1,7 @@
 #include "kernel/nft_watch.h"
 
 #include "base/cleanup.h"
+#include "kernel/nft_batch.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -144,9 +145,7 @@ uint32_t nft_generation(void)
     struct nl n;
     if (nl_open(&n, NETLINK_NETFILTER) < 0)
         return 0;
-    struct nlmsghdr *h = nl_request(&n, buf, TYPE(NFT_MSG_GETGEN), 0);
-    struct nfgenmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
-    m->version = NFNETLINK_V0;
+    struct nlmsghdr *h = nft_request(&n, buf, NFT_MSG_GETGEN, 0, AF_UNSPEC);
     if (nl_ask(&n, h, on_generation, &generation) < 0)
         generation = 0;
     nl_done(&n);

@@ -1,6 +1,7 @@
 #include "kernel/nl.h"
 
 #include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
 
 int nl_open(struct nl *n, int protocol)
 {
@@ -28,6 +29,16 @@ struct nlmsghdr *nl_request(struct nl *n, void *buf, uint16_t type, uint16_t fla
     h->nlmsg_type = type;
     h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
     h->nlmsg_seq = ++n->seq;
+    return h;
+}
+
+struct nlmsghdr *nl_netfilter_request(struct nl *n, void *buf, uint16_t type, uint16_t flags,
+                                      uint8_t family)
+{
+    struct nlmsghdr *h = nl_request(n, buf, type, flags);
+    struct nfgenmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
+    m->nfgen_family = family;
+    m->version = NFNETLINK_V0;
     return h;
 }
 

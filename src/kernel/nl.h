@@ -20,6 +20,9 @@ void nl_done(struct nl *n);
 
 /* A request in buf (NL_REQUEST_MAX bytes); flags are added to NLM_F_REQUEST. */
 struct nlmsghdr *nl_request(struct nl *n, void *buf, uint16_t type, uint16_t flags);
+/* The same for NETLINK_NETFILTER: type with its subsystem, family: AF_* or NFPROTO_*. */
+struct nlmsghdr *nl_netfilter_request(struct nl *n, void *buf, uint16_t type, uint16_t flags,
+                                      uint8_t family);
 /* Sends it and reads until the acknowledgement or the end of the dump; each message goes to `each`
  * (may be NULL). Returns 0 or the kernel's negated errno. */
 int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx);

@@ -27,7 +27,7 @@ struct notrack_rule {
 struct owned_table {
     struct nl nl;
     char name[OWNED_NAME_MAX];
-    uint8_t family; /* AF_INET, AF_INET6; 0: the table is not there */
+    uint8_t family; /* NFPROTO_IPV4, NFPROTO_IPV6; 0: the table is not there */
 };
 
 /* Opens the socket; the table comes later. Returns 0 or a negated errno. */

@@ -10,6 +10,7 @@
 
 #include "kernel/netns.h"
 #include "kernel/owned_table.h"
+#include "kernel/privilege.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -84,12 +85,32 @@ static void both_families(void **state)
     owned_table_done(&t);
 }
 
+/* The kernel refuses such a batch as a whole: there is no answer for a message of it. */
+static void needs_the_right(void **state)
+{
+    (void)state;
+    int status = 1;
+    struct err e = { 0 };
+    struct owned_table t;
+    const struct notrack_rule four = rule("10.96.0.10", IPPROTO_UDP, false, false);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(5);
+        _exit(privilege_keep_only(0) < 0 || owned_table_open(&t) < 0 ||
+              owned_table_make(&t, "four", &four, 1, COMMENT, &e) != -EPERM);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     struct err e = { 0 };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_and_goes),
         cmocka_unit_test(both_families),
+        cmocka_unit_test(needs_the_right),
     };
     if (netns_enter_own_world(&e) < 0) {
         (void)fprintf(stderr, "skipped: %s\n", e.text);
