@@ -10,11 +10,8 @@ int address_watch_open(struct nl *n)
 {
     static const int groups[] = { RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR };
     int ret = nl_open(n, NETLINK_ROUTE);
-    for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(groups); i++) {
-        int group = groups[i];
-        if (mnl_socket_setsockopt(n->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
-            ret = -errno;
-    }
+    for (size_t i = 0; ret == 0 && i < ARRAY_SIZE(groups); i++)
+        ret = nl_join(n, groups[i]);
     if (ret < 0)
         nl_done(n);
     return ret;

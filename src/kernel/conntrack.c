@@ -3,7 +3,6 @@
 #include "base/cleanup.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -34,9 +33,9 @@ int conntrack_listen(struct conntrack *c)
     int fd = conntrack_fd(c), size = RECEIVE_BUFFER;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-        int group = groups[i];
-        if (mnl_socket_setsockopt(c->nl.sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
-            return -errno;
+        int ret = nl_join(&c->nl, groups[i]);
+        if (ret < 0)
+            return ret;
     }
     return 0;
 }
@@ -169,14 +168,7 @@ static int tell(const struct nlmsghdr *h, void *ctx)
 int conntrack_events(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx)
 {
     struct teller t = { fn, ctx };
-    uint8_t buf[32768];
-    for (;;) {
-        ssize_t len = recv(conntrack_fd(c), buf, sizeof buf, MSG_DONTWAIT);
-        if (len < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (mnl_cb_run(buf, (size_t)len, 0, 0, tell, &t) == MNL_CB_ERROR)
-            return -errno;
-    }
+    return nl_events(&c->nl, tell, &t);
 }
 
 static struct nlmsghdr *request(struct conntrack *c, void *buf, int type, uint16_t flags,

@@ -33,16 +33,15 @@ static int filter_additions(int fd)
 
 int nft_watch_open(struct nft_watch *w)
 {
-    int group = NFNLGRP_NFTABLES, size = RECEIVE_BUFFER;
+    int size = RECEIVE_BUFFER;
     *w = (struct nft_watch){ .pending = { false } };
     int ret = nl_open(&w->nl, NETLINK_NETFILTER);
     if (ret < 0)
         return ret;
     setsockopt(nft_watch_fd(w), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     ret = filter_additions(nft_watch_fd(w));
-    if (ret == 0 &&
-        mnl_socket_setsockopt(w->nl.sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
-        ret = -errno;
+    if (ret == 0)
+        ret = nl_join(&w->nl, NFNLGRP_NFTABLES);
     if (ret < 0)
         nft_watch_done(w);
     return ret;
@@ -121,14 +120,7 @@ static int on_message(const struct nlmsghdr *h, void *ctx)
 int nft_watch_read(struct nft_watch *w, const char *table, uint32_t own, bool ret_lost[2])
 {
     struct watching ctx = { w, table, own, ret_lost };
-    uint8_t buf[32768];
-    for (;;) {
-        ssize_t len = recv(nft_watch_fd(w), buf, sizeof buf, MSG_DONTWAIT);
-        if (len < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (mnl_cb_run(buf, (size_t)len, 0, 0, on_message, &ctx) == MNL_CB_ERROR)
-            return -errno;
-    }
+    return nl_events(&w->nl, on_message, &ctx);
 }
 
 static int on_generation(const struct nlmsghdr *h, void *ctx)

@@ -4,23 +4,19 @@
 
 #include <arpa/inet.h>
 #include <endian.h>
-#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 int nft_tracer_open(struct nft_tracer *t)
 {
-    int code = nl_open(&t->nl, NETLINK_NETFILTER), group = NFNLGRP_NFTRACE;
+    int code = nl_open(&t->nl, NETLINK_NETFILTER);
+    if (code == 0)
+        code = nl_join(&t->nl, NFNLGRP_NFTRACE);
     if (code < 0)
-        return code;
-    if (mnl_socket_setsockopt(t->nl.sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0) {
-        code = -errno;
         nft_tracer_done(t);
-    }
     return code;
 }
 
@@ -154,14 +150,7 @@ int nft_tracer_events(struct nft_tracer *t, void (*fn)(void *ctx, const struct n
                       void *ctx)
 {
     struct teller teller = { fn, ctx };
-    uint8_t buf[32768];
-    for (;;) {
-        ssize_t len = recv(nft_tracer_fd(t), buf, sizeof buf, MSG_DONTWAIT);
-        if (len < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (mnl_cb_run(buf, (size_t)len, 0, 0, tell, &teller) == MNL_CB_ERROR)
-            return -errno;
-    }
+    return nl_events(&t->nl, tell, &teller);
 }
 
 const char *nft_verdict_text(int verdict)

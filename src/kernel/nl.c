@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#define ANSWER_MAX 32768 /* the kernel's largest dump message (mnl(3): MNL_SOCKET_DUMP_SIZE) */
+
 int nl_open(struct nl *n, int protocol)
 {
     *n = (struct nl){ .sock = mnl_socket_open2(protocol, SOCK_CLOEXEC) };
@@ -47,7 +49,7 @@ int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx)
     req->nlmsg_flags |= NLM_F_ACK;
     if (mnl_socket_sendto(n->sock, req, req->nlmsg_len) < 0)
         return -errno;
-    uint8_t buf[32768]; /* the kernel's largest dump message (mnl(3): MNL_SOCKET_DUMP_SIZE) */
+    uint8_t buf[ANSWER_MAX];
     unsigned port = mnl_socket_get_portid(n->sock);
     for (;;) {
         ssize_t len = mnl_socket_recvfrom(n->sock, buf, sizeof buf);
@@ -58,5 +60,23 @@ int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx)
             return -errno;
         if (state == MNL_CB_STOP)
             return 0;
+    }
+}
+
+int nl_join(struct nl *n, int group)
+{
+    int ret = mnl_socket_setsockopt(n->sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
+    return ret < 0 ? -errno : 0;
+}
+
+int nl_events(struct nl *n, mnl_cb_t each, void *ctx)
+{
+    uint8_t buf[ANSWER_MAX];
+    for (;;) {
+        ssize_t len = recv(mnl_socket_get_fd(n->sock), buf, sizeof buf, MSG_DONTWAIT);
+        if (len < 0)
+            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        if (mnl_cb_run(buf, (size_t)len, 0, 0, each, ctx) == MNL_CB_ERROR)
+            return -errno;
     }
 }

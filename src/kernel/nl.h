@@ -26,3 +26,10 @@ struct nlmsghdr *nl_netfilter_request(struct nl *n, void *buf, uint16_t type, ui
 /* Sends it and reads until the acknowledgement or the end of the dump; each message goes to `each`
  * (may be NULL). Returns 0 or the kernel's negated errno. */
 int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx);
+
+/* The socket is told from now on what goes to that multicast group. Returns 0 or a negated errno.
+ */
+int nl_join(struct nl *n, int group);
+/* What has been told, without waiting: each message goes to `each`. Returns 0 or a negated errno
+ * (-ENOBUFS: some were lost). */
+int nl_events(struct nl *n, mnl_cb_t each, void *ctx);
