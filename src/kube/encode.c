@@ -91,21 +91,28 @@ static void encode_owner(struct strbuf *out, const struct slice *s)
     strbuf_puts(out, "}]");
 }
 
-static void encode_meta(struct strbuf *out, const struct slice *s)
+void encode_meta_open(struct strbuf *out, const struct meta *m, const char *generated_from,
+                      const char *version)
 {
-    const struct meta *m = &s->object.meta;
     encode_key(out, "metadata");
     encode_open(out);
     encode_text(out, "namespace", m->namespace);
     encode_text(out, "name", m->name);
-    /* What is written whole must say again how its name came about. */
-    if (!*m->name || s->owner_uid) {
+    if (generated_from) {
         encode_key(out, "generateName");
-        strbuf_printf(out, "\"%s-\"", s->service); /* names of Services need no escapes */
+        strbuf_printf(out, "\"%s-\"", generated_from); /* names of Services need no escapes */
     }
     encode_text(out, "uid", m->uid);
-    encode_text(out, "resourceVersion", s->version);
+    encode_text(out, "resourceVersion", version);
     encode_labels(out, "labels", m->labels, m->n_labels);
+}
+
+static void encode_meta(struct strbuf *out, const struct slice *s)
+{
+    const struct meta *m = &s->object.meta;
+    /* What is written whole must say again how its name came about. */
+    bool generated = !*m->name || s->owner_uid;
+    encode_meta_open(out, m, generated ? s->service : NULL, s->version);
     encode_annotations(out, s->annotations, s->n_annotations, s->trigger_time_ns);
     encode_owner(out, s);
     strbuf_putc(out, '}');

@@ -21,6 +21,10 @@ void encode_pair(struct strbuf *out, const char *key, const char *value); /* "" 
 void encode_open(struct strbuf *out);                                     /* '{' */
 void encode_bool(struct strbuf *out, const char *key, bool value);
 void encode_labels(struct strbuf *out, const char *key, const struct label *labels, uint16_t n);
+/* "metadata":{ with the names and labels; the caller adds what else there is, and '}'.
+ * generated_from: the Service whose name begins this one's; NULL: none. */
+void encode_meta_open(struct strbuf *out, const struct meta *m, const char *generated_from,
+                      const char *version);
 /* trigger_time_ns 0: none. */
 void encode_annotations(struct strbuf *out, const struct label *annotations, uint16_t n,
                         int64_t trigger_time_ns);

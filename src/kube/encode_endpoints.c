@@ -37,15 +37,8 @@ static void encode_subset(struct strbuf *out, const struct endpoints_subset *s)
 
 void encode_endpoints(const struct endpoints *e, struct strbuf *out)
 {
-    const struct meta *m = &e->object.meta;
     strbuf_puts(out, "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\"");
-    encode_key(out, "metadata");
-    encode_open(out);
-    encode_text(out, "namespace", m->namespace);
-    encode_text(out, "name", m->name);
-    encode_text(out, "uid", m->uid);
-    encode_text(out, "resourceVersion", e->version);
-    encode_labels(out, "labels", m->labels, m->n_labels);
+    encode_meta_open(out, &e->object.meta, NULL, e->version);
     encode_annotations(out, e->annotations, e->n_annotations, e->trigger_time_ns);
     strbuf_putc(out, '}');
     encode_key(out, "subsets");
