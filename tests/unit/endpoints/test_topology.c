@@ -82,6 +82,14 @@ static void given_done(struct given *g)
     arena_done(&g->a);
 }
 
+/* Two zones of the same size. */
+static void given_pair(struct given *g)
+{
+    given_init(g);
+    add_zone(g, "za", 1000);
+    add_zone(g, "zb", 1000);
+}
+
 static void add_endpoints(struct given *g, const char *zone, size_t n, const char *hint)
 {
     struct topology_slice *s = &g->slices[g->t.n_slices - 1];
@@ -111,9 +119,7 @@ static void test_moves(void **state)
 {
     (void)state;
     struct given g;
-    given_init(&g);
-    add_zone(&g, "za", 1000);
-    add_zone(&g, "zb", 1000);
+    given_pair(&g);
     add_slice(&g, true);
     add_endpoints(&g, "za", 3, "");
     add_endpoints(&g, "zb", 1, "");
@@ -130,9 +136,7 @@ static void test_keeps(void **state)
 {
     (void)state;
     struct given g;
-    given_init(&g);
-    add_zone(&g, "za", 1000);
-    add_zone(&g, "zb", 1000);
+    given_pair(&g);
     add_slice(&g, false);
     add_endpoints(&g, "za", 2, "zb");
     add_endpoints(&g, "zb", 2, "za");
@@ -164,9 +168,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     struct given g;
-    given_init(&g);
-    add_zone(&g, "za", 1000);
-    add_zone(&g, "zb", 1000);
+    given_pair(&g);
     add_slice(&g, false);
     add_endpoints(&g, "za", 1, "za");
     assert_refused(&g, "Insufficient number of endpoints (1 endpoints, 2 zones)");
@@ -176,9 +178,7 @@ static void test_refusals(void **state)
     g.zones.insufficient = true;
     assert_refused(&g, "Insufficient Node information");
     given_done(&g);
-    given_init(&g);
-    add_zone(&g, "za", 1000);
-    add_zone(&g, "zb", 1000);
+    given_pair(&g);
     add_zone(&g, "zc", 1900);
     add_slice(&g, true);
     add_endpoints(&g, "za", 3, "");
@@ -226,9 +226,7 @@ static void test_overload(void **state)
     (void)state;
     struct given g;
     const struct zone_count counts[] = { { "za", 4 }, { "zb", 2 } };
-    given_init(&g);
-    add_zone(&g, "za", 1000);
-    add_zone(&g, "zb", 1000);
+    given_pair(&g);
     assert_true(topology_is_overloaded(&g.zones, counts, 2)); /* zb ought to have three */
     g.zones.shares.items[0].ratio = 0.65;
     g.zones.shares.items[1].ratio = 0.35;
