@@ -28,19 +28,41 @@ static size_t number_length(const char *s)
     return whole + part > (part ? 1 : 0) ? sign + whole + part : 0;
 }
 
+/* NULL: it is none of the table. */
+static const double *find_factor(const char *suffix)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
+        if (strcmp(suffix, suffixes[i].suffix) == 0)
+            return &suffixes[i].factor;
+    return NULL;
+}
+
+static bool is_exponent(const char *s)
+{
+    if (*s != 'e' && *s != 'E')
+        return false;
+    s++;
+    s += *s == '+' || *s == '-';
+    return *s && !s[strspn(s, "0123456789")];
+}
+
+bool quantity_is(const char *text)
+{
+    size_t n = number_length(text);
+    return n && (find_factor(text + n) || is_exponent(text + n));
+}
+
 static int factor_of(const char *suffix, double *ret)
 {
-    char *end;
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        if (strcmp(suffix, suffixes[i].suffix) != 0)
-            continue;
-        *ret = suffixes[i].factor;
+    const double *factor = find_factor(suffix);
+    if (factor) {
+        *ret = *factor;
         return 0;
     }
-    if (*suffix != 'e' && *suffix != 'E')
+    if (!is_exponent(suffix))
         return ERR_PARSE;
-    long exponent = strtol(suffix + 1, &end, 10);
-    if (*end || end == suffix + 1 || exponent < -30 || exponent > 30)
+    long exponent = strtol(suffix + 1, NULL, 10);
+    if (exponent < -30 || exponent > 30)
         return ERR_PARSE;
     *ret = pow(10, (double)exponent);
     return 0;

@@ -1,6 +1,7 @@
 #include "registry/shape.h"
 
 #include "base/mem.h"
+#include "kube/quantity.h"
 #include "kube/timestamp.h"
 #include "registry/resource.h"
 
@@ -158,35 +159,11 @@ static bool is_base64(const char *s)
     return n % 4 == 0 && n - digits <= 2 && strspn(s + digits, "=") == n - digits;
 }
 
-/* Number, decimal point, unit: "1.5", "100m", "2Gi", "1e3". */
-static bool is_quantity(const char *s)
-{
-    static const char *const units[] = { "",  "n", "u",  "m",  "k",  "M",  "G",  "T",
-                                         "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };
-    s += *s == '+' || *s == '-';
-    size_t whole = strspn(s, "0123456789"), part = 0;
-    s += whole;
-    if (*s == '.') {
-        part = strspn(s + 1, "0123456789");
-        s += 1 + part;
-    }
-    if (whole + part == 0)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-        if (strcmp(s, units[i]) == 0)
-            return true;
-    if (*s != 'e' && *s != 'E')
-        return false;
-    s++;
-    s += *s == '+' || *s == '-';
-    return *s && !s[strspn(s, "0123456789")];
-}
-
 static int read_quantity(struct shaper *s, const json_t *v, json_t **ret)
 {
     char *number = json_is_number(v) ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
     const char *text = number ? number : json_string_value(v);
-    bool ok = text && is_quantity(text);
+    bool ok = text && quantity_is(text);
     if (ok)
         *ret = json_string(text);
     free(number);
