@@ -50,14 +50,6 @@ static void endpoints_changed(struct controller *c, const struct change *change)
         work_settle(w);
 }
 
-/* A Service that lost its selector leaves its last Endpoints behind. */
-static void untracked(struct controller *c, const struct meta *service)
-{
-    struct work *w = controller_find(c, service->namespace, service->name);
-    if (w)
-        due_remove(&c->queue, &w->due);
-}
-
 static void changed(struct controller *c, const struct change *change)
 {
     if (change->kind == KIND_ENDPOINTS)
@@ -109,7 +101,7 @@ const struct controller_type control_endpoints = { .component = "endpoint-contro
                                                    .kind = KIND_ENDPOINTS,
                                                    .start = start,
                                                    .dirty = controller_service_dirty,
-                                                   .untracked = untracked,
+                                                   .untracked = controller_untracked,
                                                    .changed = changed,
                                                    .wanted = wanted,
                                                    .plan = plan,

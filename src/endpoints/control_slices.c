@@ -16,14 +16,6 @@ static bool wanted(const struct work *w)
     return members_find(&w->controller->r->tracker.members, w->namespace, w->name) != NULL;
 }
 
-/* What is written just now is not interrupted; nothing follows it. */
-static void untracked(struct controller *c, const struct meta *service)
-{
-    struct work *w = controller_find(c, service->namespace, service->name);
-    if (w)
-        due_remove(&c->queue, &w->due);
-}
-
 /* Our own writes come back as changes; all others are looked at. */
 static void slice_changed(struct controller *c, const struct slice *slice, const struct object *now)
 {
@@ -142,7 +134,7 @@ const struct controller_type control_slices = { .component = "endpoint-slice-con
                                                 .kind = KIND_SLICE,
                                                 .start = start,
                                                 .dirty = controller_service_dirty,
-                                                .untracked = untracked,
+                                                .untracked = controller_untracked,
                                                 .changed = changed,
                                                 .wanted = wanted,
                                                 .plan = plan,

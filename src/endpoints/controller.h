@@ -83,6 +83,9 @@ struct work *controller_find(const struct controller *c, const char *ns, const c
 struct work *controller_work(struct controller *c, const char *ns, const char *name);
 /* controller_type.dirty of those that look after Services. */
 void controller_service_dirty(struct controller *c, struct member_set *set);
+/* controller_type.untracked of the same: what is written just now is not interrupted, nothing
+ * follows it, and what was written last stays. */
+void controller_untracked(struct controller *c, const struct meta *service);
 /* In the queue, to be looked at when the pause is over; work that failed is held longer. */
 void work_schedule(struct work *w, int64_t pause_ns);
 /* It has changed by somebody else's hand: a pause after failures is over. */

@@ -120,6 +120,13 @@ void controller_service_dirty(struct controller *c, struct member_set *set)
     work_schedule(w, c->r->pods_changed ? c->batch_ns : 0);
 }
 
+void controller_untracked(struct controller *c, const struct meta *service)
+{
+    struct work *w = controller_find(c, service->namespace, service->name);
+    if (w)
+        due_remove(&c->queue, &w->due);
+}
+
 static struct index_key key_of(const void *item)
 {
     const struct work *w = item;
