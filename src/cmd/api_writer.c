@@ -12,8 +12,6 @@
 
 #define WRITE_MS       30000
 #define REPLY_MAX      (4 << 20) /* bytes of an object as it comes back */
-#define HTTP_TOO_MANY  429
-#define HTTP_INTERNAL  500
 #define HTTP_NOT_FOUND 404
 /* Of what was written only name, uid and version are of interest: a server need not send it back
  * whole. */
@@ -104,19 +102,13 @@ static bool is_ending(const struct tree *status)
     return false;
 }
 
-/* Refusals that a later try may not meet: the identity is read again, the server has less to do. */
-static bool is_away(const struct http_result *h)
-{
-    return h->error || h->status == 401 || h->status == HTTP_TOO_MANY || h->status > HTTP_INTERNAL;
-}
-
 static void read_result(const struct http_result *h, enum write_op op, const struct tree *t,
                         struct write_result *ret)
 {
     const struct tree *meta = tree_get(t, "metadata");
     if (op == WRITE_DELETE && !h->error && h->status == HTTP_NOT_FOUND) {
         ret->outcome = WRITE_OK;
-    } else if (is_away(h)) {
+    } else if (api_is_away(h)) {
         ret->outcome = WRITE_AWAY;
         ret->wait_s = h->retry_after;
     } else if (h->status / 100 != 2) {

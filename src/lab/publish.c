@@ -15,8 +15,6 @@
 #define HTTP_REFUSED   401
 #define HTTP_NOT_FOUND 404
 #define HTTP_CONFLICT  409
-#define HTTP_TOO_MANY  429
-#define HTTP_INTERNAL  500
 
 enum step { STEP_NONE, STEP_DELETE, STEP_CREATE, STEP_CHANGE, STEP_STATUS, STEP_END };
 
@@ -335,17 +333,10 @@ static void refused(struct entry *x, const char *text)
     x->complaint = xstrdup(text);
 }
 
-/* Refusals that have nothing to do with the object. */
-static bool is_away(const struct http_result *h)
-{
-    return h->error || h->status == HTTP_REFUSED || h->status == HTTP_TOO_MANY ||
-           h->status > HTTP_INTERNAL;
-}
-
 static void tell_away(struct publisher *p, const struct http_result *h)
 {
     char text[API_STATUS_TEXT];
-    p->away = is_away(h);
+    p->away = api_is_away(h);
     if (p->away && !p->told_away)
         log_info("waiting for the API server at %s: %s", api_client_server(p->client),
                  api_status_text(h, h->body, h->len, text));

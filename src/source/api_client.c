@@ -12,6 +12,10 @@
 
 #define BUCKETS 12
 
+#define HTTP_UNAUTHORIZED 401
+#define HTTP_TOO_MANY     429
+#define HTTP_INTERNAL     500
+
 struct api_client {
     struct http_client *http;
     uv_timer_t *timer; /* of the rate's next turn; on the heap: it outlives us */
@@ -270,6 +274,12 @@ const char *api_client_server(const struct api_client *c)
 }
 
 /* ---- what the server says ---- */
+
+bool api_is_away(const struct http_result *r)
+{
+    return r->error || r->status == HTTP_UNAUTHORIZED || r->status == HTTP_TOO_MANY ||
+           r->status > HTTP_INTERNAL;
+}
 
 static const struct tree *status_tree(const char *body, size_t len, struct arena *a)
 {

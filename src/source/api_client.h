@@ -48,6 +48,9 @@ void api_client_unreached(struct api_client *c);
 /* The server has said 401: what we know of our identity is to be read again. */
 void api_client_refused(struct api_client *c);
 
+/* Whether a request failed for a reason that lies with the server or with our identity, not with
+ * what was asked: a later try may do. */
+bool api_is_away(const struct http_result *r);
 /* "the server says 403 Forbidden: ..." from the reply's Status, for errors; in the buffer. */
 #define API_STATUS_TEXT 512
 const char *api_status_text(const struct http_result *r, const char *body, size_t len,
