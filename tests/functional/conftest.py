@@ -1,5 +1,4 @@
 """What functional tests share. SIGNPOST names the program under test (default: build/signpost)."""
-import os
 import pathlib
 import signal
 import sys
@@ -9,6 +8,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "lib"))
+from program import signpost_program  # noqa: E402
+
 # A shell lets what it starts in the background ignore ^C, and programs hand that down.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -22,7 +23,4 @@ def root():
 @pytest.fixture(scope="session")
 def signpost():
     """The program under test, as an absolute path."""
-    program = pathlib.Path(os.environ.get("SIGNPOST", ROOT / "build" / "signpost")).absolute()
-    if not os.access(program, os.X_OK):
-        pytest.exit("%s is not there: ./run build makes it" % program, returncode=1)
-    return str(program)
+    return signpost_program()

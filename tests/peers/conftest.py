@@ -1,5 +1,4 @@
 """The tests against a real Kubernetes API server share one; each works in namespaces of its own."""
-import os
 import pathlib
 import sys
 
@@ -10,14 +9,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "lib"), str(ROOT / "tests" / "functional")]
 import kube_world  # noqa: E402
 from dns_world import Server  # noqa: E402
+from program import signpost_program  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def signpost():
-    program = pathlib.Path(os.environ.get("SIGNPOST", ROOT / "build" / "signpost")).absolute()
-    if not os.access(program, os.X_OK):
-        pytest.exit("%s is not there: ./run build makes it" % program, returncode=1)
-    return str(program)
+    return signpost_program()
 
 
 @pytest.fixture(scope="session")
