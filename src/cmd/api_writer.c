@@ -130,8 +130,6 @@ static void on_end(void *ctx, const struct http_result *h)
     read_result(h, f->op, body_tree(h, &a), &result);
     if (result.outcome != WRITE_OK)
         result.text = api_status_text(h, h->body, h->len, text);
-    if (h->status == 401)
-        api_client_refused(f->writer->client);
     land(f, &result);
     arena_done(&a);
 }

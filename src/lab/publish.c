@@ -12,7 +12,6 @@
 #define REQUEST_MS     10000
 #define AWAY_MS        250
 #define REFUSED_NS     2000000000LL /* until what was refused is tried again */
-#define HTTP_REFUSED   401
 #define HTTP_NOT_FOUND 404
 #define HTTP_CONFLICT  409
 
@@ -363,8 +362,6 @@ static void on_end(void *ctx, const struct http_result *h)
     struct publisher *p = ctx;
     struct entry *x = p->busy;
     p->busy = NULL;
-    if (h->status == HTTP_REFUSED)
-        api_client_refused(p->client);
     tell_away(p, h);
     if (!p->away)
         take_result(p, x, h);

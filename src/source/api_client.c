@@ -72,6 +72,8 @@ static void on_observed(void *ctx, const char *method, long status, int64_t took
     const struct api_client *c = ctx;
     struct strbuf labels = { 0 };
     char code[16] = "<error>";
+    if (status == HTTP_UNAUTHORIZED) /* what we know of our identity is to be read again */
+        identity_refused(c->identity);
     if (!c->names)
         return;
     if (status)
@@ -158,11 +160,6 @@ static void pump(struct api_client *c)
     }
     while (may < 0 && (call = http_client_held(c->http)))
         http_call_refuse(call, may, e.text);
-}
-
-void api_client_refused(struct api_client *c)
-{
-    identity_refused(c->identity);
 }
 
 void api_client_unreached(struct api_client *c)

@@ -45,8 +45,6 @@ enum api_metrics { API_METRICS_PROXY, API_METRICS_DNS };
 void api_client_metrics(struct api_client *c, enum api_metrics which);
 /* No connection came about: certificates are to be looked at again. */
 void api_client_unreached(struct api_client *c);
-/* The server has said 401: what we know of our identity is to be read again. */
-void api_client_refused(struct api_client *c);
 
 /* Whether a request failed for a reason that lies with the server or with our identity, not with
  * what was asked: a later try may do. */

@@ -56,8 +56,6 @@ static void tell(struct leader *l, const char *text)
 static void tell_failure(struct leader *l, const struct http_result *h)
 {
     char text[API_STATUS_TEXT];
-    if (h->status == 401)
-        api_client_refused(l->client);
     tell(l, api_status_text(h, h->body, h->len, text));
 }
 

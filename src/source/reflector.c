@@ -102,8 +102,6 @@ static void failed(struct reflector *r, const struct http_result *h)
         tell(r, r->e.text);
     else
         tell(r, api_status_text(h, r->in.p, r->in.len, text));
-    if (h->status == 401)
-        api_client_refused(r->client);
     if (!h->status)
         api_client_unreached(r->client);
     if (h->status == 403)
