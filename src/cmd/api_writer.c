@@ -6,7 +6,6 @@
 #include "base/vec.h"
 #include "config/tree.h"
 #include "kube/encode.h"
-#include "kube/proto.h"
 
 #include <string.h>
 
@@ -72,27 +71,6 @@ static void land(struct flight *f, const struct write_result *result)
 
 /* ---- what the server says ---- */
 
-static const struct tree *proto_body(const struct http_result *h, struct arena *a)
-{
-    struct proto_object o;
-    const struct tree *t;
-    if (proto_unwrap(h->body, h->len, a, &o, NULL) < 0)
-        return NULL;
-    const struct proto_message *m =
-        proto_message_find(str_eq(o.kind, "Status") ? "Status" : "PartialObjectMetadata");
-    return proto_tree(m, 0, o.raw, o.len, a, &t, NULL) == 0 ? t : NULL;
-}
-
-static const struct tree *body_tree(const struct http_result *h, struct arena *a)
-{
-    struct tree_doc doc;
-    if (h->body && h->len >= 4 && memcmp(h->body, "k8s", 4) == 0)
-        return proto_body(h, a);
-    return h->body && tree_parse(h->body, h->len, "reply", a, &doc, NULL) == 0 && doc.n
-               ? doc.documents[0]
-               : NULL;
-}
-
 static bool is_ending(const struct tree *status)
 {
     const struct tree *causes = tree_get(tree_get(status, "details"), "causes");
@@ -127,7 +105,7 @@ static void on_end(void *ctx, const struct http_result *h)
     char text[API_STATUS_TEXT];
     struct write_result result = { .outcome = WRITE_OK };
     arena_init(&a, 16384);
-    read_result(h, f->op, body_tree(h, &a), &result);
+    read_result(h, f->op, api_reply_tree(h->body, h->len, "PartialObjectMetadata", &a), &result);
     if (result.outcome != WRITE_OK)
         result.text = api_status_text(h, h->body, h->len, text);
     land(f, &result);

@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/str.h"
-#include "config/tree.h"
 #include "kube/proto.h"
 #include "source/identity.h"
 
@@ -278,17 +277,24 @@ bool api_is_away(const struct http_result *r)
            r->status > HTTP_INTERNAL;
 }
 
-static const struct tree *status_tree(const char *body, size_t len, struct arena *a)
+static const struct tree *proto_reply(const char *body, size_t len, const char *kind,
+                                      struct arena *a)
 {
     struct proto_object o;
-    struct tree_doc doc;
     const struct tree *t;
-    if (len >= 4 && memcmp(body, "k8s", 4) == 0)
-        return proto_unwrap(body, len, a, &o, NULL) == 0 &&
-                       proto_tree(proto_message_find("Status"), 0, o.raw, o.len, a, &t, NULL) == 0
-                   ? t
-                   : NULL;
-    return len && *body == '{' && tree_parse(body, len, "status", a, &doc, NULL) == 0 && doc.n
+    if (proto_unwrap(body, len, a, &o, NULL) < 0)
+        return NULL;
+    const struct proto_message *m = proto_message_find(str_eq(o.kind, "Status") ? "Status" : kind);
+    return proto_tree(m, 0, o.raw, o.len, a, &t, NULL) == 0 ? t : NULL;
+}
+
+const struct tree *api_reply_tree(const char *body, size_t len, const char *kind, struct arena *a)
+{
+    struct tree_doc doc;
+    if (body && len >= 4 && memcmp(body, "k8s", 4) == 0)
+        return proto_reply(body, len, kind, a);
+    return body && len && *body == '{' && tree_parse(body, len, "reply", a, &doc, NULL) == 0 &&
+                   doc.n
                ? doc.documents[0]
                : NULL;
 }
@@ -298,7 +304,7 @@ const char *api_status_text(const struct http_result *r, const char *body, size_
 {
     struct arena a;
     arena_init(&a, 4096);
-    const struct tree *t = body ? status_tree(body, len, &a) : NULL;
+    const struct tree *t = api_reply_tree(body, len, "Status", &a);
     const char *reason = tree_str(t, "reason"), *message = tree_str(t, "message");
     if (r->error && !r->status)
         (void)snprintf(text, API_STATUS_TEXT, "%s", r->text ? r->text : err_str(r->error));

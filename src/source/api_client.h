@@ -6,6 +6,7 @@
  * client a loop, all on the loop's thread. */
 #pragma once
 
+#include "config/tree.h"
 #include "net/http_client.h"
 #include "source/kubeconfig.h"
 
@@ -49,6 +50,9 @@ void api_client_unreached(struct api_client *c);
 /* Whether a request failed for a reason that lies with the server or with our identity, not with
  * what was asked: a later try may do. */
 bool api_is_away(const struct http_result *r);
+/* A reply as a tree in the arena, from JSON or protocol buffers: an object of this kind (see
+ * proto_message_find()), or a Status. NULL: it is none, or cannot be read. */
+const struct tree *api_reply_tree(const char *body, size_t len, const char *kind, struct arena *a);
 /* "the server says 403 Forbidden: ..." from the reply's Status, for errors; in the buffer. */
 #define API_STATUS_TEXT 512
 const char *api_status_text(const struct http_result *r, const char *body, size_t len,
