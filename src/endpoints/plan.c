@@ -29,7 +29,7 @@ static void build_labels(struct packing *p)
 static bool labels_differ(const struct packing *p, const struct slice *s)
 {
     const struct meta *m = &s->object.meta;
-    return m->n_labels != p->n_labels || !labels_match(m, p->labels, p->n_labels);
+    return !labels_equal(p->labels, p->n_labels, m->labels, m->n_labels);
 }
 
 static int by_name(const void *a, const void *b)

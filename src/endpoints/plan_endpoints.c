@@ -171,19 +171,13 @@ static uint16_t build_annotations(const struct endpoints *existing, bool truncat
     return n;
 }
 
-static bool same_pairs(const struct label *x, uint16_t n_x, const struct label *y, uint16_t n_y)
-{
-    const struct meta have = { .labels = y, .n_labels = n_y };
-    return n_x == n_y && labels_match(&have, x, n_x);
-}
-
 static bool is_up_to_date(const struct endpoints *have, const struct endpoints *want,
                           struct arena *a)
 {
     const struct meta *x = &have->object.meta, *y = &want->object.meta;
-    return same_pairs(x->labels, x->n_labels, y->labels, y->n_labels) &&
-           same_pairs(have->annotations, have->n_annotations, want->annotations,
-                      want->n_annotations) &&
+    return labels_equal(x->labels, x->n_labels, y->labels, y->n_labels) &&
+           labels_equal(have->annotations, have->n_annotations, want->annotations,
+                        want->n_annotations) &&
            subsets_equal(have->subsets, have->n_subsets, want->subsets, want->n_subsets, a);
 }
 

@@ -226,20 +226,14 @@ static bool same_endpoints(struct mirror *m, const struct slice *old, const stru
     return added + removed + updated == 0;
 }
 
-static bool same_pairs(const struct label *x, uint16_t n_x, const struct label *y, uint16_t n_y)
-{
-    const struct meta have = { .labels = y, .n_labels = n_y };
-    return n_x == n_y && labels_match(&have, x, n_x);
-}
-
 static bool is_up_to_date(struct mirror *m, const struct slice *old, const struct slice *new)
 {
     bool same = same_endpoints(m, old, new);
     return same &&
-           same_pairs(new->object.meta.labels, new->object.meta.n_labels, old->object.meta.labels,
-                      old->object.meta.n_labels) &&
-           (!m->in->api || (same_pairs(new->annotations, new->n_annotations, old->annotations,
-                                       old->n_annotations) &&
+           labels_equal(new->object.meta.labels, new->object.meta.n_labels, old->object.meta.labels,
+                        old->object.meta.n_labels) &&
+           (!m->in->api || (labels_equal(new->annotations, new->n_annotations, old->annotations,
+                                         old->n_annotations) &&
                             str_eq(old->owner_uid, new->owner_uid)));
 }
 

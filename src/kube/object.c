@@ -50,6 +50,12 @@ bool labels_match(const struct meta *m, const struct label *selector, uint16_t n
     return true;
 }
 
+bool labels_equal(const struct label *x, uint16_t n_x, const struct label *y, uint16_t n_y)
+{
+    const struct meta have = { .labels = y, .n_labels = n_y };
+    return n_x == n_y && labels_match(&have, x, n_x);
+}
+
 const char *object_version(const struct object *o)
 {
     return o->kind == KIND_SLICE       ? slice_of(o)->version

@@ -69,6 +69,8 @@ const char *kind_text(enum kind kind); /* "Service", "EndpointSlice", ... */
 const char *meta_label(const struct meta *m, const char *key);
 /* True when every pair of the selector is among the labels (equality only). */
 bool labels_match(const struct meta *m, const struct label *selector, uint16_t n);
+/* The same keys and values, in whatever order? Keys are unique. */
+bool labels_equal(const struct label *x, uint16_t n_x, const struct label *y, uint16_t n_y);
 void object_free(struct object *o);
 /* Same bytes in all fields that are read (origin aside)? Then an update changes nothing. */
 bool object_equal(const struct object *a, const struct object *b);
