@@ -51,13 +51,18 @@ struct entry {
 /* Subsets without ports count as ones with a port of their own, which is not told. */
 static const struct slice_port no_port = { .name = "", .port = -1 };
 
+static int compare_ports(const struct slice_port *x, const struct slice_port *y)
+{
+    int r = port_compare(x, y);
+    return r ? r
+             : strcmp(x->app_protocol ? x->app_protocol : "",
+                      y->app_protocol ? y->app_protocol : "");
+}
+
 static int by_port(const void *a, const void *b)
 {
     const struct port_use *x = a, *y = b;
-    int r = port_compare(&x->port, &y->port);
-    if (r == 0)
-        r = strcmp(x->port.app_protocol ? x->port.app_protocol : "",
-                   y->port.app_protocol ? y->port.app_protocol : "");
+    int r = compare_ports(&x->port, &y->port);
     return r ? r : x->subset < y->subset ? -1 : x->subset > y->subset;
 }
 
@@ -276,10 +281,7 @@ static int by_subset(const void *a, const void *b)
 {
     const struct endpoints_subset *x = a, *y = b;
     for (uint16_t i = 0; i < x->n_ports && i < y->n_ports; i++) {
-        int r = port_compare(&x->ports[i], &y->ports[i]);
-        if (r == 0)
-            r = strcmp(x->ports[i].app_protocol ? x->ports[i].app_protocol : "",
-                       y->ports[i].app_protocol ? y->ports[i].app_protocol : "");
+        int r = compare_ports(&x->ports[i], &y->ports[i]);
         if (r)
             return r;
     }
