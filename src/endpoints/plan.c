@@ -32,12 +32,6 @@ static bool labels_differ(const struct packing *p, const struct slice *s)
     return !labels_equal(p->labels, p->n_labels, m->labels, m->n_labels);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    const struct slice *x = *(const struct slice *const *)a, *y = *(const struct slice *const *)b;
-    return strcmp(x->object.meta.name, y->object.meta.name);
-}
-
 static void sort_existing(struct packing *p)
 {
     size_t n = p->in->n_existing;
@@ -45,7 +39,7 @@ static void sort_existing(struct packing *p)
     for (size_t i = 0; i < n; i++)
         p->existing[i] = p->in->existing[i];
     if (n)
-        qsort(p->existing, n, sizeof *p->existing, by_name);
+        qsort(p->existing, n, sizeof *p->existing, slice_name_order);
 }
 
 /* The wanted endpoint that an existing one already stands for. What makes it another endpoint:
@@ -182,25 +176,15 @@ static void pack_group(struct packing *p, uint32_t group)
         (void)new_draft(p, group);
 }
 
-static bool name_in_use(const struct packing *p, const char *name)
-{
-    for (size_t i = 0; i < p->in->n_existing; i++)
-        if (strcmp(p->existing[i]->object.meta.name, name) == 0)
-            return true;
-    vec_each (it, &p->puts)
-        if (strcmp((*it)->meta.name, name) == 0)
-            return true;
-    return p->in->taken && p->in->taken(p->in->ctx, name);
-}
-
 static const char *fresh_name(struct packing *p)
 {
-    const struct meta *m = &p->in->service->object.meta;
-    const char *name;
-    do
-        name = slice_name(&p->arena, m->namespace, m->name, p->next_name++);
-    while (name_in_use(p, name));
-    return name;
+    const struct slice_names used = { .existing = p->existing,
+                                      .n_existing = p->in->n_existing,
+                                      .puts = p->puts.items,
+                                      .n_puts = p->puts.n,
+                                      .taken = p->in->taken,
+                                      .ctx = p->in->ctx };
+    return slice_name(&p->arena, &p->in->service->object.meta, &used, &p->next_name);
 }
 
 /* Rather than to delete one slice and make another, the old one is written anew. */

@@ -24,7 +24,7 @@ struct packing {
     uint16_t n_labels;
     struct arena arena;
     struct slice_builder builder;
-    uint32_t next_name;
+    unsigned next_name;
     unsigned n_existing_endpoints, n_matched;
     unsigned max; /* endpoints of a slice */
     VEC(struct object *) puts;

@@ -274,25 +274,15 @@ static const struct slice *take_of_family(struct mirror *m, uint8_t family)
 
 /* ---- the plan ---- */
 
-static bool is_in_use(const struct mirror *m, const char *name)
-{
-    for (size_t i = 0; i < m->in->n_existing; i++)
-        if (strcmp(m->in->existing[i]->object.meta.name, name) == 0)
-            return true;
-    vec_each (it, &m->puts)
-        if (strcmp((*it)->meta.name, name) == 0)
-            return true;
-    return m->in->taken && m->in->taken(m->in->ctx, name);
-}
-
 static const char *fresh_name(struct mirror *m)
 {
-    const struct meta *from = &m->in->endpoints->object.meta;
-    const char *name;
-    do
-        name = slice_name(&m->arena, from->namespace, from->name, m->next_name++);
-    while (is_in_use(m, name));
-    return name;
+    const struct slice_names used = { .existing = m->in->existing,
+                                      .n_existing = m->in->n_existing,
+                                      .puts = m->puts.items,
+                                      .n_puts = m->puts.n,
+                                      .taken = m->in->taken,
+                                      .ctx = m->in->ctx };
+    return slice_name(&m->arena, &m->in->endpoints->object.meta, &used, &m->next_name);
 }
 
 static void put(struct mirror *m, struct slice *s)
@@ -333,12 +323,6 @@ static void settle_groups(struct mirror *m)
     }
 }
 
-static int by_name(const void *a, const void *b)
-{
-    const struct slice *x = *(const struct slice *const *)a, *y = *(const struct slice *const *)b;
-    return strcmp(x->object.meta.name, y->object.meta.name);
-}
-
 static void finish(struct mirror *m, struct plan *ret)
 {
     *ret = (struct plan){ .puts = m->puts.items,
@@ -368,7 +352,7 @@ void mirror_build(const struct mirror_input *in, struct plan *ret_plan, struct m
         for (size_t i = 0; i < in->n_existing; i++)
             vec_push(&m.free, in->existing[i]);
         if (m.free.n)
-            qsort(m.free.items, m.free.n, sizeof *m.free.items, by_name);
+            qsort(m.free.items, m.free.n, sizeof *m.free.items, slice_name_order);
         build_labels(&m);
         build_annotations(&m);
         for (uint32_t i = 0; i < packed.n; i++)
