@@ -94,8 +94,6 @@ static enum outcome answer_external(struct lookup *l, struct place *p, const uin
 
 /* ---- by name and type ---- */
 
-/* The reference compares some names letter by letter with the zone as typed: mixed case misses them
- * (docs/decisions). */
 static enum outcome apex(struct lookup *l)
 {
     switch (l->type) {

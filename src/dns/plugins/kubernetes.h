@@ -71,6 +71,8 @@ enum outcome { OUTCOME_NAME_ERROR, OUTCOME_NODATA, OUTCOME_ANSWER, OUTCOME_WAIT 
 
 /* The zone part of the looked-up name as it was typed. */
 const uint8_t *lookup_zone(const struct lookup *l);
+/* The reference compares some names letter by letter with the zone as typed: mixed case misses them
+ * (docs/decisions). */
 bool zone_is_lower(const struct lookup *l);
 
 /* kubernetes_name.c */
