@@ -43,14 +43,9 @@ void serve_metrics_init(void)
                  memory_short, NULL);
 }
 
-static struct dns_worker *worker_of(const struct query *q)
-{
-    return serve_worker(q);
-}
-
 bool serve_may_wait(struct query *q)
 {
-    struct dns_worker *w = worker_of(q);
+    struct dns_worker *w = serve_worker(q);
     if (!query_pool_has(&w->pool)) { /* its place in the batch could not be filled again */
         metric_add(m_no_memory, 1);
         return false;
@@ -66,18 +61,18 @@ bool serve_may_wait(struct query *q)
 
 void serve_waits_no_more(struct query *q)
 {
-    worker_of(q)->waiting--;
+    serve_worker(q)->waiting--;
     atomic_fetch_sub(&q->route->config->waiting, 1);
 }
 
 struct query *serve_query_get(struct query *like)
 {
-    return query_get(&worker_of(like)->pool);
+    return query_get(&serve_worker(like)->pool);
 }
 
 void serve_query_put(struct query *q)
 {
-    query_put(&worker_of(q)->pool, q);
+    query_put(&serve_worker(q)->pool, q);
 }
 
 /* ---- the reply ---- */
