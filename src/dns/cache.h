@@ -143,6 +143,12 @@ static inline bool cache_is_fresh(const struct cache_entry *e, int64_t now)
 /* Seconds left, at least 1 for a fresh entry; the TTL of its records. */
 uint32_t cache_ttl_left(const struct cache_entry *e, int64_t now);
 
+/* Takes an entry over, with its shard locked: it replaces the one of its key and kind, and what it
+ * makes obsolete. A failure does not displace data that could still be served: it is freed instead.
+ * Adds to *ret_evicted by kind. */
+void cache_put(struct cache *c, struct cache_entry *e, int64_t now,
+               uint32_t ret_evicted[CACHE_KINDS]);
+
 /* ---- cache_note.c ---- */
 
 void cache_notes_init(struct cache_notes *n, uint32_t capacity);
@@ -153,12 +159,6 @@ void cache_note_prefetch(const struct cache *c, uint64_t hash);
 int64_t cache_note_age(const struct cache *c, uint64_t hash, int64_t now);
 /* Notes a first reply. */
 void cache_note(struct cache *c, uint64_t hash, int64_t now);
-
-/* Takes an entry over, with its shard locked: it replaces the one of its key and kind, and what it
- * makes obsolete. A failure does not displace data that could still be served: it is freed instead.
- * Adds to *ret_evicted by kind. */
-void cache_put(struct cache *c, struct cache_entry *e, int64_t now,
-               uint32_t ret_evicted[CACHE_KINDS]);
 
 /* ---- cache_entry.c ---- */
 
