@@ -18,12 +18,9 @@ static const struct route *scan(const struct dns_listener *l, struct query *quer
     const struct question *q = &query->msg.q;
     for (unsigned i = 0; i < l->n_routes; i++) {
         const struct route *r = &l->routes[i];
-        if (r->zone_labels > max_labels || r->zone_labels > q->name.n_labels)
-            continue;
-        uint8_t off = q->name.off[q->name.n_labels - r->zone_labels];
-        bool lies_in = q->name.len - off == r->zone_len &&
-                       (r->zone_len == 1 || memcmp(q->lower + off, r->zone_wire, r->zone_len) == 0);
-        if (lies_in && passes(r, query))
+        if (r->zone_labels <= max_labels &&
+            name_lies_in(&q->name, q->lower, r->zone_wire, r->zone_labels, r->zone_len) &&
+            passes(r, query))
             return r;
     }
     return NULL;

@@ -106,10 +106,7 @@ static void words(struct rows *r, uint8_t depth, const struct why_words *w)
 
 static bool covers(const struct route *route, const struct name *name, const uint8_t *lower)
 {
-    if (route->zone_labels > name->n_labels)
-        return false;
-    uint8_t off = name->off[name->n_labels - route->zone_labels];
-    return memcmp(lower + off, route->zone_wire, route->zone_len) == 0;
+    return name_lies_in(name, lower, route->zone_wire, route->zone_labels, route->zone_len);
 }
 
 static void listener_rows(struct rows *r)

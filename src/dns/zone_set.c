@@ -45,11 +45,7 @@ int zone_set_find(const struct zone_set *s, const struct question *q)
 {
     for (unsigned i = 0; i < s->n; i++) {
         const struct zone *z = &s->zones[i];
-        if (z->labels > q->name.n_labels)
-            continue;
-        uint8_t off = q->name.off[q->name.n_labels - z->labels];
-        if (q->name.len - off == z->len &&
-            (z->len == 1 || memcmp(q->lower + off, z->wire, z->len) == 0))
+        if (name_lies_in(&q->name, q->lower, z->wire, z->labels, z->len))
             return z->position;
     }
     return -1;

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define NAME_MAX_WIRE   255
 #define NAME_MAX_LABELS 127
@@ -48,6 +49,16 @@ uint8_t name_wire_labels(const uint8_t *wire);                    /* without the
 bool name_equal(const uint8_t *a, const uint8_t *b);
 /* a is b or lies below it. */
 bool name_is_below(const uint8_t *a, const uint8_t *b);
+/* Does the name lie in a zone of so many labels and bytes? lower: the name's wire, lowered; zone:
+ * lowered wire. Quick: for each packet and each zone. */
+static inline bool name_lies_in(const struct name *n, const uint8_t *lower, const uint8_t *zone,
+                                uint8_t zone_labels, uint8_t zone_len)
+{
+    if (zone_labels > n->n_labels)
+        return false;
+    uint8_t off = n->off[n->n_labels - zone_labels];
+    return n->len - off == zone_len && (zone_len == 1 || memcmp(lower + off, zone, zone_len) == 0);
+}
 /* Canonical order of RFC 4034 section 6.1: <0, 0, >0. */
 int name_compare(const uint8_t *a, const uint8_t *b);
 /* Copies len bytes of wire, ASCII letters lowered; length bytes are below 'A', so they pass. */

@@ -18,6 +18,7 @@ import pytest
 from ports import free_port  # noqa: F401  for those who import this
 
 HOST = "127.0.0.1"
+BLOCK = ".:@PORT@ {\n bind 127.0.0.1\n errors\n prometheus @METRICS@\n%s\n}\n"
 
 
 def wait_for(condition, seconds=5):
@@ -190,3 +191,35 @@ def start(signpost, tmp_path):
     yield begin
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def world(signpost, tmp_path):
+    """Makes upstreams and servers, and ends them; servers must end well."""
+    made = []
+
+    class World:
+        folder = tmp_path
+        kind = Upstream
+
+        @staticmethod
+        def upstream(*args, kind=None, **kwargs):
+            made.append((kind or World.kind)(*args, **kwargs))
+            return made[-1]
+
+        @staticmethod
+        def server(block, workers=1):
+            """block: lines of one, or a whole one."""
+            folder = tmp_path / ("server%d" % len(made))
+            folder.mkdir()
+            made.append(Server(signpost, folder, block if "@PORT@" in block else BLOCK % block,
+                               workers))
+            return made[-1]
+
+    yield World
+    for thing in reversed(made):
+        thing.stop() if isinstance(thing, Server) else thing.close()
+
+
+def address_of(message):
+    return message.answer[0][0].address if message.answer else None

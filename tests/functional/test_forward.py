@@ -12,38 +12,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from forward_world import HOST, Server, Upstream, free_port, reply, wait_for
-
-BLOCK = ".:@PORT@ {\n bind 127.0.0.1\n errors\n prometheus @METRICS@\n%s\n}\n"
-
-
-@pytest.fixture
-def world(signpost, tmp_path):
-    """Makes upstreams and servers, and ends them; servers must end well."""
-    made = []
-
-    class World:
-        folder = tmp_path
-
-        @staticmethod
-        def upstream(*args, **kwargs):
-            made.append(Upstream(*args, **kwargs))
-            return made[-1]
-
-        @staticmethod
-        def server(block, workers=1):
-            folder = tmp_path / ("server%d" % len(made))
-            folder.mkdir()
-            made.append(Server(signpost, folder, BLOCK % block, workers))
-            return made[-1]
-
-    yield World
-    for thing in reversed(made):
-        thing.stop() if isinstance(thing, Server) else thing.close()
-
-
-def address_of(message):
-    return message.answer[0][0].address if message.answer else None
+from forward_world import HOST, address_of, free_port, reply, wait_for, world  # noqa: F401  a fixture
 
 
 # ---- relaying ----

@@ -10,19 +10,9 @@ import dns.rrset
 import pytest
 
 from dns_world import run_until_end
-from forward_world import HOST, Server, Upstream, free_port, reply, wait_for
-from tls_world import Authority, TlsUpstream
-
-BLOCK = ".:@PORT@ {\n bind 127.0.0.1\n errors\n prometheus @METRICS@\n%s\n}\n"
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    authority = Authority(tmp_path_factory.mktemp("ca"))
-    authority.good = authority.issue("good", "dns.test", HOST)
-    authority.expired = authority.issue("expired", "dns.test", HOST, expired=True)
-    authority.client = authority.issue("client")
-    return authority
+from forward_world import world as plain_world  # noqa: F401  a fixture
+from forward_world import HOST, Upstream, address_of, reply, wait_for
+from tls_world import Authority, TlsUpstream, ca  # noqa: F401  a fixture
 
 
 @pytest.fixture(scope="module")
@@ -33,31 +23,9 @@ def other(tmp_path_factory):
 
 
 @pytest.fixture
-def world(signpost, tmp_path):
-    """Makes upstreams and servers, and ends them; servers must end well."""
-    made = []
-
-    class World:
-        @staticmethod
-        def upstream(*args, kind=TlsUpstream, **kwargs):
-            made.append(kind(*args, **kwargs))
-            return made[-1]
-
-        @staticmethod
-        def server(block, workers=1):
-            folder = tmp_path / ("server%d" % len(made))
-            folder.mkdir()
-            made.append(Server(signpost, folder, block if "@PORT@" in block else BLOCK % block,
-                               workers))
-            return made[-1]
-
-    yield World
-    for thing in reversed(made):
-        thing.stop() if isinstance(thing, Server) else thing.close()
-
-
-def address_of(message):
-    return message.answer[0][0].address if message.answer else None
+def world(plain_world):
+    plain_world.kind = TlsUpstream
+    return plain_world
 
 
 # ---- forward ----

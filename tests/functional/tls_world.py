@@ -108,8 +108,9 @@ class TlsUpstream(Upstream):
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory):
-    """With a certificate of a server, `good`, and one of a client."""
+    """With certificates of a server, `good` and `expired`, and one of a client."""
     authority = Authority(tmp_path_factory.mktemp("ca"))
     authority.good = authority.issue("good", "dns.test", HOST)
+    authority.expired = authority.issue("expired", "dns.test", HOST, expired=True)
     authority.client = authority.issue("client")
     return authority
