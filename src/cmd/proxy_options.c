@@ -171,10 +171,11 @@ static void note_ignored(int argc, char **argv, void (*warn)(void *ctx, const ch
     }
 }
 
-/* With a file, only these count besides it. */
+/* With a file, only these count besides it. The rest of what was given is kept, not used. */
 static int read_file(void (*warn)(void *ctx, const char *text), struct err *e)
 {
-    struct proxy_options given = o;
+    static struct proxy_options given;
+    given = o;
     o = defaults;
     o.config = given.config;
     o.manifests = given.manifests;
@@ -187,8 +188,11 @@ static int read_file(void (*warn)(void *ctx, const char *text), struct err *e)
     o.print = given.print;
     o.verbosity = given.verbosity;
     int ret = proxy_config_read(given.config, &o, warn, e);
-    if (*given.hostname_override)
+    if (*given.hostname_override) {
+        if (*o.hostname_override)
+            free((char *)o.hostname_override);
         o.hostname_override = given.hostname_override;
+    }
     return ret;
 }
 

@@ -60,7 +60,7 @@ struct etcd_options {
 /* What metrics show. Written on the loop's thread, read on any. */
 struct etcd_status {
     _Atomic bool connected;    /* the watch is up */
-    _Atomic int64_t heard_ns;  /* monotonic: when the watch was last known to be up; 0: never */
+    _Atomic int64_t heard_ns;  /* monotonic: when all was last known to be up to date; 0: never */
     _Atomic uint64_t failures; /* of requests and connections */
     _Atomic uint64_t lists;    /* that were read whole */
     _Atomic int64_t revision;  /* that is followed; 0: none yet */

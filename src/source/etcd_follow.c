@@ -40,6 +40,7 @@ static void list_done(struct etcd_source *s)
     s->page = ETCD_PAGE_KEYS;
     strbuf_done(&s->from);
     atomic_fetch_add(&s->status.lists, 1);
+    atomic_store(&s->status.heard_ns, clock_ns());
     atomic_store(&s->status.revision, s->list_revision);
     s->sink.synced(s->sink.ctx);
     etcd_watch(s);

@@ -125,14 +125,19 @@ def eventually(condition, seconds=10.0):
 # ---- connections ----
 
 def connect(port, n):
-    """So many connections at once, as far as they are accepted."""
+    """So many connections, as far as they are taken; no faster than a slow server's backlog empties."""
     sockets = []
-    for _ in range(n):
+    end = time.monotonic() + 10
+    for i in range(n):
         sock = socket.socket()
         sock.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             sock.connect(("127.0.0.1", port))
         sockets.append(sock)
+        if i % 256 == 255:
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT)
+            poll.poll(max(0, end - time.monotonic()) * 1000)
     return sockets
 
 
