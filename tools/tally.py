@@ -4,7 +4,10 @@
 FILE is Meson's testlog.json (one JSON object a line) or a JUnit XML file; STATUS is 0 when the
 part's command said success. Prints what failed or was skipped (cases of one test in one line), then
 one closing line; exits 1 when anything failed. A part that failed without naming a test counts as
-one failure.
+one failure. An alone.xml beside FILE has what was tried once more by itself: what passed there
+counts as passed, and is named.
+
+tally.py --failed FILE: what failed there, as pytest takes it, a line each.
 """
 import collections
 import json
@@ -37,12 +40,42 @@ def junit_results(path):
         yield "%s.%s" % (case.get("classname"), case.get("name")), outcome
 
 
+def node_of(name):
+    """pytest's name of a case of a JUnit file."""
+    path, rest = "", name
+    while not os.path.isfile(path + ".py"):
+        part, dot, rest = rest.partition(".")
+        if not dot:
+            raise ValueError("%s: not in a file that is here" % name)
+        path = os.path.join(path, part)
+    return "%s.py::%s" % (path, rest)
+
+
+def list_failed(path):
+    for name, outcome in junit_results(path):
+        if outcome == "failed":
+            print(node_of(name))
+
+
+def with_second_try(results, path):
+    """The results, those that passed alone among them."""
+    alone = os.path.join(os.path.dirname(path), "alone.xml")
+    second = dict(junit_results(alone)) if os.path.exists(alone) else {}
+    for name, outcome in results:
+        if outcome == "failed" and second.get(name) == "passed":
+            print("passed at the second try, by itself: %s  (%s)" % (name, path))
+            outcome = "passed"
+        yield name, outcome
+
+
 def results_of(status, path):
     """The results of one part; one failure more when its command failed and no test did."""
     results = []
     if os.path.exists(path):
         read = meson_results if path.endswith(".json") else junit_results
         results = list(read(path))
+        if os.path.basename(path) == "functional.xml":
+            results = list(with_second_try(results, path))
     if not results:
         results = [("%s: no results" % path, "failed")]
     elif status and not any(outcome == "failed" for _, outcome in results):
@@ -51,6 +84,9 @@ def results_of(status, path):
 
 
 def main():
+    if sys.argv[1] == "--failed":
+        list_failed(sys.argv[2])
+        return 0
     count = {"passed": 0, "failed": 0, "skipped": 0}
     named = collections.Counter()
     for argument in sys.argv[1:]:
