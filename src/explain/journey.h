@@ -4,7 +4,9 @@
  * assumed. */
 #pragma once
 
+#include "base/str.h"
 #include "base/vec.h"
+#include "explain/outcome.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,3 +38,14 @@ void journey_missed(struct journey *j, const char *fmt, ...) __attribute__((form
 /* The title of the first step that was not observed (one without lines counts), or NULL. */
 const char *journey_first_missing(const struct journey *j);
 void journey_print(const struct journey *j, const char *title, FILE *out);
+
+/* All that is to be said of one request; borrowed. */
+struct journey_report {
+    const struct journey *journey;
+    const struct sightings *seen;
+    const char *verdict;
+};
+
+void journey_json(const struct journey_report *r, struct strbuf *out);
+/* One page that needs nothing else: the verdict, the way drawn as a sequence, and every step. */
+void journey_html(const struct journey_report *r, struct strbuf *out);

@@ -159,6 +159,20 @@ int link_set_master(struct link_table *t, const char *name, const char *bridge)
     return nl_ask(&t->nl, h, NULL, NULL);
 }
 
+int link_set_hairpin(struct link_table *t, const char *name)
+{
+    uint8_t buf[NL_REQUEST_MAX];
+    int index = link_index(t, name);
+    if (index < 0)
+        return index;
+    struct nlmsghdr *h = link_request(t, buf, RTM_SETLINK, 0, index);
+    ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_family = AF_BRIDGE;
+    struct nlattr *port = mnl_attr_nest_start(h, IFLA_PROTINFO);
+    mnl_attr_put_u8(h, IFLA_BRPORT_MODE, 1);
+    mnl_attr_nest_end(h, port);
+    return nl_ask(&t->nl, h, NULL, NULL);
+}
+
 int link_delete(struct link_table *t, const char *name)
 {
     uint8_t buf[NL_REQUEST_MAX];

@@ -31,6 +31,9 @@ int link_add_veth(struct link_table *t, const char *name, const char *peer, int 
 int link_add_dummy(struct link_table *t, const char *name);
 int link_set_up(struct link_table *t, const char *name);
 int link_set_master(struct link_table *t, const char *name, const char *bridge);
+/* A bridge's port gets back, too, what it sent: a pod that asks for a Service may be its endpoint.
+ */
+int link_set_hairpin(struct link_table *t, const char *name);
 int link_delete(struct link_table *t, const char *name);
 
 /* IPv6 addresses skip duplicate detection: they are ours, and must work at once. */

@@ -199,6 +199,8 @@ int net_add_pod(struct lab_net *n, const struct topology *t, const struct topolo
     if (code == 0)
         code = link_set_master(node, name, CNI);
     if (code == 0)
+        code = link_set_hairpin(node, name);
+    if (code == 0)
         code = link_set_up(node, name);
     if (code == 0)
         code = address_pod(&p, &t->nodes.items[pod->node], pod);

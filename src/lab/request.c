@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define REQUEST_NS   20000000000LL
 #define RESOLV_MAX   65536
 #define TEXT_ADDRESS (IP_TEXT_MAX + 8)
 
@@ -51,32 +50,48 @@ static const struct flow *find_flow(const struct observer *o, const struct packe
     return found;
 }
 
-/* Where a connection attempt came in, among all pods: whoever got one from outside of itself just
- * then. By the translated tuple, when the connection table told it. */
-static const struct sighting *find_arrival(const struct observer *o, const struct flow *f)
+static bool is_from_to(const struct packet *p, const struct tuple *t)
 {
-    for (size_t i = 0; f && i < o->packets.n; i++) {
-        const struct sighting *s = &o->packets.items[i];
-        const struct packet *p = &s->packet;
-        if (!p->outgoing && is_syn(p) && p->from_port == f->reply.to_port &&
-            p->to_port == f->reply.from_port && ip_equal(&p->to, &f->reply.from))
+    return p->from_port == t->from_port && p->to_port == t->to_port && ip_equal(&p->to, &t->to);
+}
+
+/* Where a connection attempt came in, among all pods: whoever got one from outside of itself just
+ * then. By the translated tuple, when the connection table told it; a node that only switches
+ * between its own pods tells nothing. */
+static const struct sighting *find_arrival(const struct request *r)
+{
+    struct tuple sent = { 0 };
+    if (r->flow)
+        sent = (struct tuple){ .to = r->flow->reply.from,
+                               .from_port = r->flow->reply.to_port,
+                               .to_port = r->flow->reply.from_port };
+    else if (r->syn)
+        sent = (struct tuple){ .to = r->syn->to,
+                               .from_port = r->syn->from_port,
+                               .to_port = r->syn->to_port };
+    for (size_t i = 0; r->syn && i < r->o->packets.n; i++) {
+        const struct sighting *s = &r->o->packets.items[i];
+        if (!s->packet.outgoing && is_syn(&s->packet) && is_from_to(&s->packet, &sent))
             return s;
     }
     return NULL;
 }
 
-int request_make(struct observer *o, const char *name, struct request *ret, struct err *e)
+int request_make(struct observer *o, const char *name, unsigned wait_s, struct request *ret,
+                 struct err *e)
 {
-    char url[300];
+    char url[300], wait[16];
     struct request r = { .o = o, .typed = name };
     const char *const argv[] = {
         "curl", "-sS", "--max-time",
-        "10",   "-w",  "%{http_code} %{time_namelookup} %{time_connect} %{time_total}",
+        wait,   "-w",  "%{http_code} %{time_namelookup} %{time_connect} %{time_total}",
         url,    NULL
     };
     snprintf(url, sizeof url, "http://%s/", name);
+    snprintf(wait, sizeof wait, "%u", wait_s);
     observer_collect(o);
-    int code = enter_run(o->pods.items[o->client].pid, argv, REQUEST_NS, &r.ran, e);
+    int code =
+        enter_run(o->pods.items[o->client].pid, argv, (wait_s + 10) * 1000000000LL, &r.ran, e);
     if (code < 0)
         return code;
     observer_collect(o);
@@ -84,7 +99,7 @@ int request_make(struct observer *o, const char *name, struct request *ret, stru
     r.winner = dns_seen_winner(&r.dns, false);
     r.syn = find_syn(o);
     r.flow = find_flow(o, r.syn);
-    r.arrival = find_arrival(o, r.flow);
+    r.arrival = find_arrival(&r);
     r.start_ns = r.dns.items.n ? r.dns.items.items[0].asked_ns : r.syn ? r.syn->time_ns : 0;
     *ret = r;
     return 0;
@@ -251,7 +266,7 @@ static void tell_virtual_ip(const struct request *r, struct journey *j)
         journey_saw(j, -1, "no pod and no node has this address");
 }
 
-static bool is_of_this_flow(const struct request *r, const struct nft_trace *t)
+bool request_met(const struct request *r, const struct nft_trace *t)
 {
     for (size_t i = 0; r->syn && i < r->o->traces.n; i++) {
         const struct nft_trace *first = &r->o->traces.items[i];
@@ -267,7 +282,7 @@ static const struct nft_trace *find_choice(const struct request *r)
 {
     for (size_t i = 0; r->syn && i < r->o->traces.n; i++) {
         const struct nft_trace *t = &r->o->traces.items[i];
-        if (is_of_this_flow(r, t) && t->has_packet && !ip_equal(&t->to, &r->syn->to))
+        if (request_met(r, t) && t->has_packet && !ip_equal(&t->to, &r->syn->to))
             return t;
     }
     return NULL;
@@ -282,7 +297,7 @@ static unsigned tell_rules_until(struct request *r, const struct nft_trace *end,
         const struct nft_trace *t = &r->o->traces.items[i];
         if (t == end)
             break;
-        if (!is_of_this_flow(r, t) || t->type != NFT_TRACE_RULE || !strcmp(t->table, TRACE_TABLE))
+        if (!request_met(r, t) || t->type != NFT_TRACE_RULE || !strcmp(t->table, TRACE_TABLE))
             continue;
         const char *text = observer_rule_text(r->o, t);
         if (!*text)
@@ -457,7 +472,7 @@ int request_show(struct observer *o, const char *name, FILE *out, struct err *e)
 {
     struct request r;
     struct journey j = { 0 };
-    int code = request_make(o, name, &r, e);
+    int code = request_make(o, name, REQUEST_WAIT_S, &r, e);
     if (code < 0)
         return code;
     request_tell(&r, &j);

@@ -3,14 +3,18 @@
 #pragma once
 
 #include "explain/journey.h"
+#include "explain/outcome.h"
 #include "lab/dns_seen.h"
 #include "lab/enter.h"
 
 #include <stdio.h>
 
+#define REQUEST_WAIT_S     10
+#define REQUEST_WAIT_MAX_S 60
+
 struct request {
     struct observer *o;
-    const char *typed; /* "bar" */
+    const char *typed; /* "bar", "bar:8080", "10.96.0.20:80" */
     struct ran ran;    /* of curl */
     struct dns_seen_list dns;
     const struct dns_seen *winner;  /* the query that gave the address */
@@ -20,10 +24,17 @@ struct request {
     int64_t start_ns;               /* of the first packet */
 };
 
-/* Runs it and collects what was seen. Fails only when it could not be run. */
-int request_make(struct observer *o, const char *name, struct request *ret, struct err *e);
+/* Runs it and collects what was seen. Fails only when it could not be run. name: as it stands in a
+ * URL, with or without a port; it outlives the request.
+ * wait_s: how long for the whole of it, 1 to REQUEST_WAIT_MAX_S. */
+int request_make(struct observer *o, const char *name, unsigned wait_s, struct request *ret,
+                 struct err *e);
 void request_done(struct request *r);
 /* Every step from the name to the reply, each with what was observed. */
 void request_tell(struct request *r, struct journey *j);
+/* Did the request's connection attempt meet this? */
+bool request_met(const struct request *r, const struct nft_trace *t);
+/* How far it came. Texts lie in the observer's arena, until its next collection. */
+void request_sightings(struct request *r, struct sightings *ret);
 /* All of it for one request: prints the walk. Fails, naming the step, when one was not observed. */
 int request_show(struct observer *o, const char *name, FILE *out, struct err *e);

@@ -119,6 +119,9 @@ static void bridges(void **state)
     assert_int_equal(link_add_bridge(&here, "bridge"), 0);
     assert_int_equal(link_set_master(&here, "left", "bridge"), 0);
     assert_int_equal(link_set_master(&here, "left", "none"), -ENODEV);
+    assert_int_equal(link_set_hairpin(&here, "left"), 0);
+    assert_int_equal(link_set_hairpin(&here, "none"), -ENODEV);
+    assert_int_not_equal(link_set_hairpin(&here, "bridge"), 0); /* no port of any */
     assert_int_equal(link_delete(&here, "left"), 0);
     assert_int_equal(link_index(&there, "right"), -ENODEV); /* a pair goes together */
 }

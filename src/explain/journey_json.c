@@ -1,0 +1,42 @@
+#include "explain/journey.h"
+
+#include "base/json.h"
+
+static void put_step(const struct journey_step *s, struct strbuf *out)
+{
+    strbuf_putc(out, '{');
+    json_put_member(out, "step", s->title);
+    strbuf_printf(out, ",\"observed\":%s,\"lines\":[",
+                  s->missing || !s->lines.n ? "false" : "true");
+    for (size_t i = 0; i < s->lines.n; i++) {
+        const struct journey_line *l = &s->lines.items[i];
+        strbuf_puts(out, i ? ",{" : "{");
+        json_put_member(out, "text", l->text);
+        if (l->at_ns >= 0)
+            strbuf_printf(out, ",\"atMs\":%.3f", (double)l->at_ns / 1e6);
+        strbuf_putc(out, '}');
+    }
+    strbuf_puts(out, "]}");
+}
+
+void journey_json(const struct journey_report *r, struct strbuf *out)
+{
+    char cost[OUTCOME_TEXT_MAX];
+    strbuf_putc(out, '{');
+    json_put_member(out, "from", r->seen->client);
+    strbuf_putc(out, ',');
+    json_put_member(out, "to", r->seen->typed);
+    strbuf_putc(out, ',');
+    json_put_member(out, "outcome", outcome_word(outcome_of(r->seen)));
+    strbuf_putc(out, ',');
+    json_put_member(out, "verdict", r->verdict);
+    strbuf_putc(out, ',');
+    json_put_member(out, "cost", outcome_cost(r->seen, cost));
+    strbuf_puts(out, ",\"steps\":[");
+    for (size_t i = 0; i < r->journey->steps.n; i++) {
+        if (i)
+            strbuf_putc(out, ',');
+        put_step(&r->journey->steps.items[i], out);
+    }
+    strbuf_puts(out, "]}\n");
+}

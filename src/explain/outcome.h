@@ -1,0 +1,72 @@
+/* What became of one request, from what was seen of it alone: how far it came, and the sentence
+ * that says so. Whoever watched (a lab, a node) fills in the sightings; nothing is assumed of what
+ * was not looked at. Why it ended there is for the objects to say (explain). */
+#pragma once
+
+#include "base/ip.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OUTCOME_TEXT_MAX 1024
+
+enum outcome {
+    OUTCOME_ANSWERED,     /* the server's answer came back */
+    OUTCOME_CONNECTED,    /* a connection, but nothing came over it */
+    OUTCOME_NAME_UNSENT,  /* no query left the client, and no connection attempt */
+    OUTCOME_NAME_UNHEARD, /* queries left the client; no server got one */
+    OUTCOME_NAME_SILENT,  /* a name server got them and said nothing */
+    OUTCOME_NAME_FAILED,  /* SERVFAIL, REFUSED, ... */
+    OUTCOME_NAME_UNKNOWN, /* NXDOMAIN for every candidate */
+    OUTCOME_NAME_EMPTY,   /* the name is there, without an address */
+    OUTCOME_UNTRIED,      /* an address, but no connection attempt left the client */
+    OUTCOME_REJECTED,     /* a rule of the node refused the attempt */
+    OUTCOME_DROPPED,      /* a rule of the node dropped it */
+    OUTCOME_UNTRANSLATED, /* the address is nobody's, and no rule took it */
+    OUTCOME_LOST,         /* it was sent on to an address where it did not arrive */
+    OUTCOME_PORT_CLOSED,  /* it arrived, and was refused there */
+    OUTCOME_PEER_SILENT,  /* it arrived, and was not answered there */
+    OUTCOME_ANSWER_LOST,  /* it was answered there, and the answer did not come back */
+    OUTCOME_COUNT,
+};
+
+/* All texts are borrowed; "" or NULL where there is nothing to say. */
+struct sightings {
+    const char *client, *typed; /* "pod shop/foo", "bar" */
+    bool literal;               /* an address was typed: no look-up */
+    struct {
+        unsigned asked, answered, repeated; /* queries; repeated: the same one sent again */
+        unsigned before;     /* queries for other names than the one that had an address */
+        unsigned server_got; /* that were seen to arrive at a pod */
+        const char *empty;   /* a name with a NOERROR without addresses, when none has any */
+        const char *server;  /* "10.96.0.10:53" */
+        const char *failure; /* rcode that is neither: "SERVFAIL" */
+        const char *name;    /* that had an address: "bar.shop.svc.cluster.local." */
+        int64_t ns;          /* from the first query to the answer with the address */
+    } dns;
+    struct {
+        unsigned attempts; /* SYNs that left the client */
+        const char *to;    /* "10.96.0.20:80" */
+        const char
+            *chosen;      /* where the node sent it on to, "10.244.1.4:8080"; the same: as it is */
+        const char *peer; /* "pod bar-1 on node-2" that is there; "" for nobody who is watched */
+        const char *rule; /* that ended it, as nft prints it */
+        bool rejected, dropped; /* by that rule */
+        bool translated;        /* chosen is not to */
+        bool to_is_somebody;    /* a pod or node has the address that was asked for */
+        bool arrived, refused_there, answered_there, answer_came, refused_here;
+        int64_t ns; /* from the first SYN to the SYN+ACK */
+    } tcp;
+    size_t reply_bytes; /* of data that came back to the client */
+    int status;         /* HTTP status; 0: none */
+    int64_t total_ns;
+};
+
+enum outcome outcome_of(const struct sightings *s);
+/* One sentence, without a line break, NUL-terminated; returns out. */
+char *outcome_text(enum outcome o, const struct sightings *s, char out[OUTCOME_TEXT_MAX]);
+/* A word for programs: "answered", "name-unknown", ... */
+const char *outcome_word(enum outcome o);
+/* What went well but cost time, a sentence; "" when nothing did. Returns out. */
+char *outcome_cost(const struct sightings *s, char out[OUTCOME_TEXT_MAX]);

@@ -1,0 +1,191 @@
+/* What was seen of a request, as explain/outcome.h asks for it. */
+#include "lab/request.h"
+
+#include "base/str.h"
+
+#include <linux/netfilter.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define DNS_PORT 53
+
+static const char *text_of(const struct request *r, const struct ip *ip, uint16_t port)
+{
+    char text[IP_TEXT_MAX];
+    return arena_printf(&r->o->arena, ip->family == 6 ? "[%s]:%u" : "%s:%u", ip_text(ip, text),
+                        port);
+}
+
+/* ---- the name ---- */
+
+static bool is_same_question(const struct dns_seen *a, const struct dns_seen *b)
+{
+    return a->type == b->type && strcmp(a->name, b->name) == 0;
+}
+
+static bool was_repeated(const struct request *r, size_t i)
+{
+    const struct dns_seen *q = &r->dns.items.items[i];
+    for (size_t k = i + 1; !q->answered_ns && k < r->dns.items.n; k++)
+        if (is_same_question(q, &r->dns.items.items[k]))
+            return true;
+    return false;
+}
+
+static void see_answer(const struct request *r, const struct dns_seen *q, struct sightings *s)
+{
+    char rcode[24];
+    s->dns.answered++;
+    if (q->rcode == RCODE_NOERROR && !q->address.family)
+        s->dns.empty = q->name;
+    else if (q->rcode != RCODE_NOERROR && q->rcode != RCODE_NXDOMAIN)
+        s->dns.failure = arena_strdup(&r->o->arena, dns_seen_rcode(q, rcode));
+}
+
+/* Queries that came in at a pod while the request went on, whatever their sender looked like by
+ * then. */
+static unsigned count_arrivals(const struct request *r)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < r->o->packets.n; i++) {
+        const struct sighting *seen = &r->o->packets.items[i];
+        n += seen->pod != r->o->client && !seen->packet.outgoing &&
+             seen->packet.to_port == DNS_PORT && seen->packet.payload_len > 0;
+    }
+    return n;
+}
+
+static void see_name(const struct request *r, struct sightings *s)
+{
+    s->dns.asked = (unsigned)r->dns.items.n;
+    s->dns.server = s->dns.name = s->dns.failure = s->dns.empty = "";
+    for (size_t i = 0; i < r->dns.items.n; i++) {
+        const struct dns_seen *q = &r->dns.items.items[i];
+        s->dns.repeated += was_repeated(r, i);
+        s->dns.before += r->winner && strcmp(q->name, r->winner->name) != 0;
+        s->dns.server = text_of(r, &q->server, DNS_PORT);
+        if (q->answered_ns)
+            see_answer(r, q, s);
+    }
+    s->dns.server_got = count_arrivals(r);
+    if (r->winner) {
+        s->dns.name = r->winner->name;
+        s->dns.ns = r->winner->answered_ns - r->dns.items.items[0].asked_ns;
+    }
+}
+
+/* ---- the connection ---- */
+
+static bool is_of_client(const struct request *r, const struct packet *p)
+{
+    return p->protocol == IPPROTO_TCP && p->from_port == r->syn->from_port &&
+           ip_equal(&p->to, &r->syn->to) && p->to_port == r->syn->to_port;
+}
+
+static bool is_to_client(const struct request *r, const struct packet *p)
+{
+    return p->protocol == IPPROTO_TCP && p->to_port == r->syn->from_port;
+}
+
+static void see_at_client(const struct request *r, const struct packet *p, struct sightings *s)
+{
+    if (p->outgoing && is_of_client(r, p)) {
+        s->tcp.attempts += (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    } else if (!p->outgoing && is_to_client(r, p) && ip_equal(&p->from, &r->syn->to)) {
+        if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && !s->tcp.answer_came) {
+            s->tcp.answer_came = true;
+            s->tcp.ns = p->time_ns - r->syn->time_ns;
+        }
+        s->tcp.refused_here |= (p->tcp_flags & TCP_RST) && !s->tcp.answer_came;
+        s->reply_bytes += p->payload_len;
+    }
+}
+
+/* What the pod at which the attempt arrived sent back. */
+static void see_at_peer(const struct request *r, const struct packet *p, struct sightings *s)
+{
+    const struct packet *in = &r->arrival->packet;
+    if (!p->outgoing || p->protocol != IPPROTO_TCP || p->from_port != in->to_port ||
+        p->to_port != in->from_port || !ip_equal(&p->to, &in->from))
+        return;
+    s->tcp.answered_there |= (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+    s->tcp.refused_there |= (p->tcp_flags & TCP_RST) && !s->tcp.answered_there;
+}
+
+/* The last rule that the attempt met, when it ended it. */
+static void see_end(struct request *r, struct sightings *s)
+{
+    const struct nft_trace *end = NULL;
+    for (size_t i = 0; i < r->o->traces.n; i++) {
+        const struct nft_trace *t = &r->o->traces.items[i];
+        if (request_met(r, t) && t->type == NFT_TRACE_RULE && t->verdict == NF_DROP)
+            end = t;
+    }
+    s->tcp.rule = "";
+    if (!end)
+        return;
+    const char *text = observer_rule_text(r->o, end);
+    s->tcp.rejected = strstr(text, "reject") != NULL;
+    s->tcp.dropped = !s->tcp.rejected;
+    s->tcp.rule = arena_printf(&r->o->arena, "%s %s %s: %s", nft_family_text(end->family),
+                               end->table, end->chain, text);
+}
+
+static void see_peer(const struct request *r, struct sightings *s)
+{
+    const struct watched_pod *pod = NULL;
+    const struct ip *to = r->flow ? &r->flow->reply.from : &r->syn->to;
+    s->tcp.to = text_of(r, &r->syn->to, r->syn->to_port);
+    s->tcp.chosen = text_of(r, to, r->flow ? r->flow->reply.from_port : r->syn->to_port);
+    s->tcp.translated = !ip_equal(to, &r->syn->to);
+    s->tcp.to_is_somebody =
+        observer_pod_of(r->o, &r->syn->to) || observer_node_of(r->o, &r->syn->to);
+    s->tcp.arrived = r->arrival != NULL;
+    pod = r->arrival ? &r->o->pods.items[r->arrival->pod] : observer_pod_of(r->o, to);
+    s->tcp.peer =
+        pod ? arena_printf(&r->o->arena, "pod %s/%s on %s", pod->namespace, pod->name, pod->node)
+            : "";
+}
+
+static void see_connection(struct request *r, struct sightings *s)
+{
+    see_peer(r, s);
+    see_end(r, s);
+    for (size_t i = 0; i < r->o->packets.n; i++) {
+        const struct sighting *seen = &r->o->packets.items[i];
+        if (seen->pod == r->o->client)
+            see_at_client(r, &seen->packet, s);
+        if (r->arrival && seen->pod == r->arrival->pod)
+            see_at_peer(r, &seen->packet, s);
+    }
+}
+
+static bool is_literal(const char *typed)
+{
+    struct ip ip;
+    char host[IP_TEXT_MAX];
+    size_t n = *typed == '[' ? strcspn(++typed, "]") : strcspn(typed, ":");
+    (void)snprintf(host, sizeof host, "%.*s", (int)n, typed);
+    return n < sizeof host && ip_parse(host, &ip) == 0;
+}
+
+void request_sightings(struct request *r, struct sightings *ret)
+{
+    const struct watched_pod *c = &r->o->pods.items[r->o->client];
+    const char *last = r->ran.out.p ? strrchr(r->ran.out.p, '\n') : NULL;
+    double seconds = 0;
+    *ret = (struct sightings){
+        .client = arena_printf(&r->o->arena, "pod %s/%s", c->namespace, c->name),
+        .typed = r->typed,
+        .literal = is_literal(r->typed),
+        .tcp = { .to = "", .chosen = "", .peer = "", .rule = "" },
+    };
+    see_name(r, ret);
+    if (r->syn)
+        see_connection(r, ret);
+    if (sscanf(last           ? last + 1
+               : r->ran.out.p ? r->ran.out.p
+                              : "",
+               "%d %*f %*f %lf", &ret->status, &seconds) == 2)
+        ret->total_ns = (int64_t)(seconds * 1e9);
+}
