@@ -84,7 +84,8 @@ static const struct flag flags[] = {
     { "setupinterface", FLAG_BOOL, &setup_interface, NULL,
       "Put the addresses on a link (default true)." },
     { "interfacename", FLAG_STRING, &interface, "NAME",
-      "Name of that link (default nodelocaldns); lo where the kernel has no dummy links." },
+      "Name of that link (default nodelocaldns), or lo; it is lo where the kernel has no dummy "
+      "links." },
     { "setupiptables", FLAG_BOOL, &setup_rules, NULL,
       "Keep queries to the addresses away from the service proxy (default true)." },
     { "rules", FLAG_STRING, &rules_flag, "KIND",
@@ -273,8 +274,9 @@ static int read_rules(struct err *e)
         .port = (uint16_t)process.port,
         .health_port = (uint16_t)health_port,
     };
-    cache.addresses =
-        (struct node_addresses){ .link = interface, .ips = cache.ips, .n_ips = cache.n_ips };
+    cache.addresses = (struct node_addresses){
+        .link = interface, .ips = cache.ips, .n_ips = cache.n_ips, .on_lo = str_eq(interface, "lo")
+    };
     if (cache.rules.kind != RULES_IPTABLES || !setup_rules)
         return 0;
     process.guard.runs_programs = true;

@@ -13,7 +13,7 @@ struct node_addresses {
     const char *link; /* the dummy link's name */
     const struct ip *ips;
     size_t n_ips;
-    bool on_lo;               /* found out by addresses_ensure() */
+    bool on_lo;               /* wanted, or found out by addresses_ensure() */
     uint32_t foreign;         /* bit i: ips[i] was on lo before us, and stays */
     bool looked;              /* whether foreign is known */
     struct link_table *links; /* a socket */

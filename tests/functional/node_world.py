@@ -10,6 +10,7 @@ import sys
 from dns_world import MANIFEST
 from forward_world import wait_for
 from proxy_world import pod4
+from resolvers import Client
 
 VIP, UPSTREAM, LINK_LOCAL = "10.96.0.10", "10.96.0.11", "169.254.20.10"
 CLUSTER = """.:53 {
@@ -30,6 +31,7 @@ NODE_BASE = """cluster.local:53 {
 }
 """
 WEB = "web.default.svc.cluster.local"
+GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
 LOAD = """import socket, struct, sys, time
 name = b"".join(bytes([len(l)]) + l.encode() for l in sys.argv[1].split(".")) + b"\\0"
 lost = n = 0
@@ -51,17 +53,21 @@ print(n, lost)
 
 
 class Node:
-    """A World whose node may run the cache; pod p1 serves the cluster's DNS, c1 asks."""
+    """A World whose node may run the cache; pod p1 serves the cluster's DNS, c1 asks. base: the
+    cache's template; cluster: the Corefile of the cluster's DNS, in which %s is the objects' folder;
+    pods: those that serve it."""
 
-    def __init__(self, world, signpost, folder):
+    def __init__(self, world, signpost, folder, base=NODE_BASE, cluster=CLUSTER, pods=("p1",)):
         self.world, self.signpost, self.folder = world, signpost, folder
         objects = folder / "objects"
         objects.mkdir()
         (objects / "web.yaml").write_text(MANIFEST)
-        (folder / "cluster").write_text(CLUSTER % objects)
-        (folder / "base").write_text(NODE_BASE)
-        world.start(signpost, "dns", "-conf", str(folder / "cluster"), "-control", "", ns="p1",
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        (folder / "cluster").write_text(cluster % objects)
+        (folder / "base").write_text(base)
+        self.pods = pods
+        for pod in pods:
+            world.start(signpost, "dns", "-conf", str(folder / "cluster"), "-control", "", ns=pod,
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for name, vip in (("kube-dns", VIP), ("kube-dns-upstream", UPSTREAM)):
             self.service(name, vip)
         world.daemon()
@@ -76,7 +82,7 @@ class Node:
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": dict(meta, name=name + "-1",
                              labels={"kubernetes.io/service-name": name}), "ports": ports,
-            "endpoints": [{"addresses": [pod4("p1")], "nodeName": "node1"}]})
+            "endpoints": [{"addresses": [pod4(pod)], "nodeName": "node1"} for pod in self.pods]})
 
     def cache(self, *flags, wait=True):
         pidfile = self.folder / "pid"
@@ -108,6 +114,24 @@ class Node:
 
     def until(self, who):
         wait_for(lambda: self.asked() == who, 20)
+
+    def client(self, program, namespace, pod="c1"):
+        """A resolver of tests/lib/resolvers.py in that pod, with the files of a Pod of that namespace."""
+        conf = self.folder / ("resolv.conf-" + namespace)
+        conf.write_text("nameserver %s\nsearch %s.svc.cluster.local svc.cluster.local cluster.local\n"
+                        "options ndots:5\n" % (VIP, namespace))
+        (self.folder / "hosts").write_text("127.0.0.1 localhost\n")
+        (self.folder / "nsswitch.conf").write_text("hosts: files dns\n")
+        script = ("mount --bind $0/%s /etc/resolv.conf && mount --bind $0/hosts /etc/hosts &&"
+                  " mount --bind $0/nsswitch.conf /etc/nsswitch.conf && exec $1" % conf.name)
+        return Client(lambda: self.world.start(
+            "unshare", "-m", "sh", "-c", script, str(self.folder), program, ns=pod,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+
+    def metric(self, pattern, address, ns=None):
+        """The sum of the samples that match at http://ADDRESS/metrics."""
+        text = self.world.run(sys.executable, "-c", GET, "http://%s/metrics" % address, ns=ns).stdout
+        return sum(float(line.rsplit(None, 1)[1]) for line in text.splitlines() if re.match(pattern, line))
 
     def rules(self):
         return self.world.run("nft", "list", "ruleset").stdout

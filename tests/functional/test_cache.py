@@ -88,6 +88,7 @@ class Cache:
 
 
 def test_corefile_from_the_template(signpost, tmp_path):
+    """T91, T93."""
     with Cache(signpost, tmp_path) as cache:
         cache.serving("cluster.local")
         text = cache.corefile()
@@ -100,6 +101,7 @@ def test_corefile_from_the_template(signpost, tmp_path):
 
 
 def test_config_map_is_followed(signpost, tmp_path):
+    """T92, T93."""
     with Cache(signpost, tmp_path) as cache:
         cache.serving("cluster.local")
         (cache.kube_dns / "upstreamNameservers").write_text('["2.2.2.2:10053", "3.3.3.3"]')
@@ -109,7 +111,7 @@ def test_config_map_is_followed(signpost, tmp_path):
         text = cache.corefile()
         assert "    forward . 2.2.2.2:10053 3.3.3.3\n}" in text
         for domain, servers in (("a", "5.5.5.5 6.6.6.6:54"), ("b", "4.4.4.4"), ("c", "7.7.7.7")):
-            assert ("%s.test:%d {\n    errors\n    cache 30\n    bind 127.0.1.1 127.0.1.2\n"
+            assert "__PILLAR__" not in text and ("%s.test:%d {\n    errors\n    cache 30\n    bind 127.0.1.1 127.0.1.2\n"
                     "    forward . %s\n}\n" % (domain, cache.port, servers)) in text
         wait_for(lambda: "Reloading complete" in cache.log(), 10)
 
@@ -166,8 +168,8 @@ def test_without_a_template_the_corefile_is_served(signpost, tmp_path):
 
 
 @pytest.mark.parametrize("flags,cluster,say", [
-    (["-localip", "169.254.20.10,fd00::1"], "1.1.1.1", "another family"),
-    (["-localip", "169.254.20"], "1.1.1.1", "-localip: 169.254.20 is no IP address"),
+    (["-localip", "169.254.20.10,fd00::1"], "1.1.1.1", "another family"),  # T95
+    (["-localip", "169.254.20"], "1.1.1.1", "-localip: 169.254.20 is no IP address"),  # T95
     (["-localip", ",".join(["127.0.1.9"] * 20)], "1.1.1.1", "at most 16 addresses"),
     (["-rules", "ipvs"], "1.1.1.1", "-rules ipvs: nft or iptables"),
     (["-syncinterval", "1ms"], "1.1.1.1", "-syncinterval: at least 1s"),
@@ -212,6 +214,7 @@ def test_pods_ask_on_their_node(node):
 
 
 def test_killed_the_next_query_goes_the_normal_way(node):
+    """T96, T104."""
     process = node.cache()
     node.kill(process)
     assert node.asked() == "cluster", "the first query after its death"
@@ -273,6 +276,7 @@ def by_chain(rules):
 
 
 def test_the_originals_rules_by_iptables(node):
+    """T94, and T96 at SIGTERM."""
     process = node.cache("-rules", "iptables", "-syncinterval", "1s")
     wait_for(lambda: len(iptables_rules(node)) == 24, 20)
     assert by_chain(iptables_rules(node)) == by_chain(expected_rules(VIP) +
@@ -288,6 +292,7 @@ def test_the_originals_rules_by_iptables(node):
 
 
 def test_iptables_rules_outlive_a_killed_process(node):
+    """T96."""
     process = node.cache("-rules", "iptables")
     wait_for(lambda: len(iptables_rules(node)) == 24, 20)
     node.kill(process)

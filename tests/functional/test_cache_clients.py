@@ -1,0 +1,291 @@
+"""The node-local cache as clients of pods see it: how many questions a name takes them with autopath and
+without, for each resolver; what they meet when the cache dies; and which pods of the cluster DNS it asks."""
+import collections
+import re
+import signal
+import sys
+
+import pytest
+import resolvers
+from dns_world import MANIFEST
+from forward_world import wait_for
+from node_world import LINK_LOCAL, NODE_BASE, VIP, Node
+from proxy_world import pod4, world  # noqa: F401  a fixture
+
+OUTSIDE = """
+. 60 IN SOA ns root 1 2 3 4 60
+www.example.net. 300 IN A 198.51.100.1
+www.example.net. 300 IN AAAA 2001:db8::1
+only4.example.net. 300 IN A 198.51.100.4
+"""
+SERVICES = MANIFEST + """---
+apiVersion: v1
+kind: Namespace
+metadata: {name: app}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: near, namespace: app}
+spec: {clusterIP: 10.96.3.1, clusterIPs: [10.96.3.1], ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: other}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: secret, namespace: other}
+spec: {clusterIP: 10.96.3.2, clusterIPs: [10.96.3.2], ports: [{name: http, port: 80}]}
+"""
+CLUSTER = """.:53 {
+    nsid cluster
+    prometheus 127.0.0.1:9153
+    kubernetes cluster.local {
+        manifests %s
+    }
+    file root.db .
+}
+"""
+BASE = """cluster.local:53 {
+    nsid node
+    prometheus 169.254.20.10:9253
+    @AUTOPATH@
+    cache {
+        success 9984 30
+        denial 9984 5
+    }
+    bind __PILLAR__LOCAL__DNS__
+    forward . __PILLAR__CLUSTER__DNS__ {
+        force_tcp
+        max_age 30s
+    }
+}
+.:53 {
+    prometheus 169.254.20.10:9253
+    cache 30
+    bind __PILLAR__LOCAL__DNS__
+    forward . __PILLAR__CLUSTER__DNS__ {
+        force_tcp
+        max_age 30s
+    }
+}
+"""
+AUTOPATH = "autopath @node {\n        name node1\n        manifests @DIR@/pods\n    }"
+POD = """---
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s}
+spec: {nodeName: node1, containers: [{name: c, image: x}]}
+status: {phase: Running, podIP: %s, podIPs: [{ip: %s}]}
+"""
+COUNT = r"coredns_dns_requests_total\{.*"
+# A name, what it is, and the questions that a client of namespace app asks for it without autopath.
+NAMES = [("near", "10.96.3.1", 2), ("secret.other", "10.96.3.2", 4), ("secret.other.svc", "10.96.3.2", 6),
+         ("secret.other.svc.cluster.local", "10.96.3.2", 8), ("www.example.net", "198.51.100.1", 8),
+         ("only4.example.net", "198.51.100.4", 8)]
+
+
+@pytest.fixture(name="programs", scope="module")
+def programs_fixture(tmp_path_factory):
+    """Builds each resolver's program once, when it is first wanted."""
+    folder, made = tmp_path_factory.mktemp("resolvers"), {}
+
+    def get(kind):
+        if resolvers.missing(kind):
+            pytest.skip(resolvers.missing(kind))
+        if kind not in made:
+            made[kind] = resolvers.build(kind, folder)
+        return made[kind]
+
+    return get
+
+
+def make_node(world, signpost, folder, autopath=True, **more):  # noqa: F811
+    (folder / "root.db").write_text(OUTSIDE)
+    (folder / "pods").mkdir()
+    (folder / "pods" / "pods.yaml").write_text("".join(
+        POD % (name, namespace, pod4(name), pod4(name)) for name, namespace in (("c1", "app"), ("p3", "other"))))
+    base = BASE.replace("@AUTOPATH@", AUTOPATH.replace("@DIR@", str(folder)) if autopath else "")
+    node = Node(world, signpost, folder, base=more.pop("base", base),
+                cluster=CLUSTER.replace("root.db", str(folder / "root.db")), **more)
+    (folder / "objects" / "web.yaml").write_text(SERVICES)
+    wait_for(lambda: "10.96.3.2" in node.world.run("dig", "+short", "@" + VIP, "secret.other.svc.cluster.local",
+                                                   ns="c1").stdout, 20)
+    return node
+
+
+@pytest.fixture(name="make")
+def make_fixture(world, signpost, tmp_path):  # noqa: F811
+    yield lambda **more: make_node(world, signpost, tmp_path, **more)
+    log = tmp_path / "cache.log"
+    assert not log.exists() or "Sanitizer" not in log.read_text(), log.read_text()
+
+
+def questions(node):
+    return int(node.metric(COUNT, LINK_LOCAL + ":9253"))
+
+
+def walk(node, client, name):
+    """The answer, and how many questions it took."""
+    before = questions(node)
+    answer = client.ask(name)
+    return answer, questions(node) - before
+
+
+@pytest.mark.parametrize("autopath", [True, False], ids=["autopath", "plain"])
+def test_questions_of_a_walk(make, programs, autopath):
+    """With autopath each resolver has its answer with the first pair of questions."""
+    node, kinds = make(autopath=autopath), [k for k in resolvers.KINDS if not resolvers.missing(k)]
+    assert "glibc" in kinds
+    node.cache()
+    for kind in kinds:
+        client = node.client(programs(kind), "app")
+        for name, address, plain in NAMES:
+            answer, asked = walk(node, client, name)
+            assert (answer.code, address in answer.addresses) == (0, True), (kind, name, vars(answer))
+            assert asked == (2 if autopath else plain), (kind, name)
+        answer, asked = walk(node, client, "nope.example.net")
+        assert (answer.code != 0, asked) == (True, 8), (kind, vars(answer))
+
+
+def short(node, pod, name):
+    return node.world.run("dig", "+short", "+time=2", "@" + VIP, name, ns=pod).stdout.split()
+
+
+def test_a_namespace_sees_its_own_names_only(make):
+    """Whatever another namespace's pods on the same node have asked before."""
+    node = make()
+    node.cache()
+    for _ in range(2):  # the second time all comes from the cache
+        for pod, own, other in (("c1", "app", "other"), ("p3", "other", "app")):
+            assert "198.51.100.1" in short(node, pod, "www.example.net.%s.svc.cluster.local" % own)
+            assert short(node, pod, "www.example.net.%s.svc.cluster.local" % other) == []
+        assert short(node, "p3", "secret.other.svc.cluster.local") == ["10.96.3.2"]
+        assert short(node, "c1", "secret.app.svc.cluster.local") == []
+        assert short(node, "p3", "near.other.svc.cluster.local") == []
+        assert short(node, "p1", "www.example.net.app.svc.cluster.local") == [], "no pod that is known"
+
+
+@pytest.mark.parametrize("kind", ["glibc", "musl"])
+@pytest.mark.parametrize("rules", ["nft", "iptables"])
+def test_a_client_that_lives_on(make, programs, kind, rules):
+    """T97: with the original's rules a dead cache costs glibc milliseconds and musl five seconds, and then
+    there is no answer; with ours the same client's next question is answered, and by the next cache, too."""
+    node = make()
+    process = node.cache("-rules", rules)
+    client = node.client(programs(kind), "default")
+    assert client.ask("web").code == 0
+    node.kill(process)
+    answer = client.ask("web")
+    if rules == "nft":
+        assert answer.code == 0 and answer.ms < 1000, vars(answer)
+    elif kind == "glibc":
+        assert answer.code != 0 and answer.ms < 1000, vars(answer)
+    else:
+        assert answer.code != 0 and 4500 < answer.ms < 8000, vars(answer)
+    node.cache("-rules", rules)
+    answer = client.ask("web")
+    assert answer.code == 0 and answer.ms < 1000, vars(answer)
+
+
+FRESH = """import socket, struct, sys, time
+end, n, bad = time.monotonic() + float(sys.argv[1]), 0, 0
+while time.monotonic() < end:
+    n += 1
+    labels = ["x%d" % n, "other", "svc", "cluster", "local"]
+    name = b"".join(bytes([len(l)]) + l.encode() for l in labels) + b"\\0"
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.sendto(struct.pack("!6H", n & 65535, 256, 1, 0, 0, 0) + name + b"\\0\\1\\0\\1", ("10.96.0.10", 53))
+        try:
+            bad += s.recv(512)[3] & 15 != 3
+        except OSError:
+            bad += 1
+    time.sleep(0.002)
+print(n, bad)
+"""
+
+
+def test_the_pods_of_the_cluster_dns_share_the_load(make):
+    """Behind one address: a connection that has had its time makes way for one that may lead to another
+    pod."""
+    node = make(autopath=False, pods=("p1", "p2"),
+                base=BASE.replace("@AUTOPATH@", "").replace("max_age 30s", "max_age 100ms"))
+    node.cache()
+    asked, bad = node.world.run(sys.executable, "-c", FRESH, "5", ns="c1").stdout.split()
+    assert int(asked) > 200 and bad == "0", (asked, bad)
+    counts = collections.Counter({pod: node.metric(COUNT, "127.0.0.1:9153", ns=pod) for pod in node.pods})
+    assert min(counts.values()) > int(asked) / 10, counts
+
+
+def addresses_of(node, link):
+    shown = node.world.run("ip", "-br", "addr", "show", "dev", link, check=False).stdout
+    return re.findall(r"(\S+)/32", shown)
+
+
+def test_addresses_on_lo(make):
+    """T107: as on a kernel without dummy links; what was there before stays."""
+    node = make()
+    node.world.run("ip", "addr", "add", LINK_LOCAL + "/32", "dev", "lo")
+    process = node.cache("-interfacename", "lo", "-syncinterval", "1s")
+    assert set(addresses_of(node, "lo")) >= {VIP, LINK_LOCAL}
+    assert [node.asked(ip) for ip in (VIP, LINK_LOCAL)] == ["node", "node"]
+    assert node.kill(process, signal.SIGTERM) == 0
+    assert VIP not in addresses_of(node, "lo") and LINK_LOCAL in addresses_of(node, "lo")
+
+
+def test_addresses_where_the_kernel_says(make):
+    """T107: a link of their own if it has dummy links, else lo."""
+    node = make()
+    tried = node.world.run("ip", "link", "add", "try0", "type", "dummy", check=False)
+    if tried.returncode == 0:
+        node.world.run("ip", "link", "del", "try0")
+    node.cache()
+    assert set(addresses_of(node, "nodelocaldns" if tried.returncode == 0 else "lo")) >= {VIP, LINK_LOCAL}
+    said = "This kernel knows no dummy links" in (node.folder / "cache.log").read_text()
+    assert said == (tried.returncode != 0)
+
+
+class Monitor:
+    """What is changed in the node's rules from now on."""
+
+    def __init__(self, node):
+        self.node, self.path, self.marks = node, node.folder / "monitor", 0
+        with self.path.open("w", encoding="utf-8") as out:
+            self.process = node.world.start("stdbuf", "-oL", "nft", "monitor", stdout=out)
+        self.text()
+
+    def mark(self):
+        self.marks += 1
+        self.node.world.run("nft", "add", "table", "ip", "mark%d" % self.marks)
+        return "mark%d" % self.marks in self.path.read_text()
+
+    def text(self):
+        """All up to now: until it has seen a change that is made here."""
+        wait_for(self.mark, 10)
+        return self.path.read_text()
+
+
+@pytest.mark.parametrize("base,flags,words", [
+    (NODE_BASE.replace("cache 30", "bogus"), (), "Unknown directive 'bogus'"),
+    (NODE_BASE, ("-pidfile", "/nowhere/pid"), "pidfile /nowhere/pid"),
+], ids=["Corefile", "pidfile"])
+def test_rules_come_last(make, base, flags, words):
+    """T96: one that cannot serve, or not write its pidfile, has touched no rule."""
+    node = make(base=base)
+    monitor = Monitor(node)
+    process = node.cache(*flags, wait=False)
+    assert process.wait(30) != 0
+    node.world.children.remove(process)
+    assert words in (node.folder / "cache.log").read_text()
+    assert "signpost-cache" not in monitor.text() and node.asked() == "cluster"
+
+
+def test_rules_are_made_and_go(make):
+    """T96: what the test above would see."""
+    node = make(base=NODE_BASE)
+    monitor = Monitor(node)
+    process = node.cache()
+    assert "create table ip signpost-cache" in monitor.text()
+    assert node.kill(process, signal.SIGTERM) == 0
+    assert "delete table ip signpost-cache" in monitor.text()
