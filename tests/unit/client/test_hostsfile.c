@@ -25,29 +25,35 @@ static struct strlist strlist_of(struct arena *a, const char *text)
 static void test_text(void **state)
 {
     (void)state;
-    static const struct {
+    static const struct { /* T and a number: tests/cases.txt */
         struct pod_dns pod;
         const char *ips, *node, *want;
         bool aliases;
     } rows[] = {
+        /* T45 */
         { { .name = "podFoo" }, "1.2.3.4", NULL, HEAD "1.2.3.4\tpodFoo\n", false },
+        /* T46 */
         { { .name = "podfoo", .subdomain = "sub" },
           "1.2.3.4",
           NULL,
           HEAD "1.2.3.4\tpodfoo.sub.app.svc.cluster.local\tpodfoo\n",
           false },
+        /* T47 */
         { { .name = "x", .hostname = "podfoo", .subdomain = "sub" },
           "1.2.3.4 fd00::4",
           NULL,
           HEAD "1.2.3.4\tpodfoo.sub.app.svc.cluster.local\tpodfoo\n"
                "fd00::4\tpodfoo.sub.app.svc.cluster.local\tpodfoo\n",
           false },
+        /* T48 */
         { { .name = "podfoo" }, "1.2.3.4", NULL, HEAD "1.2.3.4\tpodfoo\n" ALIASES, true },
+        /* T54 */
         { { .name = "podfoo", .hostname_override = "a.b.c", .subdomain = "sub" },
           "1.2.3.4",
           NULL,
           HEAD "1.2.3.4\ta.b.c\n",
           false },
+        /* T49 */
         { { .name = "podfoo", .host_network = true, .subdomain = "sub" },
           "1.2.3.4",
           "127.0.0.1 localhost\n# mine\n10.0.0.9 node\n",
@@ -79,6 +85,7 @@ static void test_text(void **state)
     }
 }
 
+/* T50 */
 static void test_managed(void **state)
 {
     (void)state;
@@ -115,15 +122,17 @@ static void test_names(void **state)
           false },
         { { .name = SIXTY "abc" }, SIXTY "abc", "", SIXTY "abc", false },
         { { .name = SIXTY "abcdefghij" }, SIXTY "abc", "", SIXTY "abc", true },
+        /* T51 */
         { { .name = SIXTY "ab-defghij" }, SIXTY "ab", "", SIXTY "ab", true },
         { { .name = SIXTY ".-.defghij" }, SIXTY, "", SIXTY, true },
+        /* T53 */
         { { .name = "w", .hostname_as_fqdn = true }, "w", "", "w", false },
         { { .name = "w", .hostname_as_fqdn = true, .subdomain = "s" },
           "w",
           "s.app.svc.cluster.local",
           "w.s.app.svc.cluster.local",
           false },
-        /* 38 + 1 + 25 = 64 */
+        /* T52: 38 + 1 + 25 = 64 */
         { { .name = TEN TEN TEN "abcdefgh", .hostname_as_fqdn = true, .subdomain = "sss" },
           TEN TEN TEN "abcdefgh",
           "sss.app.svc.cluster.local",
@@ -151,6 +160,7 @@ static void test_names(void **state)
     }
 }
 
+/* T52: one character more. */
 static void test_name_errors(void **state)
 {
     (void)state;

@@ -16,7 +16,7 @@
 #define X33           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X64           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
-/* want: parts of the sentences, "|" between them. */
+/* want: parts of the sentences, "|" between them. T and a number: tests/cases.txt. */
 static const struct {
     const char *spec;
     bool strict;
@@ -24,27 +24,36 @@ static const struct {
 } rows[] = {
     { "dnsPolicy: ClusterFirst", false, "" },
     { "dnsPolicy: clusterfirst", false, "spec.dnsPolicy: 'clusterfirst' is none of" },
+    /* T35 */
     { "dnsPolicy: None", false, "spec.dnsConfig: must be given" },
+    /* T36 */
     { "dnsPolicy: None, " SERVERS(""), false, "spec.dnsConfig.nameservers: at least one" },
     { "dnsPolicy: None, " SERVERS("1.2.3.4"), false, "" },
+    /* T37 */
     { SERVERS("1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4"), false, "must not have more than 3" },
+    /* T38 */
     { SERVERS("dns.example"), false, "spec.dnsConfig.nameservers[0]: 'dns.example' must be an IP" },
     { SERVERS("010.0.0.1, 'fd00::1'"), false, "" },
+    /* T39 */
     { "dnsConfig: {searches: [a_b.c]}", false, "" },
     { "dnsConfig: {searches: [a_b.c]}", true, "spec.dnsConfig.searches[0]: 'a_b.c'" },
+    /* T40 */
     { "dnsConfig: {searches: [good.test., .]}", false, "" },
     { "dnsConfig: {searches: [good.test., .]}", true, "spec.dnsConfig.searches[1]: '.'" },
     { "dnsConfig: {searches: [A.test, -a]}", false, "searches[0]: 'A.test'|searches[1]: '-a'" },
+    /* T41 */
     { "dnsConfig: {searches: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}",
       false, "" },
     { "dnsConfig: {searches: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}",
       false, "spec.dnsConfig.searches: must not have more than 32" },
     { "dnsConfig: {searches: [" X64 "." X64 "." X64 "." X64 "]}", false, "no more than 253" },
+    /* T43 */
     { "hostAliases: [{ip: 456.78.90.123, hostnames: [a.b]}]", false,
       "spec.hostAliases[0].ip: '456.78.90.123' must be an IP address" },
     { "hostAliases: [{ip: 1.2.3.4, hostnames: [a.b, c., D]}]", false,
       "hostAliases[0].hostnames[1]: 'c.'|hostAliases[0].hostnames[2]: 'D'" },
     { "hostname: pod-a, subdomain: sub", false, "" },
+    /* T44 */
     { "subdomain: a.b", false, "spec.subdomain: 'a.b'" },
     { "hostname: " X64, false, "spec.hostname: 'x" },
     { "hostnameOverride: a.b.c", false, "" },
@@ -85,8 +94,20 @@ static void test_problems(void **state)
     }
 }
 
+/* T42; a manifest with such an option is refused when it is read. */
+static void test_option_without_a_name(void **state)
+{
+    (void)state;
+    const struct dns_option options[] = { { "ndots", "2" }, { "", "1" } };
+    const struct pod_dns pod = { .has_config = true, .options = options, .n_options = 2 };
+    const char *want = "spec.dnsConfig.options[1].name: must be given";
+    pod_dns_check(&pod, false, compare, &want);
+    assert_string_equal(want, "");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_problems) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_problems),
+                                        cmocka_unit_test(test_option_without_a_name) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
