@@ -289,6 +289,7 @@ static int open_server(uv_loop_t *loop, const struct object_source *source, stru
     r = api_client_new(loop, &config, &c->client, e);
     if (r == 0) {
         api_client_limit(c->client, source->qps, source->burst ? source->burst : DEFAULT_BURST);
+        api_client_limit_inflight(c->client, source->inflight);
         api_client_metrics(c->client,
                            source->coredns_metrics ? API_METRICS_DNS : API_METRICS_PROXY);
     }
@@ -327,8 +328,8 @@ static void add_word(struct strbuf *b, const char *text)
 static char *key_of(const struct object_source *s)
 {
     struct strbuf b = { 0 };
-    strbuf_printf(&b, "%x %x %s %g %g", s->without, s->kinds, s->range ? s->range : "", s->qps,
-                  s->burst);
+    strbuf_printf(&b, "%x %x %s %g %g %u", s->without, s->kinds, s->range ? s->range : "", s->qps,
+                  s->burst, s->inflight);
     for (size_t i = 0; i < s->n_dirs; i++) {
         cleanup_free char *real = realpath(s->dirs[i], NULL);
         add_word(&b, real ? real : s->dirs[i]);

@@ -14,6 +14,7 @@
 
 #define DRAIN_MS      15000 /* at most, for what is under way when another process has taken over */
 #define DRAIN_LOOK_MS 20
+#define WAIT_LOOK_MS  20
 #define READY_MS      60000             /* for the plugins, before sockets are taken over */
 #define ROOM_LEAST    ((size_t)8 << 20) /* bytes that a reload must be able to have */
 
@@ -43,6 +44,48 @@ static bool has_room(struct err *e)
     return false;
 }
 
+static void reload(struct dns_process *p, bool changed_only);
+
+/* What was asked for while a start or another reload was under way. */
+static void reload_again(struct dns_process *p)
+{
+    bool changed_only = p->again == AGAIN_IF_CHANGED, wanted = p->again != AGAIN_NO;
+    p->again = AGAIN_NO;
+    if (wanted)
+        reload(p, changed_only);
+}
+
+/* e: why not, when ret is negative. */
+static void tell_reloaded(struct dns_process *p, int ret, const struct err *e)
+{
+    char text[129];
+    notify_ready();
+    if (ret < 0) {
+        log_error("Corefile changed but reload failed, the old one goes on serving: %s", e->text);
+        metric_add(reload_failed, 1);
+        memcpy(p->refused, p->tried, sizeof p->refused);
+        return;
+    }
+    hex(p->tried, text);
+    log_info("plugin/reload: Running configuration SHA512 = %s", text);
+    log_info("Reloading complete");
+}
+
+/* Sockets are left as they are while another process is about to take them over. */
+static void on_wait(uv_timer_t *t)
+{
+    struct dns_process *p = t->data;
+    struct err e = { 0 };
+    if (!p->is_ending &&
+        (dns_control_hands_over(&p->control_socket) || dns_server_waits(p->server)))
+        return;
+    uv_timer_stop(t);
+    if (p->is_ending)
+        return;
+    tell_reloaded(p, dns_server_go_on(p->server, &e), &e);
+    reload_again(p);
+}
+
 /* Serves the Corefile as it is now. changed_only: not when it says what is served, or what was
  * refused before. */
 static void reload(struct dns_process *p, bool changed_only)
@@ -50,7 +93,10 @@ static void reload(struct dns_process *p, bool changed_only)
     struct err e = { 0 };
     struct corefile *c = NULL;
     uint8_t hash[64];
-    char text[129];
+    if (!p->is_started || dns_server_is_reloading(p->server)) {
+        p->again = changed_only ? MAX(p->again, AGAIN_IF_CHANGED) : AGAIN_ALWAYS;
+        return;
+    }
     if (p->corefile(p->ctx, &c, &e) < 0) {
         log_warning("Corefile cannot be parsed, the old one goes on serving: %s", e.text);
         metric_add(reload_failed, 1);
@@ -70,17 +116,12 @@ static void reload(struct dns_process *p, bool changed_only)
     }
     log_info("Reloading");
     notify_reloading();
+    memcpy(p->tried, hash, sizeof hash);
     int ret = dns_server_reload(p->server, c, &e);
-    notify_ready();
-    if (ret < 0) {
-        log_error("Corefile changed but reload failed, the old one goes on serving: %s", e.text);
-        metric_add(reload_failed, 1);
-        memcpy(p->refused, hash, sizeof hash);
-        return;
-    }
-    hex(hash, text);
-    log_info("plugin/reload: Running configuration SHA512 = %s", text);
-    log_info("Reloading complete");
+    if (ret == 1)
+        uv_timer_start(&p->wait, on_wait, WAIT_LOOK_MS, WAIT_LOOK_MS);
+    else
+        tell_reloaded(p, ret, &e);
 }
 
 static void on_look(uv_timer_t *t);
@@ -231,6 +272,16 @@ static int wait_ready(struct dns_process *p, struct err *e)
                          READY_MS / 1000, waiting.p);
 }
 
+/* 1: a signal has ended it. */
+static int wait_to_serve(struct dns_process *p)
+{
+    uv_timer_start(&p->wait, on_tick, WAIT_LOOK_MS, WAIT_LOOK_MS);
+    while (!p->is_ending && dns_server_waits(p->server))
+        uv_run(&p->loop, UV_RUN_ONCE);
+    uv_timer_stop(&p->wait);
+    return p->is_ending;
+}
+
 static int tell_serving(struct dns_process *p, struct err *e)
 {
     p->is_serving = true;
@@ -259,9 +310,9 @@ static int start_serving(struct dns_process *p, struct err *e)
 {
     struct dns_handed_list handed = { 0 };
     bool there = p->takeover && dns_successor_is_there(dns_control_path(p->control));
-    int ret = there ? dns_server_prepare(p->server, e) : 0;
-    if (ret == 0 && there)
-        ret = wait_ready(p, e);
+    int ret = dns_server_prepare(p->server, e);
+    if (ret == 0)
+        ret = there ? wait_ready(p, e) : wait_to_serve(p);
     if (ret == 0 && there)
         ret = dns_successor_ask(&p->successor, dns_control_path(p->control), &handed, e);
     if (ret == 0)
@@ -288,6 +339,7 @@ static void print_start(const struct dns_process *p)
     strbuf_done(&text);
 }
 
+/* 1: it was ended meanwhile. */
 static int start(struct dns_process *p, struct err *e)
 {
     struct dns_options options = { .workers = (unsigned)p->workers,
@@ -317,6 +369,9 @@ static int start(struct dns_process *p, struct err *e)
         log_info("plugin/reload: Running configuration SHA512 = %s", text);
         look_later(p);
     }
+    p->is_started = ret == 0;
+    if (ret == 0)
+        reload_again(p);
     return ret;
 }
 
@@ -363,7 +418,8 @@ static void begin(struct dns_process *p)
     uv_timer_init(&p->loop, &p->look);
     uv_timer_init(&p->loop, &p->lameduck);
     uv_timer_init(&p->loop, &p->drain);
-    p->look.data = p->drain.data = p;
+    uv_timer_init(&p->loop, &p->wait);
+    p->look.data = p->drain.data = p->wait.data = p;
     reload_failed = metric_counter("coredns_reload_failed_total",
                                    "Counter of the number of failed reload attempts.", "");
     watch_signal(p, &p->term, on_signal, SIGTERM);
@@ -398,7 +454,7 @@ int dns_process_run(struct dns_process *p, struct err *e)
     if (ret == 0)
         uv_run(&p->loop, UV_RUN_DEFAULT);
     finish(p);
-    return ret;
+    return ret < 0 ? ret : 0;
 }
 
 void dns_process_look(struct dns_process *p)

@@ -37,6 +37,10 @@ struct dns_process {
     uv_timer_t look;            /* of `reload` */
     long long interval, jitter; /* ns; interval 0: the Corefile is not looked at */
     uint8_t refused[64];        /* hash of a Corefile that was tried and refused */
+    uint8_t tried[64];          /* of the one that is being tried */
+    uv_timer_t wait;            /* of a reload that waits */
+    bool is_started;
+    enum { AGAIN_NO, AGAIN_IF_CHANGED, AGAIN_ALWAYS } again; /* a reload was asked for meanwhile */
     struct rand rand;
     struct dns_server *server;
     struct clusters clusters;

@@ -1,7 +1,11 @@
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "dns/setup.h"
 
 #include <string.h>
+
+#define WAIT_TELL_NS 500000000LL
 
 static size_t count_plugins(void)
 {
@@ -119,7 +123,28 @@ int dns_config_start(struct dns_config *s, struct err *e)
         if (ret < 0)
             return err_wrap(e, "plugin/%s", c->plugin->name);
     }
+    s->started_ns = s->told_ns = clock_ns();
     return 0;
+}
+
+bool dns_config_waits(struct dns_config *s)
+{
+    int64_t now = clock_ns();
+    bool waits = false, tell = now - s->told_ns >= WAIT_TELL_NS;
+    vec_each (w, &s->waits) {
+        w->over = w->over || w->fn(w->conf);
+        if (w->over)
+            continue;
+        w->over = now - s->started_ns >= w->ns;
+        waits |= !w->over;
+        if (w->over)
+            log_warning("plugin/%s: starting server with unsynced %s", w->plugin, w->what);
+        else if (tell)
+            log_info("plugin/%s: waiting for %s before starting server", w->plugin, w->what);
+    }
+    if (tell)
+        s->told_ns = now;
+    return waits;
 }
 
 void dns_config_free(struct dns_config *s)
@@ -136,6 +161,7 @@ void dns_config_free(struct dns_config *s)
             tls_config_free(s->blocks[i].tls[k]);
     }
     vec_done(&s->starts);
+    vec_done(&s->waits);
     vec_done(&s->stops);
     vec_done(&s->lameducks);
     vec_done(&s->worker_stops);

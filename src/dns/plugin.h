@@ -72,6 +72,11 @@ void setup_after(struct setup *s, hook_fn *fn, void *conf);
 /* Called on the control thread when all set-ups of all blocks have passed and the listeners are
  * known, before queries are served. */
 void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf);
+/* Queries are not served before fn says so, or so many nanoseconds after the start functions have
+ * run: for what would be answered wrongly. Of a reload: until then the old configuration serves.
+ * `what` is waited for, by the log; static. Asked on the control thread. */
+void setup_wait(struct setup *s, bool (*fn)(void *conf), long long ns, const char *what,
+                void *conf);
 /* Called once the control thread has decided to end; returns for how many nanoseconds queries are
  * still to be answered (lameduck). */
 void setup_lameduck(struct setup *s, long long (*fn)(void *conf), void *conf);
@@ -151,6 +156,7 @@ struct object_source {
     const char *labels, *namespace_labels;
     const char *node;     /* of pods only those on that node; NULL: all */
     double qps, burst;    /* requests to it in a second, and at once; 0: no limit */
+    unsigned inflight;    /* requests that wait for the head of its reply; 0: no limit */
     bool coredns_metrics; /* of these requests, under the names that CoreDNS has for them */
 };
 /* The store behind a source, shared by all who ask for the same. Opened by the command through

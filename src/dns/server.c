@@ -151,6 +151,11 @@ bool dns_server_is_ready(const struct dns_server *s, struct strbuf *ret_waiting)
     return dns_config_ready(s->config, true, ret_waiting);
 }
 
+bool dns_server_waits(struct dns_server *s)
+{
+    return dns_config_waits(s->coming ? s->coming : s->config);
+}
+
 int dns_server_start(struct dns_server *s, struct dns_handed_list *handed, struct err *e)
 {
     int ret = s->workers ? 0 : dns_server_prepare(s, e);
@@ -218,8 +223,19 @@ int dns_server_reload(struct dns_server *s, struct corefile *corefile, struct er
     if (ret < 0)
         return ret;
     ret = dns_config_start(c, e);
-    if (ret == 0)
-        ret = serve_config(s, c, e);
+    if (ret < 0) {
+        end_config(s, c);
+        return ret;
+    }
+    s->coming = c;
+    return dns_server_waits(s) ? 1 : dns_server_go_on(s, e);
+}
+
+int dns_server_go_on(struct dns_server *s, struct err *e)
+{
+    struct dns_config *c = s->coming;
+    s->coming = NULL;
+    int ret = serve_config(s, c, e);
     if (ret < 0) {
         end_config(s, c);
         return ret;
@@ -228,6 +244,11 @@ int dns_server_reload(struct dns_server *s, struct corefile *corefile, struct er
     retire(s, s->config);
     s->config = c;
     return 0;
+}
+
+bool dns_server_is_reloading(const struct dns_server *s)
+{
+    return s->coming != NULL;
 }
 
 const struct corefile *dns_server_corefile(const struct dns_server *s)
@@ -260,6 +281,9 @@ void dns_server_stop(struct dns_server *s)
 {
     if (!s || !s->config)
         return;
+    if (s->coming)
+        end_config(s, s->coming);
+    s->coming = NULL;
     for (unsigned i = 0; i < s->n_workers; i++) {
         worker_call_wait(&s->workers[i].worker, close_on_worker, s);
         worker_stop(&s->workers[i].worker);

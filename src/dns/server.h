@@ -70,13 +70,21 @@ int dns_server_new(struct corefile *c, const struct dns_options *options, struct
 int dns_server_prepare(struct dns_server *s, struct err *e);
 /* Are all plugins ready that can tell (`ready`)? Adds the names of others. After the above. */
 bool dns_server_is_ready(const struct dns_server *s, struct strbuf *ret_waiting);
+/* Is there something that is to be waited for before the next step: before dns_server_start(), or
+ * of a reload before dns_server_go_on()? Tells the log what. For as long as this is asked again and
+ * again, some time ends it. */
+bool dns_server_waits(struct dns_server *s);
 /* Prepares if that has not been done, binds, and serves. handed (NULL: none): sockets of another
  * process to be used where their addresses are served; taken over, on failure too. */
 int dns_server_start(struct dns_server *s, struct dns_handed_list *handed, struct err *e);
 /* Serves another Corefile, without a query lost: sockets stay, workers change over between two
  * batches, waiting queries end with the chains that they began with. On failure nothing has
- * changed. Takes the corefile over, on failure too. */
+ * changed. Takes the corefile over, on failure too. 1: it is set up, and the old one serves until
+ * dns_server_go_on(), which is to be called when dns_server_waits() no longer; no other reload may
+ * begin before. */
 int dns_server_reload(struct dns_server *s, struct corefile *c, struct err *e);
+int dns_server_go_on(struct dns_server *s, struct err *e);
+bool dns_server_is_reloading(const struct dns_server *s); /* between the two */
 const struct corefile *dns_server_corefile(const struct dns_server *s);
 /* Tells the plugins that the end is near; returns for how many nanoseconds to go on serving before
  * dns_server_stop(). */

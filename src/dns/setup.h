@@ -26,6 +26,14 @@ struct worker_call_entry {
     void *conf;
 };
 
+struct wait_entry {
+    bool (*fn)(void *conf);
+    void *conf;
+    long long ns;
+    const char *what, *plugin;
+    bool over;
+};
+
 struct ready_entry {
     bool (*fn)(void *conf);
     void *conf;
@@ -84,6 +92,8 @@ struct dns_config {
     VEC(struct lameduck_call) lameducks;
     VEC(struct worker_call_entry) worker_stops;
     VEC(struct ready_entry *) readies;
+    VEC(struct wait_entry) waits;
+    int64_t started_ns, told_ns;     /* when the start functions had run; when waiting was told */
     _Atomic size_t waiting;          /* queries of all workers that wait and hold a route of this */
     struct dns_config *next;         /* among the retired */
     struct offers left;              /* to the next configuration */
@@ -96,6 +106,8 @@ int dns_config_new(struct corefile *c, const struct dns_options *options,
                    const struct dns_config *before, struct dns_config **ret, struct err *e);
 /* Runs the start functions. */
 int dns_config_start(struct dns_config *c, struct err *e);
+/* Is anything still to be waited for before it serves? */
+bool dns_config_waits(struct dns_config *c);
 /* Runs the stop functions and frees everything; no worker may refer to it. */
 void dns_config_free(struct dns_config *c);
 
@@ -110,6 +122,7 @@ void listeners_done(struct dns_config *s);
 struct dns_server {
     struct dns_options options;
     struct dns_config *config;      /* the one that serves */
+    struct dns_config *coming;      /* of a reload that waits; or NULL */
     struct dns_config *retired;     /* still referred to by waiting queries */
     struct dns_handed_list *handed; /* while it starts with another process's sockets */
     struct dns_handed_list adopted; /* their addresses, for good; no descriptors */

@@ -364,6 +364,14 @@ struct http_call *http_client_held(const struct http_client *c)
     return oldest;
 }
 
+unsigned http_client_in_flight(const struct http_client *c)
+{
+    unsigned n = 0;
+    for (const struct http_call *call = c->calls; call; call = call->next)
+        n += !call->observed && (call->state == CALL_QUEUED || call->state == CALL_RUNNING);
+    return n;
+}
+
 const char *http_call_method(const struct http_call *call)
 {
     return call->method;

@@ -82,6 +82,8 @@ void http_client_observe(struct http_client *c, http_observe_fn *fn, void *ctx);
  * under way, ERR_INVALID for a URL that is none. */
 int http_client_send(struct http_client *c, const struct http_request *r, struct http_call **ret,
                      struct err *e) must_check;
+/* Calls that have been sent, or are about to be, and that the observer was not told of yet. */
+unsigned http_client_in_flight(const struct http_client *c);
 /* A held call that has waited longest; NULL: none. */
 struct http_call *http_client_held(const struct http_client *c);
 /* Sends it, with the request's bearer, user and password, and with its tls' certificate and key;

@@ -23,6 +23,7 @@ struct api_client {
     struct strbuf as; /* "Impersonate-User: ..." */
     double qps, burst, tokens;
     int64_t filled_ns; /* when the tokens were counted */
+    unsigned inflight_max;
     const struct names *names;
 };
 
@@ -66,15 +67,10 @@ static void observe_ms(const struct api_client *c, const char *name, const char 
     strbuf_done(&labels);
 }
 
-static void on_observed(void *ctx, const char *method, long status, int64_t took_ns)
+static void count(const struct api_client *c, const char *method, long status, int64_t took_ns)
 {
-    const struct api_client *c = ctx;
     struct strbuf labels = { 0 };
     char code[16] = "<error>";
-    if (status == HTTP_UNAUTHORIZED) /* what we know of our identity is to be read again */
-        identity_refused(c->identity);
-    if (!c->names)
-        return;
     if (status)
         (void)snprintf(code, sizeof code, "%ld", status);
     metric_label(&labels, "code", code);
@@ -117,6 +113,11 @@ void api_client_limit(struct api_client *c, double qps, double burst)
     c->filled_ns = clock_ns();
 }
 
+void api_client_limit_inflight(struct api_client *c, unsigned max)
+{
+    c->inflight_max = max;
+}
+
 /* ---- requests that wait for their turn, or for credentials ---- */
 
 static bool is_https(const struct api_client *c)
@@ -136,10 +137,23 @@ static void on_identity(void *ctx)
     pump(ctx);
 }
 
+static void on_observed(void *ctx, const char *method, long status, int64_t took_ns)
+{
+    struct api_client *c = ctx;
+    if (status == HTTP_UNAUTHORIZED) /* what we know of our identity is to be read again */
+        identity_refused(c->identity);
+    if (c->names)
+        count(c, method, status, took_ns);
+    if (c->inflight_max)
+        pump(c);
+}
+
 /* Whether a request may go now; if not, pump() will be called again. */
 static int may_go(struct api_client *c, struct err *e)
 {
     int ready = identity_ready(c->identity, e);
+    if (ready == 1 && c->inflight_max && http_client_in_flight(c->http) >= c->inflight_max)
+        return 0;
     uint64_t ms = ready == 1 ? take_turn(c) : 0;
     if (ms)
         uv_timer_start(c->timer, on_timer, ms, 0);

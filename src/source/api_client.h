@@ -40,6 +40,9 @@ int api_client_send(struct api_client *c, const struct api_request *r, struct ht
 /* At most so many requests a second, and so many at once after a calm; qps 0 (as it is at first):
  * no limit. */
 void api_client_limit(struct api_client *c, double qps, double burst);
+/* At most so many requests are under way at a time, each counting until the head of its reply is
+ * there; 0 (as it is at first): no limit. None may be cancelled then but by api_client_free(). */
+void api_client_limit_inflight(struct api_client *c, unsigned max);
 /* Counts requests under the names that one of the originals has: kube-proxy and kube-controller-
  * manager (rest_client_...), or CoreDNS. Not before this is called. */
 enum api_metrics { API_METRICS_PROXY, API_METRICS_DNS };

@@ -161,7 +161,7 @@ def test_a_namespace_that_may_not_be_read(api, start):
 
 def test_before_the_first_list(api, start):
     api.faults["services?list"] = [503] * 3
-    server = start("endpoint " + api.url())
+    server = start("endpoint %s\n startup_timeout 1ms" % api.url())
     assert server.addresses(WEB) == "SERVFAIL"
     assert http_get(server.numbered(3), "/ready")[0] == 503
     server.until(WEB, ["10.96.0.1"], seconds=20)
@@ -171,7 +171,8 @@ def test_before_the_first_list(api, start):
 
 def test_nothing_is_cached_before_the_first_list(api, signpost, tmp_path):
     api.faults["services?list"] = [503]
-    text = COREFILE.replace("    kubernetes", "    cache 30\n    kubernetes") % ("endpoint " + api.url())
+    text = COREFILE.replace("    kubernetes", "    cache 30\n    kubernetes") % (
+        "endpoint %s\n startup_timeout 1ms" % api.url())
     with Server(signpost, tmp_path, text) as server:
         assert server.addresses(WEB) == "SERVFAIL"
         end = time.monotonic() + 10

@@ -100,7 +100,9 @@ OPTIONS = {
     "endpoint": COUNT % "endpoint",
     "tls a b": COUNT % "b",
     "apiserver_qps x": "apiserver_qps must be a number of at least 0: x",
-    "apiserver_burst -1": "apiserver_burst must be a number of at least 0: -1",
+    "apiserver_burst -1": "apiserver_burst must be a whole number of at least 0: -1",
+    "apiserver_burst 2.5": "apiserver_burst must be a whole number of at least 0: 2.5",
+    "apiserver_max_inflight -1": "apiserver_max_inflight must be a whole number of at least 0: -1",
 }
 
 

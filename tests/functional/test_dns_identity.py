@@ -193,7 +193,7 @@ def test_a_slow_program_holds_nothing_up(start, tmp_path):
         program = Program(tmp_path, api)
         program.prints(token="one")
         (tmp_path / "slow").write_text("2")
-        server = start("kubeconfig %s" % program.kubeconfig)
+        server = start("kubeconfig %s\n        startup_timeout 1ms" % program.kubeconfig)
         assert server.addresses(WEB) == "SERVFAIL"
         assert http_get(server.numbered(2), "/metrics")[0] == 200
         server.until(WEB, ["10.96.0.1"], seconds=20)

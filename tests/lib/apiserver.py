@@ -178,6 +178,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         words = url.path.strip("/").split("/")
         namespace = words[words.index("namespaces") + 1] if "namespaces" in words[:-1] else ""
         server.note(self.path, self.headers)
+        server.wait_for_head()
         if self.is_banned():
             return self.refuse(401)
         if server.token and self.headers.get("Authorization") != "Bearer " + server.token:
@@ -386,6 +387,8 @@ class ApiServer:
         self.faults = {}    # plural -> list of faults for the next requests; "" for any
         self.requests = []  # (path, headers)
         self.lock = threading.Lock()
+        self.head_pause = 0  # seconds before the head of each reply
+        self.waiting = self.most_waiting = 0  # requests that wait for it
         self.port, self.server = 0, None
         self.gone = threading.Event()
 
@@ -424,6 +427,14 @@ class ApiServer:
     def note(self, path, headers):
         with self.lock:
             self.requests.append((path, dict(headers)))
+
+    def wait_for_head(self):
+        with self.lock:
+            self.waiting += 1
+            self.most_waiting = max(self.most_waiting, self.waiting)
+        time.sleep(self.head_pause)
+        with self.lock:
+            self.waiting -= 1
 
     def fault(self, plural, query, method=None):
         """The next fault for a request: faults["services"], or ["services?watch"] for watches only, ["POST leases"]

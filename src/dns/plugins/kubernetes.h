@@ -7,6 +7,7 @@
 
 #define KUBERNETES_TTL_DEFAULT 5
 #define KUBERNETES_TTL_MAX     3600
+#define KUBERNETES_STARTUP_NS  5000000000LL
 /* Bytes of a zone's name: that of its SOA record begins with "hostmaster". */
 #define KUBERNETES_ZONE_MAX (NAME_MAX_WIRE - 11)
 #define KUBERNETES_CHASE    11 /* ExternalNames in a row inside the zone, as in the reference */
@@ -24,7 +25,8 @@ struct kubernetes {
     struct snapshot_options options;
     struct snapshot *snapshot;
     struct store *store;
-    struct ip *local; /* our own addresses, loopback left out: for NS */
+    long long startup_ns; /* before which nothing is served without the first lists */
+    struct ip *local;     /* our own addresses, loopback left out: for NS */
     size_t n_local;
     struct setup *setup; /* during set-up only */
 };

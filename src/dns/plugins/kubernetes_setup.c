@@ -149,17 +149,13 @@ static int opt_fallthrough(struct kubernetes *k, struct dispenser *d, struct err
     return zone_set_fallthrough(k->setup, d, &k->fallthrough, e);
 }
 
-/* A folder is read before the first query; there is nothing to wait for. The value is still
- * checked. */
 static int opt_startup_timeout(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
-    long long ns;
-    (void)k;
     if (!dispenser_next_arg(d))
         return dispenser_arg_err(d, e);
-    if (str_to_duration(dispenser_val(d), &ns) < 0)
+    if (str_to_duration(dispenser_val(d), &k->startup_ns) < 0)
         return dispenser_err(d, e, "startup_timeout is not a duration: %s", dispenser_val(d));
-    if (ns <= 0)
+    if (k->startup_ns <= 0)
         return dispenser_err(d, e, "startup_timeout must be positive: %s", dispenser_val(d));
     return 0;
 }
@@ -201,23 +197,44 @@ static int opt_kubeconfig(struct kubernetes *k, struct dispenser *d, struct err 
     return 0;
 }
 
-/* Without a rate there is none: a list and a watch for each kind are all that is ever asked for.
- * There is one request a kind under way, which is all that a cap could say. */
-static int opt_api_limit(struct kubernetes *k, struct dispenser *d, struct err *e)
+/* Without a rate there is none: a list and a watch for each kind are all that is ever asked for. */
+static int opt_qps(struct kubernetes *k, struct dispenser *d, struct err *e)
 {
     char *end;
+    if (!dispenser_next_arg(d))
+        return dispenser_arg_err(d, e);
+    k->source.qps = strtod(dispenser_val(d), &end);
+    if (end == dispenser_val(d) || *end || !(k->source.qps >= 0))
+        return dispenser_err(d, e, "apiserver_qps must be a number of at least 0: %s",
+                             dispenser_val(d));
+    return dispenser_end(d, e);
+}
+
+static int whole_number(struct dispenser *d, long *ret, struct err *e)
+{
     const char *option = dispenser_val(d);
     if (!dispenser_next_arg(d))
         return dispenser_arg_err(d, e);
-    double number = strtod(dispenser_val(d), &end);
-    if (end == dispenser_val(d) || *end || !(number >= 0))
-        return dispenser_err(d, e, "%s must be a number of at least 0: %s", option,
+    if (str_to_long(dispenser_val(d), 0, INT32_MAX, ret) < 0)
+        return dispenser_err(d, e, "%s must be a whole number of at least 0: %s", option,
                              dispenser_val(d));
-    if (strcmp(option, "apiserver_qps") == 0)
-        k->source.qps = number;
-    if (strcmp(option, "apiserver_burst") == 0)
-        k->source.burst = number;
     return dispenser_end(d, e);
+}
+
+static int opt_burst(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    long n = 0;
+    int ret = whole_number(d, &n, e);
+    k->source.burst = (double)n;
+    return ret;
+}
+
+static int opt_max_inflight(struct kubernetes *k, struct dispenser *d, struct err *e)
+{
+    long n = 0;
+    int ret = whole_number(d, &n, e);
+    k->source.inflight = (unsigned)n;
+    return ret;
 }
 
 static int opt_multicluster(struct kubernetes *k, struct dispenser *d, struct err *e)
@@ -252,9 +269,9 @@ static const struct {
     { "endpoint", opt_endpoint },
     { "tls", opt_tls },
     { "kubeconfig", opt_kubeconfig },
-    { "apiserver_qps", opt_api_limit },
-    { "apiserver_burst", opt_api_limit },
-    { "apiserver_max_inflight", opt_api_limit },
+    { "apiserver_qps", opt_qps },
+    { "apiserver_burst", opt_burst },
+    { "apiserver_max_inflight", opt_max_inflight },
     { "multicluster", opt_multicluster },
 };
 
@@ -425,6 +442,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     struct kubernetes *k = arena_zalloc(setup_arena(s), sizeof *k);
     k->setup = s;
     k->ttl = KUBERNETES_TTL_DEFAULT;
+    k->startup_ns = KUBERNETES_STARTUP_NS;
     k->options.endpoints = true;
     dispenser_next_directive(d);
     int ret = read_zones(k, d, e);
@@ -449,6 +467,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     setup_at_once(s, kubernetes_at_once);
     setup_ahead(s, kubernetes_ahead, k);
     setup_ready(s, kubernetes_ready, k);
+    setup_wait(s, kubernetes_ready, k->startup_ns, "Kubernetes API", k);
     setup_stop(s, kubernetes_stop, k);
     k->setup = NULL;
     return 0;
