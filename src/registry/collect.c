@@ -276,7 +276,7 @@ static void check_namespace(struct collector *c, const char *name)
 
 /* ---- events ---- */
 
-static void on_event(void *ctx, const struct event *e)
+static void on_event(void *ctx, const struct history_event *e)
 {
     struct collector *c = ctx;
     struct item *i = e->now ? e->now : e->before;

@@ -12,14 +12,14 @@ void history_init(struct history *h, int64_t revision)
     *h = (struct history){ .gone = revision, .events_max = HISTORY_EVENTS_MAX };
 }
 
-static size_t weight(const struct event *e)
+static size_t weight(const struct history_event *e)
 {
     return (e->now ? e->now->len : 0) + (e->last ? e->last->len : 0);
 }
 
 static void drop_first(struct history *h)
 {
-    struct event *e = &h->ring[h->first];
+    struct history_event *e = &h->ring[h->first];
     h->gone = e->revision;
     h->bytes -= weight(e);
     item_unref(e->now);
@@ -40,7 +40,7 @@ void history_done(struct history *h)
 static void grow(struct history *h)
 {
     size_t capacity = MAX(h->capacity * 2, (size_t)CAPACITY_MIN);
-    struct event *ring = xcalloc(capacity, sizeof *ring);
+    struct history_event *ring = xcalloc(capacity, sizeof *ring);
     for (size_t i = 0; i < h->n; i++)
         ring[i] = h->ring[(h->first + i) % h->capacity];
     free(h->ring);
@@ -49,7 +49,7 @@ static void grow(struct history *h)
     h->first = 0;
 }
 
-void history_add(struct history *h, const struct event *e)
+void history_add(struct history *h, const struct history_event *e)
 {
     while (h->n && (h->n >= h->events_max || h->bytes > HISTORY_BYTES_MAX))
         drop_first(h);
@@ -72,7 +72,7 @@ void history_forget(struct history *h, int64_t revision)
     h->gone = MAX(h->gone, revision);
 }
 
-const struct event *history_at(const struct history *h, size_t index)
+const struct history_event *history_at(const struct history *h, size_t index)
 {
     return &h->ring[(h->first + index) % h->capacity];
 }

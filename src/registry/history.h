@@ -11,7 +11,7 @@
 #define HISTORY_BYTES_MAX  ((size_t)128 << 20) /* of the texts of all events */
 #define HISTORY_SECONDS    300                 /* older events go, as the original has it */
 
-struct event {
+struct history_event {
     int64_t revision;
     int64_t at;                /* monotonic ns */
     struct item *now, *before; /* now NULL: deleted; before NULL: created. Owned */
@@ -19,7 +19,7 @@ struct event {
 };
 
 struct history {
-    struct event *ring; /* HISTORY_EVENTS_MAX, grown as needed */
+    struct history_event *ring; /* HISTORY_EVENTS_MAX, grown as needed */
     size_t first, n, capacity, bytes;
     int64_t gone; /* events up to this revision are forgotten */
     size_t events_max;
@@ -28,11 +28,11 @@ struct history {
 void history_init(struct history *h, int64_t revision);
 void history_done(struct history *h);
 /* Takes over the references. */
-void history_add(struct history *h, const struct event *e);
+void history_add(struct history *h, const struct history_event *e);
 /* Forgets what is too old at this time (monotonic ns). */
 void history_trim(struct history *h, int64_t now);
 /* Everything up to the revision. */
 void history_forget(struct history *h, int64_t revision);
 /* Index of the first event after the revision; n when there is none. */
 size_t history_after(const struct history *h, int64_t revision);
-const struct event *history_at(const struct history *h, size_t index);
+const struct history_event *history_at(const struct history *h, size_t index);

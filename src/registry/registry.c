@@ -121,7 +121,7 @@ void registry_list(const struct registry *r, const struct resource *of, const ch
 }
 
 /* Undoes an event that came later than the list is to be. */
-static void undo(struct item_list *l, const struct event *e)
+static void undo(struct item_list *l, const struct history_event *e)
 {
     bool found;
     const struct item *any = e->now ? e->now : e->before;
@@ -142,7 +142,7 @@ int registry_list_at(const struct registry *r, const struct resource *of, const 
     size_t first = history_after(&r->history, revision);
     registry_list(r, of, namespace, ret);
     for (size_t i = r->history.n; i > first; i--) {
-        const struct event *e = history_at(&r->history, i - 1);
+        const struct history_event *e = history_at(&r->history, i - 1);
         const struct item *any = e->now ? e->now : e->before;
         if (any->resource == of && (!namespace || strcmp(any->namespace, namespace) == 0))
             undo(ret, e);
@@ -201,10 +201,10 @@ struct item *registry_put(struct registry *r, const struct resource *of, json_t 
     r->dirty = true;
     if (storage_put(r->storage, i, &e) < 0)
         fatal(&e);
-    history_add(&r->history, &(struct event){ .revision = r->revision,
-                                              .at = clock_ns(),
-                                              .now = item_ref(i),
-                                              .before = before });
+    history_add(&r->history, &(struct history_event){ .revision = r->revision,
+                                                      .at = clock_ns(),
+                                                      .now = item_ref(i),
+                                                      .before = before });
     allocator_changed(r->allocator, i, before);
     return i;
 }
@@ -227,9 +227,9 @@ void registry_delete(struct registry *r, struct item *i)
     stamp(doc, r->revision);
     struct item *last = item_new(i->resource, doc, r->revision);
     json_decref(doc);
-    history_add(
-        &r->history,
-        &(struct event){ .revision = r->revision, .at = clock_ns(), .before = i, .last = last });
+    history_add(&r->history,
+                &(struct history_event){
+                    .revision = r->revision, .at = clock_ns(), .before = i, .last = last });
     allocator_changed(r->allocator, NULL, i);
 }
 
@@ -244,7 +244,7 @@ static void tell(struct registry *r)
 {
     size_t n = history_after(&r->history, r->told);
     while (n < r->history.n) {
-        struct event e = *history_at(&r->history, n);
+        struct history_event e = *history_at(&r->history, n);
         r->told = e.revision;
         for (struct registry_listener *l = r->listeners, *next; l; l = next) {
             next = l->next;

@@ -70,7 +70,7 @@ void registry_commit(struct registry *r);
 /* ---- being told ---- */
 
 struct registry_listener {
-    void (*event)(void *ctx, const struct event *e);
+    void (*event)(void *ctx, const struct history_event *e);
     void *ctx;
     struct registry_listener *next;
 };

@@ -91,7 +91,7 @@ static void send_bookmark(struct watch *w, bool initial)
 
 /* ---- events ---- */
 
-static void on_event(void *ctx, const struct event *e)
+static void on_event(void *ctx, const struct history_event *e)
 {
     struct watch *w = ctx;
     const struct item *any = e->now ? e->now : e->before;
