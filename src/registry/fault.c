@@ -135,6 +135,16 @@ static void cause(struct fault *f, const char *field, const char *reason, const 
     free(text);
 }
 
+int fault_ending(struct fault *f, const struct resource *r, const char *namespace)
+{
+    char why[512];
+    (void)snprintf(why, sizeof why,
+                   "unable to create new content in namespace %s because it is being terminated",
+                   namespace);
+    cause(f, "metadata.namespace", FAULT_ENDING, "namespace %s is being terminated", namespace);
+    return fault_forbidden(f, r, NULL, why);
+}
+
 void fault_required(struct fault *f, const char *field, const char *why)
 {
     cause(f, field, "FieldValueRequired", *why ? "Required value: %s" : "Required value%s", why);

@@ -31,6 +31,9 @@ int fault_not_found(struct fault *f, const struct resource *r, const char *name)
 int fault_exists(struct fault *f, const struct resource *r, const char *name);
 int fault_conflict(struct fault *f, const struct resource *r, const char *name, const char *why);
 int fault_forbidden(struct fault *f, const struct resource *r, const char *name, const char *why);
+/* Nothing new can be made in the namespace. */
+#define FAULT_ENDING "NamespaceTerminating" /* the cause that says so */
+int fault_ending(struct fault *f, const struct resource *r, const char *namespace);
 int fault_method(struct fault *f);
 int fault_gone(struct fault *f, const char *reason, const char *fmt, ...) printf_like(3, 4);
 

@@ -62,13 +62,7 @@ static int check_namespace(struct call *c)
     const struct item *i = registry_find(c->registry, namespaces, "", name);
     if (!i)
         return fault_not_found(&c->fault, namespaces, name);
-    if (!i->deleting)
-        return 0;
-    char why[512];
-    (void)snprintf(why, sizeof why,
-                   "unable to create new content in namespace %s because it is being terminated",
-                   name);
-    return fault_forbidden(&c->fault, c->request.resource, NULL, why);
+    return i->deleting ? fault_ending(&c->fault, c->request.resource, name) : 0;
 }
 
 /* Namespace and version of a document that is to be new. */
