@@ -24,8 +24,9 @@ struct call {
     const struct user *user;
     struct wish wish; /* how the answer is to look */
     struct fault fault;
-    json_t *warnings; /* texts; NULL: none */
-    json_t *managers; /* managedFields as an apply leaves them; NULL: no apply */
+    json_t *warnings;   /* texts; NULL: none */
+    struct item **made; /* where the object goes that it is answered with; NULL: nobody asks */
+    json_t *managers;   /* managedFields as an apply leaves them; NULL: no apply */
     /* the answer, while it waits to be durable */
     int status;
     struct strbuf body;
@@ -47,7 +48,7 @@ const char *call_header(const struct call *c, const char *name);
  * lists of the call's resource only where a table or the metadata alone may be wanted. */
 void call_answer(struct call *c, int status, json_t *doc);
 /* With an object as it is stored. */
-void call_answer_item(struct call *c, int status, const struct item *i);
+void call_answer_item(struct call *c, int status, struct item *i);
 /* With a text of a type of its own; takes over the body. */
 void call_answer_text(struct call *c, int status, const char *content_type, struct strbuf *body);
 /* With the fault. */

@@ -136,7 +136,7 @@ int rest_check_version(const char *text, const char *what, int64_t *ret, struct 
 
 int rest_get(struct call *c)
 {
-    const struct item *i = rest_find(c);
+    struct item *i = rest_find(c);
     if (!i)
         return -1;
     call_answer_item(c, 200, i);

@@ -220,7 +220,7 @@ int delete_item(struct registry *r, struct item *i, const struct delete_options 
 /* ---- verbs ---- */
 
 /* The object, for the kinds where the original answers with it; else a Status. */
-static void answer_deleted(struct call *c, const struct item *last, bool gone)
+static void answer_deleted(struct call *c, struct item *last, bool gone)
 {
     const struct resource *r = c->request.resource;
     bool whole = !gone || strcmp(r->kind, "Pod") == 0 || strcmp(r->kind, "Service") == 0 ||

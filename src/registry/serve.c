@@ -142,8 +142,10 @@ void call_answer(struct call *c, int status, json_t *doc)
     answer(c, status, wish_type(&c->wish));
 }
 
-void call_answer_item(struct call *c, int status, const struct item *i)
+void call_answer_item(struct call *c, int status, struct item *i)
 {
+    if (c->made)
+        *c->made = item_ref(i);
     if (c->wish.view != VIEW_OBJECT || c->wish.form != FORM_JSON) {
         call_answer(c, status, item_doc(i));
         return;
