@@ -123,7 +123,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--theirs", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Registry(str(ROOT / options.build / "signpost"), folder) as ours:
+    with tempfile.TemporaryDirectory() as folder, Registry(str(ROOT / options.build / "signpost"), folder,
+                                                                    "--controllers=false") as ours:
         measure(Server("signpost", ours.port, str(ours.credentials / "ca.crt"), ours.token, [ours.process.pid]), options)
     if options.theirs:
         import kube_world

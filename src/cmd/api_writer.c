@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "config/tree.h"
 #include "kube/encode.h"
+#include "registry/inside.h"
 
 #include <string.h>
 
@@ -26,14 +27,14 @@ struct flight {
 };
 
 struct api_writer {
-    struct api_client *client;
+    struct write_target to;
     VEC(struct flight *) flights;
 };
 
-struct api_writer *api_writer_new(struct api_client *client)
+struct api_writer *api_writer_new(const struct write_target *to)
 {
     struct api_writer *w = xcalloc(1, sizeof *w);
-    w->client = client;
+    w->to = *to;
     return w;
 }
 
@@ -122,49 +123,80 @@ static void make_path(struct strbuf *out, enum kind kind, const char *ns, const 
                   name ? name : "");
 }
 
-/* name NULL: of what is created. o NULL: it is deleted. */
-static void send_write(struct api_writer *w, enum write_op op, const char *path,
-                       const struct object *o, void *token)
+static void send_over(struct api_writer *w, enum write_op op, const char *method, const char *path,
+                      const struct strbuf *body, void *token)
 {
-    static const char *const methods[WRITE_OPS] = { "POST", "PUT", "DELETE" };
-    struct strbuf body = { 0 };
     struct flight *f = xcalloc(1, sizeof *f);
     struct err e;
     *f = (struct flight){ .writer = w, .op = op, .token = token };
-    if (o && o->kind == KIND_SLICE)
-        encode_slice(slice_of(o), &body);
-    else if (o)
-        encode_endpoints(endpoints_of(o), &body);
-    const struct api_request request = { .method = methods[op],
+    const struct api_request request = { .method = method,
                                          .path = path,
                                          .accept = METADATA_ONLY,
-                                         .content_type = body.len ? "application/json" : NULL,
-                                         .body = body.len ? body.p : NULL,
-                                         .body_len = body.len,
+                                         .content_type = body->len ? "application/json" : NULL,
+                                         .body = body->len ? body->p : NULL,
+                                         .body_len = body->len,
                                          .total_ms = WRITE_MS,
                                          .body_max = REPLY_MAX,
                                          .end = on_end,
                                          .ctx = f };
     vec_push(&w->flights, f);
-    if (api_client_send(w->client, &request, &f->call, &e) < 0)
+    if (api_client_send(w->to.client, &request, &f->call, &e) < 0)
         land(f, &(struct write_result){ .outcome = WRITE_AWAY, .text = e.text });
+}
+
+static void send_inside(struct api_writer *w, enum write_op op, const char *method,
+                        const char *path, const struct strbuf *body, void *token)
+{
+    struct inside_reply r;
+    struct write_result result = { .outcome = WRITE_OK };
+    inside_send(w->to.registry,
+                &(struct inside_request){
+                    .method = method, .target = path, .body = body->p, .body_len = body->len },
+                &r);
+    if (op == WRITE_DELETE && r.status == HTTP_NOT_FOUND)
+        result.outcome = WRITE_OK;
+    else if (r.status / 100 != 2)
+        result = (struct write_result){ .outcome = r.ending ? WRITE_ENDING : WRITE_REFUSED,
+                                        .text = r.text };
+    else if (op != WRITE_DELETE)
+        result = (struct write_result){
+            .outcome = WRITE_OK, .name = r.name, .uid = r.uid, .version = r.version
+        };
+    reconcile_written(token, &result);
+}
+
+/* o NULL: it is deleted. */
+static void send_write(struct api_writer *w, enum write_op op, struct strbuf *path,
+                       const struct object *o, void *token)
+{
+    static const char *const methods[WRITE_OPS] = { "POST", "PUT", "DELETE" };
+    struct strbuf body = { 0 };
+    if (o && o->kind == KIND_SLICE)
+        encode_slice(slice_of(o), &body);
+    else if (o)
+        encode_endpoints(endpoints_of(o), &body);
+    if (w->to.registry) {
+        strbuf_puts(path, INSIDE_MANAGER);
+        send_inside(w, op, methods[op], path->p, &body, token);
+    } else {
+        send_over(w, op, methods[op], path->p, &body, token);
+    }
     strbuf_done(&body);
+    strbuf_done(path);
 }
 
 void api_writer_create(struct api_writer *w, const struct object *o, void *token)
 {
     struct strbuf path = { 0 };
     make_path(&path, o->kind, o->meta.namespace, NULL);
-    send_write(w, WRITE_CREATE, path.p, o, token);
-    strbuf_done(&path);
+    send_write(w, WRITE_CREATE, &path, o, token);
 }
 
 void api_writer_update(struct api_writer *w, const struct object *o, void *token)
 {
     struct strbuf path = { 0 };
     make_path(&path, o->kind, o->meta.namespace, o->meta.name);
-    send_write(w, WRITE_UPDATE, path.p, o, token);
-    strbuf_done(&path);
+    send_write(w, WRITE_UPDATE, &path, o, token);
 }
 
 void api_writer_remove(struct api_writer *w, enum kind kind, const char *ns, const char *name,
@@ -172,6 +204,5 @@ void api_writer_remove(struct api_writer *w, enum kind kind, const char *ns, con
 {
     struct strbuf path = { 0 };
     make_path(&path, kind, ns, name);
-    send_write(w, WRITE_DELETE, path.p, NULL, token);
-    strbuf_done(&path);
+    send_write(w, WRITE_DELETE, &path, NULL, token);
 }

@@ -8,6 +8,7 @@
 #include "endpoints/cluster_ip.h"
 #include "endpoints/planner.h"
 #include "kube/pod.h"
+#include "registry/feed.h"
 #include "source/apiserver.h"
 #include "source/dir.h"
 
@@ -22,6 +23,7 @@ struct cluster {
     struct dir_source *source; /* folders, with allocator and planner; or: */
     struct api_client *client;
     struct apiserver *server;
+    struct feed *feed; /* or: a registry */
     struct ht
         strays; /* namespace -> sentence about its first object, to be told if it is not there */
     struct ht reported;   /* namespaces of which it was told */
@@ -149,6 +151,7 @@ void cluster_close(struct cluster *c)
 {
     if (!c)
         return;
+    feed_close(c->feed);
     apiserver_close(c->server);
     api_client_free(c->client);
     dir_source_close(c->source);
@@ -303,6 +306,18 @@ static int open_server(uv_loop_t *loop, const struct object_source *source, stru
     return 0;
 }
 
+struct cluster *cluster_of_registry(struct registry *r)
+{
+    struct cluster *c = xcalloc(1, sizeof *c);
+    c->store = store_new();
+    c->feed = feed_open(r, &(struct sink){ .ctx = c,
+                                           .put = on_api_put,
+                                           .del = on_api_delete,
+                                           .synced = on_api_synced,
+                                           .problem = on_problem });
+    return c;
+}
+
 int cluster_open(uv_loop_t *loop, const struct object_source *source, struct cluster **ret,
                  struct err *e)
 {
@@ -349,6 +364,10 @@ int clusters_open_source(void *ctx, const struct object_source *source, struct s
                          struct err *e)
 {
     struct clusters *all = ctx;
+    if (all->local && !source->n_dirs && !source->kubeconfig && !source->endpoint) {
+        *ret = all->local->store;
+        return 0;
+    }
     cleanup_free char *key = key_of(source);
     struct cluster *c = all->first;
     while (c && strcmp(c->key, key) != 0)
@@ -371,7 +390,9 @@ int clusters_open_source(void *ctx, const struct object_source *source, struct s
 
 struct cluster *clusters_next(const struct clusters *all, const struct cluster *c)
 {
-    return c ? c->next : all->first;
+    if (!c && all->local)
+        return all->local;
+    return c && c != all->local ? c->next : all->first;
 }
 
 void clusters_close(struct clusters *all)

@@ -1,14 +1,12 @@
 /* `signpost controller`: makes the EndpointSlices and Endpoints of Services on an API server, with
  * the flags of kube-controller-manager that apply. */
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
 #include "base/rand.h"
-#include "cmd/api_writer.h"
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
-#include "cmd/event_writer.h"
+#include "cmd/controllers.h"
 #include "kube/check.h"
 #include "loop/loop.h"
 #include "net/http.h"
@@ -20,8 +18,6 @@
 #include <unistd.h>
 
 #define SECOND_NS     1000000000LL
-#define SLICE_LIMIT   1000    /* endpoints of a slice that the API takes */
-#define RATE_LIMIT    1000000 /* writes a second: more is no limit any more */
 #define GIVE_BACK_MS  2000
 #define HOSTNAME_SIZE 256
 #define IDENTITY_SIZE (HOSTNAME_SIZE + 32)
@@ -32,10 +28,8 @@ static const char *lease_name = "signpost-controller", *lease_namespace = "kube-
 static bool elect = true;
 static long long lease_time = 15 * SECOND_NS, renew_time = 10 * SECOND_NS,
                  retry_time = 2 * SECOND_NS;
-static long max_endpoints = 100, max_mirrored = 1000, qps = 20, burst = 30, verbosity;
-static long workers[CONTROLLERS] = { 5, 5, 5 };
-static long long batch[CONTROLLERS];
-static const char *controllers = "*";
+static long qps = 20, burst = 30, verbosity;
+static struct controller_options options = CONTROLLER_DEFAULTS;
 
 static const struct flag flags[] = {
     { "kubeconfig", FLAG_STRING, &kubeconfig, "FILE",
@@ -53,25 +47,13 @@ static const struct flag flags[] = {
       "When a leader that cannot renew the Lease stops (default 10s)." },
     { "leader-elect-retry-period", FLAG_DURATION, &retry_time, "TIME",
       "Time between two attempts to get or renew the Lease (default 2s)." },
-    { "controllers", FLAG_STRING, &controllers, "LIST",
-      "Which run, separated by commas: endpointslice-controller, endpoints-controller, "
-      "endpointslice-mirroring-controller; * is all of them, -NAME all but one (default *)." },
-    { "max-endpoints-per-slice", FLAG_INT, &max_endpoints, "N",
-      "Endpoints of a slice, 1 to 1000 (default 100)." },
-    { "concurrent-service-endpoint-syncs", FLAG_INT, &workers[CONTROLLER_SLICES], "N",
+    CONTROLLER_FLAGS(options, CONTROLLER_LIST_HELP "."),
+    { "concurrent-service-endpoint-syncs", FLAG_INT, &options.workers[CONTROLLER_SLICES], "N",
       "Services whose slices are written at the same time (default 5)." },
-    { "endpointslice-updates-batch-period", FLAG_DURATION, &batch[CONTROLLER_SLICES], "TIME",
-      "How long a change of a Pod waits for others before slices are written (default 0)." },
-    { "concurrent-endpoint-syncs", FLAG_INT, &workers[CONTROLLER_ENDPOINTS], "N",
+    { "concurrent-endpoint-syncs", FLAG_INT, &options.workers[CONTROLLER_ENDPOINTS], "N",
       "Services whose Endpoints are written at the same time (default 5)." },
-    { "endpoint-updates-batch-period", FLAG_DURATION, &batch[CONTROLLER_ENDPOINTS], "TIME",
-      "How long a change of a Pod waits for others before Endpoints are written (default 0)." },
-    { "mirroring-concurrent-service-endpoint-syncs", FLAG_INT, &workers[CONTROLLER_MIRROR], "N",
-      "Endpoints that are mirrored at the same time (default 5)." },
-    { "mirroring-endpointslice-updates-batch-period", FLAG_DURATION, &batch[CONTROLLER_MIRROR],
-      "TIME", "How long a change of a mirrored slice waits for others (default 0)." },
-    { "mirroring-max-endpoints-per-subset", FLAG_INT, &max_mirrored, "N",
-      "Addresses of a subset that are mirrored, 1 to 1000 (default 1000)." },
+    { "mirroring-concurrent-service-endpoint-syncs", FLAG_INT, &options.workers[CONTROLLER_MIRROR],
+      "N", "Endpoints that are mirrored at the same time (default 5)." },
     { "kube-api-qps", FLAG_INT, &qps, "N", "Writes a second (default 20)." },
     { "kube-api-burst", FLAG_INT, &burst, "N", "Writes that may be saved up (default 30)." },
     { "metrics-bind-address", FLAG_STRING, &address, "IP:PORT",
@@ -82,103 +64,31 @@ static const struct flag flags[] = {
 struct run {
     uv_loop_t loop;
     uv_signal_t term, interrupt;
-    uv_timer_t work, patience;
+    uv_timer_t patience;
     struct cluster *cluster;
     struct listener listener;
-    struct api_writer *writer;
-    struct event_writer *events;
-    struct reconcile *reconcile;
+    struct controllers controllers;
     struct leader *leader;
     struct http_server *pages;
     char identity[IDENTITY_SIZE];
-    unsigned busy_max[CONTROLLERS]; /* 0: it does not run */
-    bool chosen[CONTROLLERS];       /* the command line names it */
-    bool poked, leads;
+    bool leads;
     bool going; /* told to end */
     _Atomic bool synced, acting;
 };
 
 /* ---- options ---- */
 
-/* The names of the original, and those that it had before. */
-static const struct {
-    const char *name, *alias, *workers, *batch;
-    unsigned kinds;
-} known[CONTROLLERS] = {
-    [CONTROLLER_SLICES] = { "endpointslice-controller", "endpointslice",
-                            "concurrent-service-endpoint-syncs",
-                            "endpointslice-updates-batch-period",
-                            1u << KIND_SERVICE | 1u << KIND_SLICE | 1u << KIND_POD |
-                                1u << KIND_NODE },
-    [CONTROLLER_ENDPOINTS] = { "endpoints-controller", "endpoint", "concurrent-endpoint-syncs",
-                               "endpoint-updates-batch-period",
-                               1u << KIND_SERVICE | 1u << KIND_ENDPOINTS | 1u << KIND_POD },
-    [CONTROLLER_MIRROR] = { "endpointslice-mirroring-controller", "endpointslicemirroring",
-                            "mirroring-concurrent-service-endpoint-syncs",
-                            "mirroring-endpointslice-updates-batch-period",
-                            1u << KIND_SERVICE | 1u << KIND_ENDPOINTS | 1u << KIND_SLICE },
-};
-
-static int check_range(const char *flag, long value, long min, long max, struct err *e)
+static int check_rates(struct err *e)
 {
-    if (value >= min && value <= max)
-        return 0;
-    return err_set(e, ERR_INVALID, "--%s: must be %ld to %ld", flag, min, max);
-}
-
-static int check_numbers(struct err *e)
-{
-    int r = check_range("max-endpoints-per-slice", max_endpoints, 1, SLICE_LIMIT, e);
-    if (r == 0)
-        r = check_range("mirroring-max-endpoints-per-subset", max_mirrored, 1, SLICE_LIMIT, e);
-    for (unsigned i = 0; i < CONTROLLERS && r == 0; i++)
-        r = check_range(known[i].workers, workers[i], 1, RECONCILE_BUSY_MAX, e);
-    if (r == 0)
-        r = check_range("kube-api-qps", qps, 1, RATE_LIMIT, e);
-    if (r == 0)
-        r = check_range("kube-api-burst", burst, 1, RATE_LIMIT, e);
-    for (unsigned i = 0; i < CONTROLLERS && r == 0; i++)
-        if (batch[i] < 0 || batch[i] > 3600 * SECOND_NS)
-            r = err_set(e, ERR_INVALID, "--%s: must be 0 to 1h", known[i].batch);
-    return r;
-}
-
-/* The last word about a controller counts, as with the original; one that is not named runs when
- * there is a star. */
-static int choose_one(struct run *r, const char *word, bool *star, struct err *e)
-{
-    bool off = *word == '-';
-    for (unsigned i = 0; i < CONTROLLERS; i++) {
-        if (strcmp(word + off, known[i].name) != 0 && strcmp(word + off, known[i].alias) != 0)
-            continue;
-        r->busy_max[i] = off ? 0 : (unsigned)workers[i];
-        r->chosen[i] = true;
-        return 0;
-    }
-    if (strcmp(word, "*") != 0)
-        return err_set(e, ERR_INVALID, "--controllers: there is no \"%s\"", word + off);
-    *star = true;
+    const struct {
+        const char *flag;
+        long value;
+    } rates[] = { { "kube-api-qps", qps }, { "kube-api-burst", burst } };
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
+        if (rates[i].value < 1 || rates[i].value > CONTROLLERS_RATE_MAX)
+            return err_set(e, ERR_INVALID, "--%s: must be 1 to %d", rates[i].flag,
+                           CONTROLLERS_RATE_MAX);
     return 0;
-}
-
-static int choose(struct run *r, struct err *e)
-{
-    bool star = false;
-    unsigned n = 0;
-    for (const char *at = controllers; *at;) {
-        size_t len = strcspn(at, ",");
-        cleanup_free char *word = xstrndup(at, len);
-        int code = choose_one(r, word, &star, e);
-        if (code < 0)
-            return code;
-        at += len + (at[len] == ',');
-    }
-    for (unsigned i = 0; i < CONTROLLERS; i++) {
-        if (star && !r->chosen[i])
-            r->busy_max[i] = (unsigned)workers[i];
-        n += r->busy_max[i] > 0;
-    }
-    return n ? 0 : err_set(e, ERR_INVALID, "--controllers: none is left");
 }
 
 static int check_words(struct err *e)
@@ -243,56 +153,12 @@ static void show(struct run *r)
 
 /* ---- work ---- */
 
-static void on_work(uv_timer_t *t)
-{
-    struct run *r = t->data;
-    r->poked = false;
-    int64_t next = reconcile_run(r->reconcile);
-    if (r->poked || next == INT64_MAX)
-        return;
-    int64_t pause = next - clock_ns();
-    uv_timer_start(t, on_work, pause > 0 ? (uint64_t)(pause / 1000000) + 1 : 0, 0);
-}
-
-static void on_poke(void *ctx)
-{
-    struct run *r = ctx;
-    if (r->poked)
-        return;
-    r->poked = true;
-    uv_timer_start(&r->work, on_work, 0, 0);
-}
-
-static void on_create(void *ctx, const struct object *o, void *token)
-{
-    struct run *r = ctx;
-    api_writer_create(r->writer, o, token);
-}
-
-static void on_update(void *ctx, const struct object *o, void *token)
-{
-    struct run *r = ctx;
-    api_writer_update(r->writer, o, token);
-}
-
-static void on_remove(void *ctx, enum kind kind, const char *ns, const char *name, void *token)
-{
-    struct run *r = ctx;
-    api_writer_remove(r->writer, kind, ns, name, token);
-}
-
-static void on_event(void *ctx, const struct event *e)
-{
-    struct run *r = ctx;
-    event_writer_write(r->events, e);
-}
-
 static void act(struct run *r)
 {
     if (!r->leads || !atomic_load(&r->synced) || r->going)
         return;
     atomic_store(&r->acting, true);
-    reconcile_start(r->reconcile);
+    controllers_start(&r->controllers);
 }
 
 static void on_started(void *ctx)
@@ -307,8 +173,7 @@ static void on_stopped(void *ctx)
     struct run *r = ctx;
     r->leads = false;
     atomic_store(&r->acting, false);
-    api_writer_cancel(r->writer);
-    reconcile_stop(r->reconcile);
+    controllers_stop(&r->controllers);
 }
 
 static void on_change(void *ctx, const struct change *c)
@@ -372,37 +237,17 @@ static int open_leader(struct run *r, struct err *e)
                       &r->leader, e);
 }
 
-static void open_reconcile(struct run *r)
-{
-    struct reconcile_options o = { .max_endpoints = (unsigned)max_endpoints,
-                                   .max_mirrored = (unsigned)max_mirrored,
-                                   .qps = (unsigned)qps,
-                                   .burst = (unsigned)burst,
-                                   .writer = { .create = on_create,
-                                               .update = on_update,
-                                               .remove = on_remove,
-                                               .event = on_event,
-                                               .poke = on_poke,
-                                               .ctx = r } };
-    for (unsigned i = 0; i < CONTROLLERS; i++) {
-        o.busy_max[i] = r->busy_max[i];
-        o.batch_ns[i] = batch[i];
-    }
-    r->reconcile = reconcile_new(cluster_store(r->cluster), &o);
-}
-
 static int open_all(struct run *r, struct err *e)
 {
     struct object_source source = { .kubeconfig = *kubeconfig ? kubeconfig : NULL,
-                                    .endpoint = *master ? master : NULL };
-    for (unsigned i = 0; i < CONTROLLERS; i++)
-        source.kinds |= r->busy_max[i] ? known[i].kinds : 0;
+                                    .endpoint = *master ? master : NULL,
+                                    .kinds = options.kinds };
     int ret = cluster_open(&r->loop, &source, &r->cluster, e);
     if (ret < 0)
         return ret;
-    r->writer = api_writer_new(cluster_client(r->cluster));
-    r->events = event_writer_new(cluster_client(r->cluster));
-    open_reconcile(r);
+    controllers_open(&r->controllers, &r->loop, cluster_store(r->cluster),
+                     &(struct write_target){ .client = cluster_client(r->cluster) }, &options,
+                     (unsigned)qps, (unsigned)burst);
     r->listener = (struct listener){ .changed = on_change, .synced = on_synced, .ctx = r };
     store_listen(cluster_store(r->cluster), &r->listener);
     if (*address)
@@ -415,9 +260,8 @@ static void run_init(struct run *r)
     uv_loop_init(&r->loop);
     uv_signal_init(&r->loop, &r->term);
     uv_signal_init(&r->loop, &r->interrupt);
-    uv_timer_init(&r->loop, &r->work);
     uv_timer_init(&r->loop, &r->patience);
-    r->term.data = r->interrupt.data = r->work.data = r->patience.data = r;
+    r->term.data = r->interrupt.data = r->patience.data = r;
     uv_signal_start(&r->term, on_signal, SIGTERM);
     uv_signal_start(&r->interrupt, on_signal, SIGINT);
     show(r);
@@ -428,9 +272,7 @@ static void run_done(struct run *r)
     http_server_close(r->pages);
     metric_gauge_drop(r);
     leader_free(r->leader);
-    api_writer_free(r->writer);
-    event_writer_free(r->events);
-    reconcile_free(r->reconcile);
+    controllers_close(&r->controllers);
     if (r->cluster)
         store_unlisten(cluster_store(r->cluster), &r->listener);
     cluster_close(r->cluster);
@@ -463,11 +305,11 @@ static int run(int argc, char **argv)
     if (ret == 0 && left)
         ret = err_set(&e, ERR_INVALID, "unexpected argument \"%s\"", argv[0]);
     if (ret == 0)
-        ret = check_numbers(&e);
+        ret = check_rates(&e);
+    if (ret == 0)
+        ret = controller_options_read(&options, false, &e);
     if (ret == 0)
         ret = check_words(&e);
-    if (ret == 0)
-        ret = choose(&r, &e);
     if (ret == 0)
         ret = make_identity(&r, &e);
     int status = 2;

@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "kube/encode.h"
 #include "kube/timestamp.h"
+#include "registry/inside.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -35,17 +36,17 @@ struct flight {
 };
 
 struct event_writer {
-    struct api_client *client;
+    struct write_target to;
     struct ht subjects;
     VEC(struct flight *) flights;
     struct rand rand;
     metric written, dropped;
 };
 
-struct event_writer *event_writer_new(struct api_client *client)
+struct event_writer *event_writer_new(const struct write_target *to)
 {
     struct event_writer *w = xcalloc(1, sizeof *w);
-    w->client = client;
+    w->to = *to;
     rand_init(&w->rand);
     w->written = metric_counter("signpost_controller_events_total", "Events written.", "");
     w->dropped =
@@ -129,22 +130,27 @@ static bool may_write(struct subject *s, int64_t now)
 
 /* ---- requests ---- */
 
-/* One that could not be raised may have been deleted; the next is made anew. */
+/* One that could not be raised may have been deleted; the next is made anew. text: why. */
+static void ended(struct event_writer *w, const char *key, bool good, const char *text)
+{
+    struct subject *s = ht_get_str(&w->subjects, key);
+    metric_add(good ? w->written : w->dropped, 1);
+    if (good)
+        return;
+    log_debug("controller: an Event could not be written: %s", text);
+    if (s) {
+        free(s->name);
+        s->name = NULL;
+    }
+}
+
 static void on_end(void *ctx, const struct http_result *h)
 {
     struct flight *f = ctx;
     struct event_writer *w = f->writer;
-    struct subject *s = ht_get_str(&w->subjects, f->key);
-    bool good = !h->error && h->status / 100 == 2;
     char text[API_STATUS_TEXT];
-    metric_add(good ? w->written : w->dropped, 1);
-    if (!good)
-        log_debug("controller: an Event could not be written: %s",
-                  api_status_text(h, h->body, h->len, text));
-    if (!good && s) {
-        free(s->name);
-        s->name = NULL;
-    }
+    bool good = !h->error && h->status / 100 == 2;
+    ended(w, f->key, good, good ? "" : api_status_text(h, h->body, h->len, text));
     for (size_t i = 0; i < w->flights.n; i++) {
         if (w->flights.items[i] != f)
             continue;
@@ -154,8 +160,8 @@ static void on_end(void *ctx, const struct http_result *h)
     flight_free(f);
 }
 
-static void send_write(struct event_writer *w, const struct subject *s, const char *method,
-                       const char *type, const char *path, const struct strbuf *body)
+static void send_over(struct event_writer *w, const struct subject *s, const char *method,
+                      const char *type, const char *path, const struct strbuf *body)
 {
     struct flight *f = xcalloc(1, sizeof *f);
     struct err e;
@@ -169,12 +175,26 @@ static void send_write(struct event_writer *w, const struct subject *s, const ch
                                          .body_max = REPLY_MAX,
                                          .end = on_end,
                                          .ctx = f };
-    if (api_client_send(w->client, &request, &f->call, &e) == 0) {
+    if (api_client_send(w->to.client, &request, &f->call, &e) == 0) {
         vec_push(&w->flights, f);
         return;
     }
     metric_add(w->dropped, 1);
     flight_free(f);
+}
+
+static void send_write(struct event_writer *w, const struct subject *s, const char *method,
+                       const char *type, struct strbuf *path, const struct strbuf *body)
+{
+    struct inside_reply r;
+    if (!w->to.registry) {
+        send_over(w, s, method, type, path->p, body);
+        return;
+    }
+    strbuf_puts(path, INSIDE_MANAGER);
+    inside_send(w->to.registry,
+                &(struct inside_request){ method, path->p, type, body->p, body->len }, &r);
+    ended(w, s->key, r.status / 100 == 2, r.text);
 }
 
 static void create(struct event_writer *w, struct subject *s, const struct event *e)
@@ -190,7 +210,7 @@ static void create(struct event_writer *w, struct subject *s, const struct event
     s->count = 1;
     strbuf_printf(&path, "/api/v1/namespaces/%s/events", ns);
     event_encode(e, s->name, s->first, s->last, s->count, &body);
-    send_write(w, s, "POST", "application/json", path.p, &body);
+    send_write(w, s, "POST", "application/json", &path, &body);
     strbuf_done(&path);
     strbuf_done(&body);
 }
@@ -204,7 +224,7 @@ static void raise_count(struct event_writer *w, struct subject *s, const struct 
     strbuf_printf(&path, "/api/v1/namespaces/%s/events/%s", ns, s->name);
     strbuf_printf(&body, "{\"count\":%u,\"lastTimestamp\":\"%s\"}", s->count,
                   timestamp_text(s->last, 0, text));
-    send_write(w, s, "PATCH", "application/merge-patch+json", path.p, &body);
+    send_write(w, s, "PATCH", "application/merge-patch+json", &path, &body);
     strbuf_done(&path);
     strbuf_done(&body);
 }

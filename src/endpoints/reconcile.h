@@ -3,12 +3,11 @@
  * plan_endpoints.h and plan_mirror.h want them.
  *
  * They read one store, in which what they have written turns up again some time later, and write
- * through a table of functions of their owner. So the objects may live on an API server (`signpost
- * controller`, cmd/object_writer.c), or in the process that runs the controllers: a registry passes
- * what it is told to write to its own storage, calls reconcile_written() before it returns, and
- * puts the object with its new name, uid and resourceVersion into the store that the controllers
- * read; no object is encoded and no connection is made. The only demand is that versions of one
- * object grow, or at least differ.
+ * through a table of functions of their owner (cmd/api_writer.c). So the objects may live on an API
+ * server (`signpost controller`), or in the registry of the process that runs the controllers: its
+ * functions write at once and call reconcile_written() before they return, and the object comes
+ * back with its new name, uid and version when it is durable. The only demand is that versions of
+ * one object grow, or at least differ.
  *
  * Each Service or Endpoints object is in its controller's queue at most once. One sync compares
  * what there is with what ought to be and makes the writes that are missing, one after the other:

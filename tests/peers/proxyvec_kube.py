@@ -60,7 +60,8 @@ class Registry:
         with open(self.path("log"), "wb") as log:
             self.process = subprocess.Popen(
                 [self.program, "registry", "--listen=127.0.0.1:%d" % self.port, "--data=" + self.path("registry.db"),
-                 "--credentials=" + str(self.folder), "--service-cluster-ip-range=" + kube_world.RANGES],
+                 "--credentials=" + str(self.folder), "--service-cluster-ip-range=" + kube_world.RANGES,
+                 "--controllers=false"],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         kube_world.Cluster.until(self.answers, 30, "the registry answers: " + self.path("log"))
         return self

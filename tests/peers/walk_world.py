@@ -131,7 +131,7 @@ class Walk:
 
     def registry(self):
         start = ("cp /credentials/*.* /data && exec signpost registry --listen=%s:6443 --data=/data/registry.db"
-                 " --credentials=/data --service-cluster-ip-range=%s" % (CONTROL, RANGES))
+                 " --credentials=/data --controllers=false --service-cluster-ip-range=%s" % (CONTROL, RANGES))
         yield pod("registry", "control", "sh", ["-c", start],
                   volumes=self.volumes({"mountPath": "/data", "emptyDir": {}}),
                   readinessProbe={"tcpSocket": {"port": 6443}, "periodSeconds": 1})
