@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""A Kubernetes API server as far as a DNS server needs one: lists and watches of Namespaces,
-Services, EndpointSlices and Pods, read once from a folder of JSON manifests. It lets CoreDNS run its
-kubernetes plugin without a cluster. Plain HTTP, JSON or protobuf, loopback only.
+"""A Kubernetes API server as far as DNS servers and service proxies need one: lists and watches of
+Namespaces, Services, EndpointSlices, Pods, Nodes and ServiceCIDRs, read once from folders of JSON
+manifests. It lets CoreDNS run its kubernetes plugin, and kube-proxy run, without a cluster. Plain
+HTTP, JSON or protobuf, loopback only.
 
 With --changes EndpointSlices change when the bench asks for it: a POST to /bench/changes?count=N&
 rate=R&first=F makes N of them, R a second, beginning with the Fth; /bench/reset makes the lists what
@@ -26,6 +27,8 @@ RESOURCES = {
     "/api/v1/namespaces": ("v1", "Namespace", False),
     "/api/v1/services": ("v1", "Service", True),
     "/api/v1/pods": ("v1", "Pod", True),
+    "/api/v1/nodes": ("v1", "Node", False),
+    "/apis/networking.k8s.io/v1/servicecidrs": ("networking.k8s.io/v1", "ServiceCIDR", False),
     SLICES: ("discovery.k8s.io/v1", "EndpointSlice", True),
 }
 WATCH_SECONDS_MAX = 600

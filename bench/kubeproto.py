@@ -61,7 +61,9 @@ MESSAGES = {
                       "ports": (3, ENDPOINT_PORT), "addressType": (4, str)},
     "Endpoints": {"metadata": (1, META), "subsets": (2, SUBSET)},
     "Pod": {"metadata": (1, META), "spec": (2, POD_SPEC), "status": (3, POD_STATUS)},
-    "Node": {"metadata": (1, META)},
+    "Node": {"metadata": (1, META),
+             "status": (3, {"addresses": (5, {"type": (1, str), "address": (2, str)})})},
+    "ServiceCIDR": {"metadata": (1, META), "spec": (2, {"cidrs": (1, str)})},
 }
 
 
