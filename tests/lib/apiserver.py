@@ -17,7 +17,7 @@ import kubeproto  # noqa: E402
 RESOURCES = {
     "namespaces": ("v1", "Namespace"), "nodes": ("v1", "Node"), "services": ("v1", "Service"), "pods": ("v1", "Pod"),
     "endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"), "leases": ("coordination.k8s.io/v1", "Lease"),
-    "endpoints": ("v1", "Endpoints"), "events": ("v1", "Event"),
+    "endpoints": ("v1", "Endpoints"), "events": ("v1", "Event"), "servicecidrs": ("networking.k8s.io/v1", "ServiceCIDR"),
 }
 REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired", 422: "Invalid", 429: "TooManyRequests", 500: "InternalError",
            503: "ServiceUnavailable"}
