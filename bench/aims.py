@@ -50,6 +50,7 @@ def latency(scenarios, name, options):
 AIMS = [
     ("hits: CPU per query, x floor", "<= 1.15", ratio("hits")),
     ("search: CPU per query, x floor", "<= 1.15", ratio("search")),
+    ("node: CPU per cached query, x floor", "<= 1.2", ratio("node")),
     ("sizes: memory at 10,000 Services with 100,000 endpoints", "<= 30 MB", memory),
     ("sizes: memory of a Service more, 10k to 100k over 1k to 10k", "<= 1", growth),
     ("sizes: CPU of a change, at 100,000 Services over at 100", "1", change),

@@ -63,6 +63,12 @@ class Setting:
     transport: str = "udp"
     forward: bool = False    # upstream.py answers what is forwarded
     api_port: int | None = None
+    node: bool = False       # the servers are a node's caches
+    probe: dict | None = None  # what the first answer is about; None: a name of the cluster
+
+    @property
+    def first(self):
+        return self.probe or self.world.probe
 
 
 class Bench:
@@ -139,7 +145,7 @@ class Bench:
         return Site(folder, setting.world.folder, self.args.build, self.args.signpost,
                     setting.names, self.args.port, setting.api_port, workers,
                     self.tls_files() if setting.transport == "tls" else None, setting.forward,
-                    setting.world.changing)
+                    setting.world.changing, setting.node)
 
     def load_argv(self, row, setting, queries, seconds=None, start=0, rate=0, check_every=16):
         a = self.args
@@ -169,7 +175,8 @@ class Bench:
             raise process.StartError(err.strip() or f"load ended with {load.returncode}")
         made = json.loads(out)
         if not made["answered"]:
-            raise process.StartError("it stopped answering")
+            raise process.StartError("it stopped answering: %d queries within %.1f s, and not one answer"
+                                     % (made["sent"], made["seconds"]))
         return made
 
     def load(self, row, setting, queries, seconds=None, start=0, rate=0):
@@ -218,7 +225,7 @@ def running(bench, row, setting):
     argv = row.peer.command(site, row.program)
     log = site.folder / "log"
     log.write_bytes(b"")
-    probe = setting.world.probe if row.peer.correct else {**setting.world.probe, "addresses": []}
+    probe = setting.first if row.peer.correct else {**setting.first, "addresses": []}
     cpus = bench.cores(row.workers)
     since = time.monotonic()
     server = process.start(argv, cpus, log, site.folder)

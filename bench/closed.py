@@ -3,12 +3,14 @@ counts is the CPU time that a query costs, as a multiple of the echo server's in
 
 from dataclasses import dataclass
 
+import cluster
 import process
 import report
-from bench import Meter, Row, each_round, running
+from bench import Meter, Row, Setting, each_round, running
 
 COLUMNS = [("server", 15), ("us/query", 9), ("spread", 16), ("x floor", 8), ("best", 6),
            ("queries/s", 10), ("core", 5), ("memory", 9), ("first answer", 13), ("wrong", 6)]
+NODE_SERVICES = 10  # of the cluster that is generated; nobody asks for them
 KEYS = ("us_per_query", "qps", "core_busy", "core_lost", "load_busy", "memory_mb", "peak_mb",
         "first_answer_ms")
 
@@ -100,3 +102,14 @@ def core_notes(name, made):
         yield f"{name}: other work had its core for {idle / cores:.0%} of the time"
     elif idle > 0.1 * cores:
         yield f"{name}: its core was idle for {idle / cores:.0%}; queries/s is not its limit"
+
+
+class Node(Closed):
+    """The servers as caches of a node: they have no names of their own, so that what is measured is a
+    query that the cache answers."""
+
+    def setting(self, bench, programs):
+        bench.need_upstream()
+        name, address = next(cluster.node_names())
+        return Setting(bench.world(services=NODE_SERVICES, zone_data=False), names=self.names,
+                       forward=True, node=True, probe={"name": name, "addresses": [address]})

@@ -15,6 +15,7 @@ TTL = 30
 SLICE_MAX = 100  # endpoints a slice, the default of the EndpointSlice controller
 OBJECTS_PER_FILE = 500
 FORWARDED_NAMES = 2000  # fewer than any server's cache holds
+NODE_NAMES = 2000       # each with A and AAAA
 FORWARDED_ZONE = "outside.example"
 PODS_PER_NODE = 100
 SERVICES_PER_NAMESPACE = 50
@@ -263,6 +264,13 @@ def forwarded_names():
             for i in range(FORWARDED_NAMES))
 
 
+def node_names():
+    """What upstream.py answers to a node's cache: half of it names of the cluster."""
+    for i in range(NODE_NAMES // 2):
+        yield f"app{i}.{TEAMS[i % len(TEAMS)]}.svc.{ZONE}", dotted((10 << 24) + (97 << 16) + i)
+        yield f"n{i}.{FORWARDED_ZONE}", dotted((198 << 24) + (19 << 16) + i)
+
+
 def write_names(folder, services, seed):
     rng = random.Random(seed + 2)
     order = [s for s in services if s.endpoints or s.cluster_ip]
@@ -273,6 +281,8 @@ def write_names(folder, services, seed):
     (folder / "names-search.txt").write_text("\n".join(walks) + "\n")
     outside = (f"{name} A {address}" for name, address in forwarded_names())
     (folder / "names-forwarded.txt").write_text("\n".join(outside) + "\n")
+    pods = (line for name, address in node_names() for line in pair(name, address))
+    (folder / "names-node.txt").write_text("\n".join(pods) + "\n")
 
 
 def endpoint_domain(endpoint, service):

@@ -19,7 +19,7 @@ import profiler
 import report
 from bench import HERE, Bench, Row, Setting
 from churn import Churn
-from closed import Closed
+from closed import Closed, Node
 from latency import Latency
 from peers import PEERS, version
 from sizes import Sizes
@@ -33,6 +33,8 @@ SCENARIOS = {made.name: made for made in [
            names="search"),
     Closed("forwarded", "names from upstream that lie in the cache", names="forwarded",
            forward=True, rounds=2),
+    Node("node", "caches of a node: names of the cluster and others, A and AAAA, that lie in them",
+         names="node"),
     Closed("tcp", "the hits over TCP: lasting connections, pipelined", transport="tcp", rounds=2),
     Closed("dot", "the hits over TLS, likewise", transport="tls", rounds=2),
     Closed("workers", "the hits with one worker and with two", workers=(1, 2), rounds=2),

@@ -28,6 +28,7 @@ class Site:
     tls: tuple | None = None  # certificate and key
     forward: bool = False     # something answers at the upstream's port
     changing: bool = False    # some slices lie in files of their own
+    node: bool = False        # a node's cache: has no names of its own
 
     @property
     def upstream(self):
@@ -98,6 +99,30 @@ def corefile(site, source, known):
     return f"{keys} {{\n" + "".join(f"    {line}\n" for line in body) + "}\n"
 
 
+# As the template of node-cache's own manifest, but for the addresses and ports.
+NODE_BLOCK = """{zone}:{port} {{
+    errors
+    cache {cache}
+    reload
+    loop
+    bind 127.0.0.1
+    forward . 127.0.0.1:{upstream} {{
+        force_tcp
+    }}
+    prometheus 127.0.0.1:{metrics}
+{more}}}
+"""
+
+
+def node_corefile(site):
+    common = {"port": site.port, "upstream": site.upstream, "metrics": site.port + 3}
+    zones = [("cluster.local", "{\n        success 9984 30\n        denial 9984 5\n    }",
+              f"    health 127.0.0.1:{site.port + 1}\n"),
+             ("in-addr.arpa", "30", ""), ("ip6.arpa", "30", ""), (".", "30", "")]
+    return "".join(NODE_BLOCK.format(zone=zone, cache=cache, more=more, **common)
+                   for zone, cache, more in zones)
+
+
 def floor_command(site, program):
     argv = [program, "--port", str(site.port), "--workers", str(site.workers)]
     if site.tls:
@@ -106,7 +131,17 @@ def floor_command(site, program):
     return argv
 
 
+def signpost_node_command(site, program):
+    base = write(site, "Corefile.base", node_corefile(site))
+    return [program, "cache", "-localip", "127.0.0.1", "-basecorefile", str(base), "-conf",
+            str(site.folder / "Corefile"), "-setupinterface=false", "-setupiptables=false",
+            "-control", "", "-dns.port", str(site.port), "-metrics-listen-address",
+            f"127.0.0.1:{site.port + 2}", "-workers", str(site.workers)]
+
+
 def signpost_command(site, program, source=None):
+    if site.node:
+        return signpost_node_command(site, program)
     known = known_plugins(program, ["dns", "-plugins"])
     folders = f"{site.cluster / 'manifests'} {site.cluster / 'changing'}"
     text = corefile(site, source or f"manifests {folders}", known)
@@ -125,6 +160,8 @@ def signpost_api_command(site, program):
 
 
 def coredns_command(site, program):
+    if site.node:
+        return [program, "-conf", str(write(site, "Corefile", node_corefile(site)))]
     source = api_source(site)
     text = corefile(site, source, known_plugins(program, ["-plugins"]))
     return [program, "-conf", str(write(site, "Corefile", text))]
@@ -183,6 +220,10 @@ zone:
 
 def unbound_command(site, program):
     tls = forward = ""
+    data = site.cluster / "unbound.data"
+    names = f'  local-zone: "cluster.local." static\n  include: "{data}"\n'
+    if site.node:
+        names = "  tcp-upstream: yes\n"
     if site.tls:
         cert, key = site.tls
         tls = (f"  interface: 127.0.0.1@{site.tls_port}\n  tls-port: {site.tls_port}\n"
@@ -202,9 +243,7 @@ def unbound_command(site, program):
   verbosity: 0
   module-config: "iterator"
   access-control: 127.0.0.0/8 allow
-  local-zone: "cluster.local." static
-  include: "{site.cluster / 'unbound.data'}"
-remote-control:
+{names}remote-control:
   control-enable: no
 {forward}""")
     return [program, "-d", "-c", str(conf)]
@@ -214,16 +253,15 @@ def dnsmasq_command(site, program):
     # It walks all its SRV records for every query, of whatever type: only where they are asked for.
     services = f"conf-file={site.cluster / 'dnsmasq.srv'}" if site.names == "search" else ""
     forward = f"server=127.0.0.1#{site.upstream}\ncache-size=10000" if site.forward else ""
+    names = "" if site.node else (f"addn-hosts={site.cluster / 'hosts'}\n{services}\n"
+                                  "local=/cluster.local/\nlocal-ttl=30")
     conf = write(site, "dnsmasq.conf", f"""port={site.port}
 listen-address=127.0.0.1
 bind-interfaces
 no-resolv
 no-hosts
-addn-hosts={site.cluster / 'hosts'}
-{services}
+{names}
 {forward}
-local=/cluster.local/
-local-ttl=30
 pid-file
 {'user=root' if os.geteuid() == 0 else ''}
 log-facility=-
@@ -239,8 +277,8 @@ PEERS = {peer.name: peer for peer in [
     Peer("signpost-api", built(lambda s: s.signpost), ["dns", "-version"], signpost_api_command,
          needs_api=True),
     Peer("knot", installed("knotd"), ["--version"], knot_command,
-         cannot={"forwarded": NO_FORWARD, "dot": "no DNS over TLS in this version"}),
-    Peer("nsd", installed("nsd"), ["-v"], nsd_command, cannot={"forwarded": NO_FORWARD}),
+         cannot={"forwarded": NO_FORWARD, "node": NO_FORWARD, "dot": "no DNS over TLS in this version"}),
+    Peer("nsd", installed("nsd"), ["-v"], nsd_command, cannot={"forwarded": NO_FORWARD, "node": NO_FORWARD}),
     Peer("unbound", installed("unbound"), ["-V"], unbound_command),
     Peer("dnsmasq", installed("dnsmasq"), ["--version"], dnsmasq_command, patience_ms=15000,
          cannot={"tcp": "a process a connection, and 100 queries at most on each",

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""The server that others forward to: answers the names of cluster.forwarded_names() and knows no
-others. UDP on loopback; each name is asked once and then lies in the caches that are measured."""
+"""The server that others forward to: answers the names of cluster.forwarded_names() and node_names()
+and knows no others. UDP and TCP on loopback; each name is asked once and then lies in the caches that
+are measured."""
 
 import argparse
+import itertools
 import socket
+import socketserver
 import struct
+import threading
 
 import cluster
 
@@ -44,13 +48,34 @@ def answer(packet, addresses):
     return head + packet[12:end] + answers + authority
 
 
+def known():
+    every = itertools.chain(cluster.forwarded_names(), cluster.node_names())
+    return {wire_name(name): socket.inet_aton(address) for name, address in every}
+
+
+class Connection(socketserver.StreamRequestHandler):
+    def handle(self):
+        while len(head := self.rfile.read(2)) == 2:
+            try:
+                reply = answer(self.rfile.read(struct.unpack("!H", head)[0]), self.server.addresses)
+            except (IndexError, struct.error):
+                return  # not a query
+            self.wfile.write(struct.pack("!H", len(reply)) + reply)
+
+
+class Streams(socketserver.ThreadingTCPServer):
+    allow_reuse_address, daemon_threads = True, True
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     args = parser.parse_args()
-    addresses = {wire_name(name): socket.inet_aton(address)
-                 for name, address in cluster.forwarded_names()}
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    addresses = known()
+    with (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+          Streams(("127.0.0.1", args.port), Connection) as streams):
+        streams.addresses = addresses
+        threading.Thread(target=streams.serve_forever, daemon=True).start()
         server.bind(("127.0.0.1", args.port))
         print(args.port, flush=True)
         while True:

@@ -22,7 +22,7 @@ import profiler  # noqa: E402
 import report  # noqa: E402
 import upstream  # noqa: E402
 
-SCENARIOS = ["hits", "search", "forwarded", "tcp", "dot", "workers", "latency", "churn", "sizes"]
+SCENARIOS = ["hits", "search", "forwarded", "node", "tcp", "dot", "workers", "latency", "churn", "sizes"]
 # So small that a round takes tenths of a second.
 SMALL = ["--services", "60", "--queries", "2000", "--rounds", "1", "--seconds", "2",
          "--open-seconds", "1", "--changes", "100", "--sizes", "50", "--only", "floor,signpost"]
@@ -80,7 +80,7 @@ def test_every_scenario_has_its_rows(whole_run):
     assert "\033" not in printed
     assert list(result["scenarios"]) == SCENARIOS
     rows = {name: list(made["servers"]) for name, made in result["scenarios"].items()}
-    for name in ("hits", "search", "forwarded", "tcp", "dot", "latency"):
+    for name in ("hits", "search", "forwarded", "node", "tcp", "dot", "latency"):
         assert rows[name] == ["floor", "signpost"], name
     assert rows["workers"] == ["floor x1", "signpost x1", "floor x2", "signpost x2"]
     assert rows["churn"] == ["signpost"] and rows["sizes"] == ["signpost 50"]
