@@ -7,78 +7,11 @@ import sys
 
 import pytest
 import resolvers
-from dns_world import MANIFEST
 from forward_world import wait_for
-from node_world import LINK_LOCAL, NODE_BASE, VIP, Node
-from proxy_world import pod4, world  # noqa: F401  a fixture
+from node_world import LINK_LOCAL, NODE_BASE, VIP
+from proxy_world import world  # noqa: F401  a fixture
+from search_world import BASE, COUNT, Walker, make_node
 
-OUTSIDE = """
-. 60 IN SOA ns root 1 2 3 4 60
-www.example.net. 300 IN A 198.51.100.1
-www.example.net. 300 IN AAAA 2001:db8::1
-only4.example.net. 300 IN A 198.51.100.4
-"""
-SERVICES = MANIFEST + """---
-apiVersion: v1
-kind: Namespace
-metadata: {name: app}
----
-apiVersion: v1
-kind: Service
-metadata: {name: near, namespace: app}
-spec: {clusterIP: 10.96.3.1, clusterIPs: [10.96.3.1], ports: [{name: http, port: 80}]}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: other}
----
-apiVersion: v1
-kind: Service
-metadata: {name: secret, namespace: other}
-spec: {clusterIP: 10.96.3.2, clusterIPs: [10.96.3.2], ports: [{name: http, port: 80}]}
-"""
-CLUSTER = """.:53 {
-    nsid cluster
-    prometheus 127.0.0.1:9153
-    kubernetes cluster.local {
-        manifests %s
-    }
-    file root.db .
-}
-"""
-BASE = """cluster.local:53 {
-    nsid node
-    prometheus 169.254.20.10:9253
-    @AUTOPATH@
-    cache {
-        success 9984 30
-        denial 9984 5
-    }
-    bind __PILLAR__LOCAL__DNS__
-    forward . __PILLAR__CLUSTER__DNS__ {
-        force_tcp
-        max_age 30s
-    }
-}
-.:53 {
-    prometheus 169.254.20.10:9253
-    cache 30
-    bind __PILLAR__LOCAL__DNS__
-    forward . __PILLAR__CLUSTER__DNS__ {
-        force_tcp
-        max_age 30s
-    }
-}
-"""
-AUTOPATH = "autopath @node {\n        name node1\n        manifests @DIR@/pods\n    }"
-POD = """---
-apiVersion: v1
-kind: Pod
-metadata: {name: %s, namespace: %s}
-spec: {nodeName: node1, containers: [{name: c, image: x}]}
-status: {phase: Running, podIP: %s, podIPs: [{ip: %s}]}
-"""
-COUNT = r"coredns_dns_requests_total\{.*"
 # A name, what it is, and the questions that a client of namespace app asks for it without autopath.
 NAMES = [("near", "10.96.3.1", 2), ("secret.other", "10.96.3.2", 4), ("secret.other.svc", "10.96.3.2", 6),
          ("secret.other.svc.cluster.local", "10.96.3.2", 8), ("www.example.net", "198.51.100.1", 8),
@@ -100,36 +33,11 @@ def programs_fixture(tmp_path_factory):
     return get
 
 
-def make_node(world, signpost, folder, autopath=True, **more):  # noqa: F811
-    (folder / "root.db").write_text(OUTSIDE)
-    (folder / "pods").mkdir()
-    (folder / "pods" / "pods.yaml").write_text("".join(
-        POD % (name, namespace, pod4(name), pod4(name)) for name, namespace in (("c1", "app"), ("p3", "other"))))
-    base = BASE.replace("@AUTOPATH@", AUTOPATH.replace("@DIR@", str(folder)) if autopath else "")
-    node = Node(world, signpost, folder, base=more.pop("base", base),
-                cluster=CLUSTER.replace("root.db", str(folder / "root.db")), **more)
-    (folder / "objects" / "web.yaml").write_text(SERVICES)
-    wait_for(lambda: "10.96.3.2" in node.world.run("dig", "+short", "@" + VIP, "secret.other.svc.cluster.local",
-                                                   ns="c1").stdout, 20)
-    return node
-
-
 @pytest.fixture(name="make")
 def make_fixture(world, signpost, tmp_path):  # noqa: F811
     yield lambda **more: make_node(world, signpost, tmp_path, **more)
     log = tmp_path / "cache.log"
     assert not log.exists() or "Sanitizer" not in log.read_text(), log.read_text()
-
-
-def questions(node):
-    return int(node.metric(COUNT, LINK_LOCAL + ":9253"))
-
-
-def walk(node, client, name):
-    """The answer, and how many questions it took."""
-    before = questions(node)
-    answer = client.ask(name)
-    return answer, questions(node) - before
 
 
 @pytest.mark.parametrize("autopath", [True, False], ids=["autopath", "plain"])
@@ -139,12 +47,12 @@ def test_questions_of_a_walk(make, programs, autopath):
     assert "glibc" in kinds
     node.cache()
     for kind in kinds:
-        client = node.client(programs(kind), "app")
+        client = Walker(node, programs(kind))
         for name, address, plain in NAMES:
-            answer, asked = walk(node, client, name)
+            answer, asked = client.walk(name)
             assert (answer.code, address in answer.addresses) == (0, True), (kind, name, vars(answer))
             assert asked == (2 if autopath else plain), (kind, name)
-        answer, asked = walk(node, client, "nope.example.net")
+        answer, asked = client.walk("nope.example.net")
         assert (answer.code != 0, asked) == (True, 8), (kind, vars(answer))
 
 
