@@ -178,32 +178,83 @@ static void drop(struct cache_shard *s, struct cache_bucket *b, int i)
     rcu_retire(e, free);
 }
 
-/* The way whose entry ends first; kind CACHE_KINDS: of any kind. -1: there is none. */
-static int first_to_end(const struct cache_bucket *b, unsigned kind)
+static bool is_in_use(const struct cache *c, const struct cache_entry *e, int64_t now)
 {
-    int best = -1;
-    int64_t end = INT64_MAX;
+    return atomic_load_explicit(&e->used, memory_order_relaxed) && is_usable(c, e, now);
+}
+
+/* The way of the first entry to end, of those not in use if there are any; kind CACHE_KINDS: of any
+ * kind. -1: there is none. */
+static int first_to_go(const struct cache *c, const struct cache_bucket *b, unsigned kind,
+                       int64_t now)
+{
+    const struct cache_entry *best = NULL;
+    int way = -1;
     for (int i = 0; i < CACHE_WAYS; i++) {
         const struct cache_entry *e = rcu_load(&b->way[i]);
-        if (!e || (kind != CACHE_KINDS && e->kind != kind) || e->end_ns >= end)
+        if (!e || (kind != CACHE_KINDS && e->kind != kind))
             continue;
-        best = i;
-        end = e->end_ns;
+        bool used = is_in_use(c, e, now), best_used = best && is_in_use(c, best, now);
+        if (best && (used != best_used ? used : e->end_ns >= best->end_ns))
+            continue;
+        best = e;
+        way = i;
     }
-    return best;
+    return way;
+}
+
+static bool drop_unused(const struct cache *c, struct cache_shard *s, struct cache_bucket *b,
+                        unsigned kind, int64_t now)
+{
+    int way = first_to_go(c, b, kind, now);
+    if (way < 0 || is_in_use(c, rcu_load(&b->way[way]), now))
+        return false;
+    drop(s, b, way);
+    return true;
+}
+
+/* What is in use there has to be used again to be spared the next time. */
+static void age(struct cache_bucket *b, unsigned kind)
+{
+    for (int i = 0; i < CACHE_WAYS; i++) {
+        struct cache_entry *e = rcu_load(&b->way[i]);
+        if (e && e->kind == kind)
+            atomic_store_explicit(&e->used, false, memory_order_relaxed);
+    }
+}
+
+/* All that was looked at is in use: the next bucket that has one of that kind gives up what ends
+ * first there. */
+static void drop_used(struct cache *c, struct cache_shard *s, unsigned kind, int64_t now)
+{
+    for (uint32_t looked = 0; looked < c->n_buckets; looked++) {
+        s->hand = s->hand + 1 < c->n_buckets ? s->hand + 1 : 0;
+        struct cache_bucket *b = &s->buckets[s->hand];
+        age(b, kind);
+        int way = first_to_go(c, b, kind, now);
+        if (way >= 0) {
+            drop(s, b, way);
+            return;
+        }
+    }
 }
 
 /* Makes room in a shard that holds as many of that kind as it may: from the bucket that the new one
- * goes to, else from the next that has one. */
-static void make_room(struct cache *c, struct cache_shard *s, struct cache_bucket *b, unsigned kind)
+ * goes to, else from one of the next. */
+static void make_room(struct cache *c, struct cache_shard *s, struct cache_bucket *b, unsigned kind,
+                      int64_t now)
 {
-    int way = first_to_end(b, kind);
-    for (uint32_t looked = 0; way < 0 && looked < c->n_buckets; looked++) {
-        s->hand = s->hand + 1 < c->n_buckets ? s->hand + 1 : 0;
-        b = &s->buckets[s->hand];
-        way = first_to_end(b, kind);
+    uint32_t at = s->hand;
+    if (drop_unused(c, s, b, kind, now))
+        return;
+    for (unsigned looked = 0; looked < CACHE_SPARE_MAX; looked++) {
+        at = at + 1 < c->n_buckets ? at + 1 : 0;
+        if (drop_unused(c, s, &s->buckets[at], kind, now)) {
+            s->hand = at;
+            return;
+        }
     }
-    drop(s, b, way);
+    drop_used(c, s, kind, now);
 }
 
 static int free_way(const struct cache_bucket *b)
@@ -245,15 +296,15 @@ static bool would_hide_data(const struct cache *c, const struct cache_bucket *b,
 }
 
 static void insert(struct cache *c, struct cache_shard *s, struct cache_bucket *b,
-                   struct cache_entry *e, uint32_t ret_evicted[CACHE_KINDS])
+                   struct cache_entry *e, int64_t now, uint32_t ret_evicted[CACHE_KINDS])
 {
     if (s->n[e->kind] >= c->shard_max[e->kind]) {
-        make_room(c, s, b, e->kind);
+        make_room(c, s, b, e->kind, now);
         ret_evicted[e->kind]++;
     }
     int way = free_way(b);
     if (way < 0) {
-        way = first_to_end(b, CACHE_KINDS);
+        way = first_to_go(c, b, CACHE_KINDS, now);
         const struct cache_entry *old = rcu_load(&b->way[way]);
         ret_evicted[old->kind]++;
         drop(s, b, way);
@@ -277,7 +328,7 @@ void cache_put(struct cache *c, struct cache_entry *e, int64_t now,
     if (ways[other] >= 0 && !(e->kind == CACHE_DENIAL && c->limits.prefer_positive))
         drop(s, b, ways[other]);
     if (ways[e->kind] < 0) {
-        insert(c, s, b, e, ret_evicted);
+        insert(c, s, b, e, now, ret_evicted);
         return;
     }
     struct cache_entry *old = rcu_load(&b->way[ways[e->kind]]);
@@ -285,6 +336,8 @@ void cache_put(struct cache *c, struct cache_entry *e, int64_t now,
                           memory_order_relaxed);
     atomic_store_explicit(&e->last_hit_ns,
                           atomic_load_explicit(&old->last_hit_ns, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&e->used, atomic_load_explicit(&old->used, memory_order_relaxed),
                           memory_order_relaxed);
     rcu_publish(&b->way[ways[e->kind]], e);
     rcu_retire(old, free);

@@ -9,9 +9,11 @@
  * stays valid until the worker's batch has been sent.
  *
  * Bounds: each shard takes capacity / CACHE_SHARDS entries of each kind, and an entry is at most
- * one message (MSG_MAX) and its RRset heads. A shard that is full gives up the entry that ends
- * first among a bucket's. Buckets are two places for each entry, 64 bytes a bucket: about 18 bytes
- * for each entry of capacity, whether used or not (the kernel backs what was touched).
+ * one message (MSG_MAX) and its RRset heads. A shard that is full gives up an entry that nobody has
+ * asked for since it came or was spared last, of those the one that ends first among a bucket's: a
+ * flood of names that are asked once does not push out those in use. Buckets are two places for
+ * each entry, 64 bytes a bucket: about 18 bytes for each entry of capacity, whether used or not
+ * (the kernel backs what was touched).
  *
  * Times are monotonic nanoseconds given by the caller; TTLs are seconds. */
 #pragma once
@@ -26,7 +28,8 @@
 #define CACHE_WAYS         7    /* entries of a bucket */
 #define CACHE_CAPACITY_MIN 1024 /* smaller capacities count as this, as in the reference */
 #define CACHE_CAPACITY_MAX 100000000
-#define CACHE_TTL_DEFAULT  5 /* of replies without a record that would say */
+#define CACHE_SPARE_MAX    32 /* buckets looked at for an entry that is not in use */
+#define CACHE_TTL_DEFAULT  5  /* of replies without a record that would say */
 
 /* NOERROR with data and referrals; "no such name", "no such data" and failures. */
 enum cache_kind { CACHE_SUCCESS, CACHE_DENIAL, CACHE_KINDS };
@@ -56,6 +59,7 @@ struct cache_entry {
     uint8_t name_len;
     uint8_t kind;
     bool do_bit, cd, failure;
+    _Atomic bool used; /* it was answered with; cleared when it is spared for that */
     /* For refreshing ahead of the end, or after it. */
     _Atomic bool refreshing;
     _Atomic uint32_t hits; /* since the last pause */
@@ -138,6 +142,13 @@ struct cache_entry *cache_find(const struct cache *c, const struct cache_key *k,
 static inline bool cache_is_fresh(const struct cache_entry *e, int64_t now)
 {
     return now < e->end_ns;
+}
+
+/* Only the first use writes, so that workers do not take the line from one another. */
+static inline void cache_mark_used(struct cache_entry *e)
+{
+    if (!atomic_load_explicit(&e->used, memory_order_relaxed))
+        atomic_store_explicit(&e->used, true, memory_order_relaxed);
 }
 
 /* Seconds left, at least 1 for a fresh entry; the TTL of its records. */

@@ -51,8 +51,9 @@ void cache_ahead(struct query *q, const void *conf, struct query_ahead *ahead, b
 
 /* ---- answering ---- */
 
-static void answer(struct query *q, const struct cache_entry *e, uint32_t ttl)
+static void answer(struct query *q, struct cache_entry *e, uint32_t ttl)
 {
+    cache_mark_used(e);
     uint16_t flags = FLAG_AA | (e->flags & FLAG_RA);
     if (cache_wants_ad(q))
         flags |= e->flags & FLAG_AD;
