@@ -1,7 +1,9 @@
 /* signpost lab: a cluster of network namespaces on this machine. */
 #include "base/str.h"
+#include "base/table.h"
 #include "config/flags.h"
 #include "lab/backend.h"
+#include "lab/breakage.h"
 #include "lab/demo.h"
 #include "lab/enter.h"
 #include "lab/lab.h"
@@ -101,6 +103,73 @@ static int run_walk(const struct options *o, int argc, char **argv, struct err *
     return code;
 }
 
+static void list_failures(const char *dir, bool running)
+{
+    struct failures all;
+    struct table t;
+    failures_read(&all);
+    table_init(&t, "Failures that a lab can have");
+    table_column(&t, "name", TABLE_LEFT);
+    table_column(&t, "what is wrong", TABLE_LEFT);
+    for (size_t i = 0; i < all.n; i++) {
+        bool there = running && breakage_is_there(dir, &all.items[i]);
+        table_cell(&t, there ? TABLE_BAD : TABLE_STRONG, "%s%s", all.items[i].name,
+                   there ? " (there)" : "");
+        table_cell(&t, TABLE_PLAIN, "%s", all.items[i].summary);
+    }
+    table_print(&t, stdout);
+    table_done(&t);
+    failures_done(&all);
+}
+
+static int break_it(const char *dir, const struct failure *f, struct err *e)
+{
+    cleanup_free char *to = NULL;
+    int code = breakage_make(dir, f, &to, e);
+    if (code == 0)
+        printf("Now %s.\nTry:\n"
+               "  signpost trace %s %s\n"
+               "  signpost lab mend %s\n",
+               f->summary, f->from, to, f->name);
+    return code;
+}
+
+static int run_failure(const struct options *o, int argc, char **argv,
+                       int (*act)(const char *dir, const struct failure *f, struct err *e),
+                       struct err *e)
+{
+    struct failures all;
+    const struct failure *f;
+    pid_t lab;
+    if (argc != 1)
+        return err_set(e, ERR_INVALID,
+                       "give the name of one failure; \"signpost lab break\" lists "
+                       "them");
+    int code = lab_find(o->dir, &lab, e);
+    if (code < 0)
+        return code;
+    failures_read(&all);
+    code = failures_find(&all, argv[0], &f, e);
+    if (code == 0)
+        code = act(o->dir, f, e);
+    failures_done(&all);
+    return code;
+}
+
+static int run_break(const struct options *o, int argc, char **argv, struct err *e)
+{
+    pid_t lab;
+    if (argc)
+        return run_failure(o, argc, argv, break_it, e);
+    list_failures(o->dir, lab_find(o->dir, &lab, NULL) == 0);
+    return 0;
+}
+
+static int run_mend(const struct options *o, int argc, char **argv, struct err *e)
+{
+    return run_failure(o, argc, argv, breakage_mend, e);
+}
+
 static int run_down(const struct options *o, int argc, char **argv, struct err *e)
 {
     (void)argc, (void)argv;
@@ -168,9 +237,9 @@ static int run_backend(const struct options *o, int argc, char **argv, struct er
 static const struct verb {
     const char *name;
     int (*run)(const struct options *o, int argc, char **argv, struct err *e);
-} verbs[] = { { "up", run_up },          { "down", run_down }, { "exec", run_exec },
-              { "status", run_status },  { "walk", run_walk }, { "demo", run_demo },
-              { "backend", run_backend } };
+} verbs[] = { { "up", run_up },         { "down", run_down }, { "exec", run_exec },
+              { "status", run_status }, { "walk", run_walk }, { "demo", run_demo },
+              { "break", run_break },   { "mend", run_mend }, { "backend", run_backend } };
 
 static const struct verb *find_verb(const char *name)
 {
@@ -216,9 +285,9 @@ static int act(struct options *o, int argc, char **argv, struct err *e)
         return code;
     const struct verb *v = left ? find_verb(argv[0]) : NULL;
     if (!v)
-        return err_set(e, ERR_INVALID, "%s%s%s: up, down, exec, status, walk, demo or backend",
-                       left ? "there is no \"" : "what shall it do", left ? argv[0] : "",
-                       left ? "\"" : "");
+        return err_set(
+            e, ERR_INVALID, "%s%s%s: up, down, exec, status, walk, demo, break, mend or backend",
+            left ? "there is no \"" : "what shall it do", left ? argv[0] : "", left ? "\"" : "");
     memmove(argv + left, argv + own, (size_t)(argc - own) * sizeof *argv);
     argv[left + argc - own] = NULL;
     return v->run(o, left + argc - own - 1, argv + 1, e);
@@ -238,7 +307,7 @@ static int run(int argc, char **argv)
 const struct command cmd_lab = {
     .name = "lab",
     .args = "up DIR | down | exec NAMESPACE/POD -- CMD... | status | walk NAMESPACE/POD NAME | "
-            "demo DIR",
+            "demo DIR | break [NAME] | mend NAME",
     .summary = "a mini-cluster in network namespaces, without root",
     .details =
         "\"up\" makes nodes and pods of a folder of manifests: each is a network namespace, inside "
@@ -261,6 +330,10 @@ const struct command cmd_lab = {
         "whole way from a name to a pod, with what was observed at each step, and ends with "
         "failure "
         "when a step was not seen.\n\n"
+        "\"break\" gives the running lab a failure that everyone meets, in a namespace of its own, "
+        "and "
+        "says which request shows it; without a name it lists them. \"mend\" takes it away "
+        "again.\n\n"
         "A sub-folder \"outside\" with a Corefile and a hosts file is the world outside: the name "
         "server that the nodes use, and web servers at the addresses in hosts.",
     .run = run,

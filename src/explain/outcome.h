@@ -43,7 +43,7 @@ struct sightings {
         const char *server;  /* "10.96.0.10:53" */
         const char *failure; /* rcode that is neither: "SERVFAIL" */
         const char *name;    /* that had an address: "bar.shop.svc.cluster.local." */
-        int64_t ns;          /* from the first query to the answer with the address */
+        int64_t ns;          /* from the first query to the last answer */
     } dns;
     struct {
         unsigned attempts; /* SYNs that left the client */

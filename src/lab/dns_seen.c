@@ -43,10 +43,11 @@ static void add_query(struct observer *o, struct dns_seen_list *l, const struct 
                                 .answer = "" });
 }
 
+/* The latest that it may answer: a query that is sent again has the same number. */
 static struct dns_seen *query_of(struct dns_seen_list *l, const struct packet *p,
                                  const struct msg *m)
 {
-    for (size_t i = 0; i < l->items.n; i++) {
+    for (size_t i = l->items.n; i-- > 0;) {
         struct dns_seen *q = &l->items.items[i];
         if (!q->answered_ns && q->id == m->id && q->client_port == p->to_port &&
             ip_equal(&q->server, &p->from) && (!m->has_question || m->q.type == q->type))

@@ -214,10 +214,13 @@ void kubelet_sync(struct kubelet *k)
 {
     struct manifests now, before = k->manifests;
     struct err e = { 0 };
+    char broken[PATH_MAX];
     if (manifests_read(k->source, &before, &now, &e) < 0) {
         log_error("%s", e.text);
         return;
     }
+    if (manifests_add(place_path(broken, k->dir, "broken"), &before, &now, &e) < 0)
+        log_error("%s", e.text);
     tell_problems(&now, &before);
     k->manifests = now;
     sync_nodes(k);

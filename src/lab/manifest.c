@@ -193,15 +193,21 @@ static int read_folder(struct manifests *m, const struct manifests *before, cons
     return 0;
 }
 
+int manifests_add(const char *dir, const struct manifests *before, struct manifests *m,
+                  struct err *e)
+{
+    int code = read_folder(m, before, dir);
+    return code < 0 ? err_set(e, code, "%s: %s", dir, strerror(-code)) : 0;
+}
+
 int manifests_read(const char *dir, const struct manifests *before, struct manifests *ret,
                    struct err *e)
 {
     struct manifests m = { 0 };
-    int code = read_folder(&m, before, dir);
-    if (code < 0)
-        return err_set(e, code, "%s: %s", dir, strerror(-code));
-    *ret = m;
-    return 0;
+    int code = manifests_add(dir, before, &m, e);
+    if (code == 0)
+        *ret = m;
+    return code;
 }
 
 void manifests_done(struct manifests *m)

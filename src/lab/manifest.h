@@ -28,6 +28,9 @@ struct manifests {
  * `before`. Fails only when dir itself cannot be read. */
 int manifests_read(const char *dir, const struct manifests *before, struct manifests *ret,
                    struct err *e);
+/* Another folder's to those that were read: what is there already stands. */
+int manifests_add(const char *dir, const struct manifests *before, struct manifests *m,
+                  struct err *e);
 void manifests_done(struct manifests *m);
 const struct manifest *manifests_find(const struct manifests *m, const char *kind,
                                       const char *namespace, const char *name);

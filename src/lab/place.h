@@ -4,6 +4,7 @@
  *   DIR/source                   the folder of manifests that it follows (one line)
  *   DIR/log                      what the lab itself has to say
  *   DIR/objects/                 the manifests with their status filled in: what dns and proxy read
+ *   DIR/broken/                  more manifests, of failures that were asked for
  *   DIR/nodes/NODE/pid           a process in the node's namespaces
  *   DIR/pods/NAMESPACE_POD/      pid, resolv.conf, hosts, CONTAINER.log, volumes/
  *

@@ -66,12 +66,11 @@ static void see_name(const struct request *r, struct sightings *s)
         s->dns.server = text_of(r, &q->server, DNS_PORT);
         if (q->answered_ns)
             see_answer(r, q, s);
+        s->dns.ns = MAX(s->dns.ns, q->answered_ns - r->dns.items.items[0].asked_ns);
     }
     s->dns.server_got = count_arrivals(r);
-    if (r->winner) {
+    if (r->winner)
         s->dns.name = r->winner->name;
-        s->dns.ns = r->winner->answered_ns - r->dns.items.items[0].asked_ns;
-    }
 }
 
 /* ---- the connection ---- */
@@ -142,9 +141,11 @@ static void see_peer(const struct request *r, struct sightings *s)
         observer_pod_of(r->o, &r->syn->to) || observer_node_of(r->o, &r->syn->to);
     s->tcp.arrived = r->arrival != NULL;
     pod = r->arrival ? &r->o->pods.items[r->arrival->pod] : observer_pod_of(r->o, to);
+    const char *node = observer_node_of(r->o, to);
     s->tcp.peer =
-        pod ? arena_printf(&r->o->arena, "pod %s/%s on %s", pod->namespace, pod->name, pod->node)
-            : "";
+        pod    ? arena_printf(&r->o->arena, "pod %s/%s on %s", pod->namespace, pod->name, pod->node)
+        : node ? arena_printf(&r->o->arena, "node %s", node)
+               : "";
 }
 
 static void see_connection(struct request *r, struct sightings *s)
