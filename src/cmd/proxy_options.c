@@ -151,6 +151,11 @@ static const struct flag flags[] = {
 
 #define FIRST_IGNORED "iptables-localhost-nodeports"
 
+void proxy_options_defaults(struct proxy_options *ret)
+{
+    *ret = defaults;
+}
+
 /* Those that the user gave, as far as it can be seen in the arguments. */
 static void note_ignored(int argc, char **argv, void (*warn)(void *ctx, const char *text))
 {

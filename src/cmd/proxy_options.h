@@ -42,6 +42,7 @@ struct proxy_settings {
     unsigned n_service_ranges;
 };
 
+void proxy_options_defaults(struct proxy_options *ret);
 /* Reads the flags and, with --config, the file. Returns as flags_parse(). The values live as long
  * as the process. warn: a sentence a setting that has no effect here. */
 int proxy_options_read(int argc, char **argv, struct proxy_options *ret,
