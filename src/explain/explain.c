@@ -441,8 +441,12 @@ static const char *way_text(const struct explain_report *r)
                       : masqueraded == l->flow.outcomes.n ? ", masqueraded"
                                                           : ", masqueraded when it meets itself";
     if (l->portal)
-        return arena_printf(r->arena, "the %s sends each connection to one of %zu endpoint%s%s",
-                            l->target, l->flow.outcomes.n, l->flow.outcomes.n == 1 ? "" : "s", nat);
+        return l->flow.outcomes.n == 1
+                   ? arena_printf(r->arena, "the %s sends it to its only endpoint%s", l->target,
+                                  nat)
+                   : arena_printf(r->arena,
+                                  "the %s sends each connection to one of %zu endpoints%s",
+                                  l->target, l->flow.outcomes.n, nat);
     if (r->service && r->service->headless)
         return arena_printf(r->arena, "the headless Service %s/%s gives %zu address%s of pods",
                             r->service->object.meta.namespace, r->service->object.meta.name,
