@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["cache", "check", "controller", "dns", "explain", "hosts", "lab", "lookup", "proxy", "registry", "resolvconf"]
+COMMANDS = ["cache", "check", "controller", "dns", "explain", "hosts", "lab", "lookup", "proxy", "registry", "resolvconf", "trace"]
 
 
 def output(*words):
