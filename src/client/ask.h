@@ -1,9 +1,9 @@
-/* One name asked of all servers, as glibc sends and waits (private to client/): attempts, servers
- * in turn, A and AAAA from one socket, one-by-one mode after a lost answer, TCP after a truncated
- * one.
+/* One name being asked for, whoever asks (private to client/): the messages, what left and what
+ * came, and the replies that were taken. When to send, to whom, and how long to wait is for the
+ * personality (way.h) to say.
  *
- * The caller fills the first block and owns the arena; what left and what came is added to
- * `result`, the accepted replies stay in `replies` in the order in which they came. */
+ * stub.c fills the first block and owns the arena. Accepted replies stay in `replies` in the order
+ * in which they came. */
 #pragma once
 
 #include "client/stub.h"
@@ -11,13 +11,12 @@
 
 #define ASK_TYPES_MAX 2
 #define ASK_QUERY_MAX (NAME_MAX_WIRE + 32)
-#define ASK_EDNS_SIZE 1200 /* what glibc announces with edns0 */
 
 struct ask_query {
     uint8_t bytes[2 + ASK_QUERY_MAX]; /* the length that TCP wants, then the message */
     size_t len;                       /* of the message */
     uint16_t id, type;
-    size_t trace; /* its latest line in the result, when sent */
+    size_t line; /* its latest line in the result, when sent */
 };
 
 struct ask_reply {
@@ -34,33 +33,33 @@ struct ask {
     struct arena *arena;
     int64_t start_ns; /* of the look-up */
     unsigned candidate;
+    const char *text; /* of the candidate */
+    bool as_is;       /* it is the name as it was given */
+    bool address;     /* addresses are wanted, not some other type */
     uint16_t types[ASK_TYPES_MAX];
     unsigned n;
     uint8_t *buffer; /* MSG_MAX bytes */
+    void *state;     /* of the personality, for the whole look-up; NULL: none */
 
     struct ask_query queries[ASK_TYPES_MAX];
     struct ask_reply replies[ASK_TYPES_MAX];
     unsigned n_replies;
-
-    int fds[STUB_SERVERS_MAX]; /* UDP sockets, -1: none */
-    unsigned server, attempt;  /* now */
-    uint16_t last_rcode;       /* of the latest reply that opened an exchange */
-    bool got_somewhere;        /* something came, or a wait ended: someone may be there */
-    bool tcp_refused;
+    bool took_ips; /* the personality has put the addresses into the result itself */
 };
 
-enum ask_step { ASK_DONE, ASK_NEXT_SERVER, ASK_OVER_TCP };
+/* The queries for the name; edns_size 0: without OPT. */
+void ask_build(struct ask *a, const struct name *name, uint16_t edns_size, bool ad);
 
-enum walk_outcome ask_run(struct ask *a, const struct name *name);
+/* A line of the result for a query that left; returns its index. */
+size_t ask_trace_sent(struct ask *a, unsigned query, unsigned server, unsigned attempt, bool tcp,
+                      int fd);
+void ask_trace_reply(struct ask *a, size_t line, const struct ask_reply *r);
+/* Ends a line that still waits; all of this candidate. */
+void ask_trace_end(struct ask *a, size_t line, enum stub_fate fate);
+void ask_trace_end_all(struct ask *a, enum stub_fate fate);
 
-/* For the two transports. */
-void ask_trace_sent(struct ask *a, unsigned query, bool tcp, int fd);
-void ask_trace_reply(struct ask *a, const struct ask_reply *r);
-/* Ends all lines of this exchange that still wait. */
-void ask_trace_end(struct ask *a, enum stub_fate fate);
 /* Reads a message of the buffer; false when it answers none of our queries. */
 bool ask_read_reply(struct ask *a, size_t len, struct ask_reply *ret);
 void ask_accept(struct ask *a, const struct ask_reply *r);
-socklen_t ask_server_address(const struct ask *a, struct sockaddr_storage *ret);
-enum ask_step ask_over_udp(struct ask *a);
-enum ask_step ask_over_tcp(struct ask *a);
+
+int64_t ask_now_us(const struct ask *a); /* since the look-up began */

@@ -3,76 +3,42 @@
 #include "base/clock.h"
 #include "base/rand.h"
 #include "client/ask.h"
-#include "client/hostsfile.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <string.h>
 
 #define CHAIN_MAX 16 /* CNAMEs followed in one reply */
 
-int personality_from_text(const char *text, enum personality *ret, struct err *e)
+const struct way *const ways[] = { &way_glibc, &way_musl, &way_musl_old,
+                                   &way_go,    &way_cares, NULL };
+
+int way_from_text(const char *text, const struct way **ret, struct err *e)
 {
-    static const char *const later[] = { "musl", "go" };
-    if (str_eq(text, "glibc")) {
-        *ret = AS_GLIBC;
-        return 0;
+    cleanup(strbuf_done) struct strbuf known = { 0 };
+    for (size_t i = 0; ways[i]; i++) {
+        if (str_eq(text, ways[i]->name)) {
+            *ret = ways[i];
+            return 0;
+        }
+        strbuf_printf(&known, "%s%s", i ? ", " : "", ways[i]->name);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(later); i++) {
-        if (str_eq(text, later[i]))
-            return err_set(e, ERR_UNSUPPORTED,
-                           "looking up as %s is not offered; only glibc's way is", text);
-    }
-    return err_set(e, ERR_INVALID, "\"%s\" is no resolver known here; use glibc", text);
+    return err_set(e, ERR_INVALID, "\"%s\" is no resolver known here; there are %s", text, known.p);
 }
 
-void stub_init(struct stub *s, enum personality as, const struct stub_conf *conf, const char *hosts)
+void stub_init(struct stub *s, const struct way *way, const struct stub_conf *conf,
+               const char *hosts, const char *nsswitch)
 {
-    (void)as; /* there is one so far */
     *s = (struct stub){
+        .way = way,
         .conf = conf,
         .hosts = hosts,
+        .nsswitch = nsswitch,
         .one_by_one = conf->single_request || conf->single_request_reopen,
         .new_socket_each = conf->single_request_reopen,
         .rotation = (unsigned)(rand_seed() & 0xffff),
     };
 }
 
-const char *stub_error_name(int error)
-{
-    switch (error) {
-    case 0:
-        return "";
-    case EAI_NONAME:
-        return "EAI_NONAME";
-    case EAI_NODATA:
-        return "EAI_NODATA";
-    case EAI_AGAIN:
-        return "EAI_AGAIN";
-    default:
-        return "EAI_FAIL";
-    }
-}
-
-const char *stub_error_text(int error)
-{
-    return gai_strerror(error);
-}
-
-/* getaddrinfo() has no word for NO_RECOVERY: to it the name does not exist. */
-static int eai_of(enum walk_error error, bool address)
-{
-    static const int errors[] = {
-        [WALK_OK] = 0,
-        [WALK_HOST_NOT_FOUND] = EAI_NONAME,
-        [WALK_TRY_AGAIN] = EAI_AGAIN,
-        [WALK_NO_RECOVERY] = EAI_FAIL,
-        [WALK_NO_DATA] = EAI_NODATA,
-    };
-    return error == WALK_NO_RECOVERY && address ? EAI_NONAME : errors[error];
-}
-
-static void add_ip(struct stub_result *r, struct arena *a, const struct ip *ip)
+void stub_add_ip(struct stub_result *r, struct arena *a, const struct ip *ip)
 {
     if (r->n_ips == r->ips_capacity) {
         size_t capacity = r->ips_capacity ? 2 * r->ips_capacity : 8;
@@ -135,12 +101,14 @@ static void take_record(struct stub_result *r, struct arena *a, const struct msg
     if (at_end && s->type == m->q.type && (v4 || v6)) {
         struct ip ip = { .family = v4 ? 4 : 6 };
         memcpy(ip.bytes, rdata, len);
-        add_ip(r, a, &ip);
+        stub_add_ip(r, a, &ip);
     }
 }
 
-static void take_reply(struct stub_result *r, struct arena *a, const struct ask_reply *reply)
+static void take_reply(struct ask *q, const struct ask_reply *reply)
 {
+    struct stub_result *r = q->result;
+    struct arena *a = q->arena;
     struct msg m;
     if (msg_parse(reply->bytes, reply->len, a, &m) < 0)
         return;
@@ -153,7 +121,7 @@ static void take_reply(struct stub_result *r, struct arena *a, const struct ask_
         for (unsigned j = 0; j < s->count; j++) {
             size_t len;
             const uint8_t *rdata = rrset_next(s, &at, &len);
-            take_record(r, a, &m, s, rdata, len, at_end);
+            take_record(r, a, &m, s, rdata, len, at_end && !q->took_ips);
         }
     }
     if (!r->canonical && l->n) {
@@ -162,128 +130,183 @@ static void take_reply(struct stub_result *r, struct arena *a, const struct ask_
     }
 }
 
-/* A reply with rdata for none of our types (an alias that leads nowhere): the walk is over, and the
- * C library says that there is no such name. */
-static void finish(struct stub_result *r, const struct walk *w, uint16_t type)
-{
-    bool address = type == STUB_ADDRESS || type == RR_A || type == RR_AAAA;
-    r->error = eai_of(walk_error(w), address);
-    if (r->error == 0 && address && r->n_ips == 0)
-        r->error = EAI_NONAME;
-}
-
 static void start_ask(struct ask *q, struct stub *s, uint16_t type)
 {
     bool both = type == STUB_ADDRESS && !s->conf->no_aaaa;
     q->stub = s;
+    q->address = type == STUB_ADDRESS || type == RR_A || type == RR_AAAA;
     q->n = both ? 2 : 1;
     q->types[0] = type == STUB_ADDRESS ? RR_A : type;
     q->types[1] = RR_AAAA;
 }
 
-static enum walk_outcome try_candidate(struct ask *proto, const char *text, struct stub_result *r)
+static enum walk_outcome try_candidate(struct ask *proto, const char *text, const char *as_is)
 {
     struct ask q = *proto;
+    struct stub_result *r = q.result;
     struct name name;
-    enum walk_outcome o = WALK_BAD;
     struct stub_candidate *c = add_candidate(r, q.arena);
     *c = (struct stub_candidate){ .name = text, .first_query = r->n_queries };
     q.candidate = (unsigned)(r->n_candidates - 1);
-    if (name_from_text(text, &name) == 0)
-        o = ask_run(&q, &name);
+    q.text = text;
+    q.as_is = text == as_is;
+    enum walk_outcome o = q.stub->way->ask(&q, name_from_text(text, &name) == 0 ? &name : NULL);
     c->outcome = o;
     c->n_queries = r->n_queries - c->first_query;
     if (o == WALK_FOUND) {
         r->won = (int)q.candidate;
         for (unsigned i = 0; i < q.n_replies; i++)
-            take_reply(r, q.arena, &q.replies[i]);
+            take_reply(&q, &q.replies[i]);
     }
     return o;
-}
-
-/* glibc sends no query for an address of anything else: letters, digits, "-" and "_", and no "-" at
- * the start of the name. (Names of the hosts file may be what they like.) */
-static bool is_host_name(const char *text)
-{
-    struct name name;
-    if (name_from_text(text, &name) < 0)
-        return false;
-    for (unsigned i = 0; i < name.n_labels; i++) {
-        const uint8_t *label = name.wire + name.off[i];
-        for (unsigned j = 1; j <= label[0]; j++) {
-            uint8_t c = label[j];
-            bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-            bool good = letter || (c >= '0' && c <= '9') || c == '-' || c == '_';
-            if (!good || (c == '-' && i == 0 && j == 1))
-                return false;
-        }
-    }
-    return true;
 }
 
 static void ask_dns(struct stub *s, const char *name, uint16_t type, struct arena *a,
                     struct stub_result *r)
 {
+    const struct way *way = s->way;
     struct ask proto = { .arena = a, .result = r, .start_ns = clock_ns() };
     struct walk w;
     const char *candidate;
     start_ask(&proto, s, type);
     proto.buffer = arena_alloc(a, MSG_MAX);
-    walk_init(&w, name, s->conf, a);
+    proto.state = way->open ? way->open(s, a) : NULL;
+    r->error = way->not_host_error; /* unless somebody is asked */
+    walk_init(&w, way->walk, name, s->conf, a);
     while ((candidate = walk_next(&w)))
-        walk_report(&w, try_candidate(&proto, candidate, r));
-    finish(r, &w, type);
+        walk_report(&w, try_candidate(&proto, candidate, name));
+    if (way->close)
+        way->close(proto.state);
+    if (r->won >= 0)
+        r->error = 0;
+    if (way->finish)
+        way->finish(&w, type, r);
 }
 
-static bool is_literal(const char *name, struct ip *ret)
+static bool find_in_hosts(const struct stub *s, const char *name, uint8_t family, struct arena *a,
+                          struct stub_result *r)
 {
-    struct in_addr four;
-    if (!inet_aton(name, &four) || strpbrk(name, " \t\n"))
-        return ip_parse(name, ret) == 0;
-    *ret = (struct ip){ .family = 4 };
-    memcpy(ret->bytes, &four, 4);
-    return true;
-}
-
-/* What getaddrinfo() answers without DNS. */
-static bool find_locally(const struct stub *s, const char *name, uint8_t family, struct arena *a,
-                         struct stub_result *r)
-{
-    struct hosts_match m;
-    struct ip ip;
-    if (is_literal(name, &ip)) {
-        r->source = STUB_FROM_LITERAL;
-        if (family == 0 || family == ip.family)
-            add_ip(r, a, &ip);
-        else
-            r->error = EAI_NONAME;
-        return true;
-    }
-    if (!s->hosts || hostsfile_find(s->hosts, name, family, a, &m) < 0)
+    struct hosts_match m = { 0 };
+    int rc = hostsfile_find(s->way->hosts, s->hosts ? s->hosts : "", name, family, a, &m);
+    if (rc == ERR_NOT_FOUND)
         return false;
     r->source = STUB_FROM_FILES;
+    r->error = rc < 0 ? s->way->hosts_error : 0;
     r->canonical = m.canonical;
     for (size_t i = 0; i < m.n; i++)
-        add_ip(r, a, &m.ips[i]);
+        stub_add_ip(r, a, &m.ips[i]);
     return true;
+}
+
+/* Go and c-ares take the loopback addresses from nowhere else. */
+static void take_loopback(struct stub_result *r, uint8_t family, struct arena *a)
+{
+    static const struct ip ips[] = { { 4, { 127, 0, 0, 1 } }, { 6, { [15] = 1 } } };
+    r->source = STUB_FROM_ITSELF;
+    r->error = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(ips); i++) {
+        if (family == 0 || family == ips[i].family)
+            stub_add_ip(r, a, &ips[i]);
+    }
+}
+
+static bool take_literal(const struct stub *s, const char *name, uint8_t family, struct arena *a,
+                         struct stub_result *r)
+{
+    struct ip ip;
+    if (!s->way->is_literal(name, &ip))
+        return false;
+    r->source = STUB_FROM_LITERAL;
+    if (family == 0 || family == ip.family)
+        stub_add_ip(r, a, &ip);
+    else
+        r->error = s->way->literal_error;
+    return true;
+}
+
+/* What it had to say, as nsswitch.conf counts. */
+static enum nss_status try_files(struct stub *s, const char *name, uint8_t family, struct arena *a,
+                                 struct stub_result *r)
+{
+    if (find_in_hosts(s, name, family, a, r))
+        return NSS_SUCCESS;
+    if (s->way->knows && s->way->knows(name)) {
+        take_loopback(r, family, a);
+        return NSS_SUCCESS;
+    }
+    return NSS_NOTFOUND;
+}
+
+static enum nss_status try_dns(struct stub *s, const char *name, uint16_t type, struct arena *a,
+                               struct stub_result *r)
+{
+    bool address = type == STUB_ADDRESS || type == RR_A || type == RR_AAAA;
+    if (s->way->knows && s->way->knows(name))
+        return NSS_NOTFOUND;
+    r->source = STUB_FROM_DNS;
+    r->not_host = address && s->way->is_host_name && !s->way->is_host_name(name);
+    if (r->not_host) {
+        r->error = s->way->not_host_error;
+        return NSS_NOTFOUND;
+    }
+    ask_dns(s, name, type, a, r);
+    if (r->error == 0)
+        return NSS_SUCCESS;
+    enum walk_outcome last = r->n_candidates ? r->candidates[r->n_candidates - 1].outcome
+                                             : WALK_NXDOMAIN;
+    return last == WALK_NXDOMAIN || last == WALK_NODATA || last == WALK_BAD ? NSS_NOTFOUND
+           : last == WALK_UNREACHABLE                                       ? NSS_UNAVAIL
+                                                                            : NSS_TRYAGAIN;
+}
+
+static void try_sources(struct stub *s, const char *name, uint16_t type, struct arena *a,
+                        struct stub_result *r)
+{
+    uint8_t family = type == RR_A ? 4 : type == RR_AAAA ? 6 : 0;
+    struct nss_order order;
+    s->way->order(s, a, &order);
+    r->unknown = order.ignored;
+    r->error = s->way->not_host_error;
+    for (unsigned i = 0; i < order.n; i++) {
+        enum nss_status status = NSS_UNAVAIL;
+        if (order.steps[i].source == NSS_FILES)
+            status = try_files(s, name, family, a, r);
+        else if (order.steps[i].source == NSS_DNS)
+            status = try_dns(s, name, type, a, r);
+        else
+            strlist_add(&r->unknown, a, order.steps[i].name);
+        if (order.steps[i].returns & 1 << status)
+            break;
+    }
+}
+
+static void name_error(const struct way *way, struct stub_result *r)
+{
+    r->error_name = r->error ? way->error_name(r->error) : "";
+    if (r->error == 0)
+        r->error_text = "";
+    else if (!r->error_text)
+        r->error_text = way->error_text(r->error);
 }
 
 int stub_lookup(struct stub *s, const char *name, uint16_t type, struct arena *a,
                 struct stub_result *ret, struct err *e)
 {
-    struct stub_result r = { .won = -1 };
-    bool address = type == STUB_ADDRESS || type == RR_A || type == RR_AAAA;
+    struct stub_result r = { .name = name, .won = -1 };
     uint8_t family = type == RR_A ? 4 : type == RR_AAAA ? 6 : 0;
+    bool address = type == STUB_ADDRESS || family;
     int64_t start = clock_ns();
     if (!*name || strlen(name) >= NAME_TEXT_MAX)
         return err_set(e, ERR_INVALID, "\"%.64s\" is no name to look up: it is %s", name,
                        *name ? "too long" : "empty");
-    bool found = address && find_locally(s, name, family, a, &r);
-    r.not_host = address && !found && !is_host_name(name);
-    if (r.not_host)
-        r.error = EAI_NONAME;
-    else if (!found)
-        ask_dns(s, name, type, a, &r);
+    if (!address && s->way->only_addresses)
+        return err_set(e, ERR_UNSUPPORTED, "%s of %s asks for addresses only: give type A or AAAA",
+                       s->way->function, s->way->name);
+    if (!address)
+        (void)try_dns(s, name, type, a, &r);
+    else if (!take_literal(s, name, family, a, &r))
+        try_sources(s, name, type, a, &r);
+    name_error(s->way, &r);
     r.time_us = (clock_ns() - start) / 1000;
     *ret = r;
     return 0;

@@ -1,5 +1,5 @@
-/* A stub resolver that behaves as a C library's, and keeps a trace of all that it did: which names
- * it asked for, of which server, over what, and what came back when.
+/* A stub resolver that behaves as a client's does (way.h says whose), and keeps a trace of all that
+ * it did: which names it asked for, of which server, over what, and what came back when.
  *
  * One look-up at a time, blocking, on the calling thread. Sockets are opened in the network
  * namespace in which the thread is. */
@@ -7,12 +7,7 @@
 
 #include "base/err.h"
 #include "client/stub_conf.h"
-#include "client/walk.h"
-
-enum personality { AS_GLIBC, AS_MUSL, AS_GO };
-
-/* "glibc"; those that are known but not offered yet are refused by name. */
-int personality_from_text(const char *text, enum personality *ret, struct err *e) must_check;
+#include "client/way.h"
 
 #define STUB_ADDRESS     0     /* as a type: A and AAAA together, as getaddrinfo() asks */
 #define STUB_TCP_WAIT_MS 10000 /* glibc has no limit of its own here and waits for the kernel's */
@@ -40,13 +35,17 @@ struct stub_candidate {
     size_t first_query, n_queries;
 };
 
-enum stub_source { STUB_FROM_DNS, STUB_FROM_FILES, STUB_FROM_LITERAL };
+/* STUB_FROM_ITSELF: a name that the library knows without being told. */
+enum stub_source { STUB_FROM_DNS, STUB_FROM_FILES, STUB_FROM_LITERAL, STUB_FROM_ITSELF };
 
 /* All memory is in the arena of the look-up. */
 struct stub_result {
+    const char *name; /* as it was given */
     enum stub_source source;
-    int error;     /* 0 or EAI_* */
-    bool not_host; /* nobody was asked: the C library takes this for no name of a host */
+    int error;              /* 0 or a number of the personality: EAI_*, ARES_* */
+    const char *error_name; /* "EAI_NONAME"; "" without an error */
+    const char *error_text; /* as the library tells it; "" without an error */
+    bool not_host;          /* nobody was asked: this is taken for no name of a host */
     int won;       /* candidate, or -1 */
     struct stub_candidate *candidates;
     size_t n_candidates, candidates_capacity;
@@ -56,20 +55,22 @@ struct stub_result {
     struct ip *ips;        /* in the order of the replies; not sorted by RFC 6724 */
     size_t n_ips, ips_capacity;
     struct strlist records; /* answers of the winner in text form */
+    struct strlist unknown; /* services of nsswitch.conf that were passed over */
     int64_t time_us;
 };
 
 struct stub {
+    const struct way *way;
     const struct stub_conf *conf;
-    const char *hosts; /* text of /etc/hosts; NULL: none */
-    /* How A and AAAA are sent; a lost answer changes it for the rest of the process' life. */
+    const char *hosts, *nsswitch; /* texts of the files; NULL: none */
+    /* glibc: how A and AAAA are sent; a lost answer changes it for the rest of the process' life. */
     bool one_by_one, new_socket_each;
     unsigned rotation;
 };
 
-/* conf and hosts must outlive the stub. */
-void stub_init(struct stub *s, enum personality as, const struct stub_conf *conf,
-               const char *hosts);
+/* conf and the texts must outlive the stub. */
+void stub_init(struct stub *s, const struct way *way, const struct stub_conf *conf,
+               const char *hosts, const char *nsswitch);
 
 /* type: STUB_ADDRESS, RR_A, RR_AAAA (as getaddrinfo() with a family: literals and hosts first), or
  * any other (as res_search(): DNS only). A look-up that finds nothing is a result with an error,
@@ -77,8 +78,8 @@ void stub_init(struct stub *s, enum personality as, const struct stub_conf *conf
 int stub_lookup(struct stub *s, const char *name, uint16_t type, struct arena *a,
                 struct stub_result *ret, struct err *e) must_check;
 
-const char *stub_error_name(int error); /* "EAI_NONAME"; "" for 0 */
-const char *stub_error_text(int error);
+/* For personalities. */
+void stub_add_ip(struct stub_result *r, struct arena *a, const struct ip *ip);
 
-/* Seconds that an attempt waits at this server. */
+/* Seconds that an attempt of glibc's waits at this server. */
 int stub_wait_seconds(const struct stub_conf *c, unsigned server);

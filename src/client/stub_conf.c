@@ -1,5 +1,7 @@
 #include "client/stub_conf.h"
 
+#include "base/cursor.h"
+
 #include <arpa/inet.h>
 #include <limits.h>
 #include <net/if.h>
@@ -69,16 +71,16 @@ static void read_options(struct reader *r, const char *text)
         read_option(r, options.items[i]);
 }
 
-static bool read_address(const char *text, struct arena *a, struct stub_server *ret)
+bool stub_server_parse(const char *word, bool old_forms, struct arena *a, struct stub_server *ret)
 {
-    const char *percent = strchr(text, '%');
-    const char *bare = percent ? arena_strndup(a, text, (size_t)(percent - text)) : text;
+    const char *percent = strchr(word, '%');
+    const char *bare = percent ? arena_strndup(a, word, (size_t)(percent - word)) : word;
     struct stub_server s = { .port = STUB_PORT };
     struct in_addr four;
-    if (inet_aton(text, &four)) { /* "10.1" and "0x7f.1" count */
+    if (old_forms && inet_aton(word, &four)) { /* "10.1" and "0x7f.1" count */
         s.ip.family = 4;
         memcpy(s.ip.bytes, &four, 4);
-    } else if (ip_parse(bare, &s.ip) < 0 || s.ip.family != 6) {
+    } else if (ip_parse(bare, &s.ip) < 0 || (percent && s.ip.family != 6)) {
         return false;
     } else if (percent) {
         s.scope = if_nametoindex(percent + 1);
@@ -89,11 +91,32 @@ static bool read_address(const char *text, struct arena *a, struct stub_server *
     return true;
 }
 
+void stub_server_v4(struct stub_conf *c, uint32_t address)
+{
+    struct stub_server s = { .port = STUB_PORT, .ip.family = 4 };
+    put_u32(s.ip.bytes, address);
+    c->servers[c->n_servers++] = s;
+}
+
+socklen_t stub_server_address(const struct stub_server *s, struct sockaddr_storage *ret)
+{
+    socklen_t len = ip_to_sockaddr(&s->ip, s->port, ret);
+    if (s->ip.family == 6)
+        ((struct sockaddr_in6 *)ret)->sin6_scope_id = s->scope;
+    return len;
+}
+
+const char *stub_env_domain(const struct stub_env *env)
+{
+    const char *dot = env && env->hostname ? strchr(env->hostname, '.') : NULL;
+    return dot && dot[1] ? dot + 1 : NULL;
+}
+
 static bool read_server(struct reader *r, const char *text)
 {
     struct stub_server s;
     const char *word = arena_strndup(r->arena, text, strcspn(text, BLANKS));
-    if (!read_address(word, r->arena, &s) || r->conf->n_servers == STUB_SERVERS_MAX)
+    if (!stub_server_parse(word, true, r->arena, &s) || r->conf->n_servers == STUB_SERVERS_USED)
         return false;
     r->conf->servers[r->conf->n_servers++] = s;
     return true;
@@ -138,14 +161,11 @@ static bool read_line(struct reader *r, const char *line)
 static void read_defaults(struct reader *r, const struct stub_env *env)
 {
     struct stub_conf *c = r->conf;
-    const char *dot = env && env->hostname ? strchr(env->hostname, '.') : NULL;
-    if (c->searches.n == 0 && dot && dot[1])
-        strlist_add(&c->searches, r->arena, arena_strdup(r->arena, dot + 1));
-    if (c->n_servers == 0) {
-        c->servers[0] = (struct stub_server){ .port = STUB_PORT,
-                                              .ip = { .family = 4, .bytes = { 127, 0, 0, 1 } } };
-        c->n_servers = 1;
-    }
+    const char *domain = stub_env_domain(env);
+    if (c->searches.n == 0 && domain)
+        strlist_add(&c->searches, r->arena, arena_strdup(r->arena, domain));
+    if (c->n_servers == 0)
+        stub_server_v4(c, INADDR_LOOPBACK);
 }
 
 void stub_conf_parse(const char *text, const struct stub_env *env, struct arena *a,
@@ -165,5 +185,6 @@ void stub_conf_parse(const char *text, const struct stub_env *env, struct arena 
     read_defaults(&r, env);
     if (env && env->res_options)
         read_options(&r, env->res_options);
+    c.timeout_ms = 1000 * c.timeout;
     *ret = c;
 }

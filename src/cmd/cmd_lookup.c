@@ -23,7 +23,7 @@ struct options {
     const char *type, *resolv_conf, *hosts, *as, *output, *pod, *lab_dir;
     long pid;
     /* made of them */
-    enum personality personality;
+    const struct way *way;
     uint16_t rr_type;
     bool json;
 };
@@ -93,7 +93,7 @@ static int enter(const struct options *o, struct err *e)
 
 static int read_options(struct options *o, struct err *e)
 {
-    int rc = personality_from_text(o->as, &o->personality, e);
+    int rc = way_from_text(o->as, &o->way, e);
     if (rc < 0)
         return rc;
     o->json = str_eq(o->output, "json");
@@ -165,11 +165,11 @@ static int look_up(struct options *o, const char *name, struct arena *a, struct 
     if (rc < 0)
         return rc;
     struct stub_env env = environment(o, hostname);
-    stub_conf_parse(files.resolv_conf, &env, a, &conf);
+    o->way->read_conf(files.resolv_conf, &env, a, &conf);
     for (size_t i = 0; i < conf.ignored.n; i++)
         fprintf(stderr, "signpost lookup: warning: resolv.conf: without effect: %s\n",
                 conf.ignored.items[i]);
-    stub_init(&stub, o->personality, &conf, files.hosts);
+    stub_init(&stub, o->way, &conf, files.hosts, NULL);
     rc = stub_lookup(&stub, name, o->rr_type, a, &result, e);
     if (rc < 0)
         return rc;

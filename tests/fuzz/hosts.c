@@ -44,7 +44,7 @@ static void look_up(const char *text)
     arena_init(&a, 4096);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         for (uint8_t family = 0; family <= 6; family = (uint8_t)(family ? family + 2 : 4))
-            if (hostsfile_find(text, names[i], family, &a, &m) == 0)
+            if (hostsfile_find(&hostsfile_glibc, text, names[i], family, &a, &m) == 0)
                 require(m.n > 0 && m.n <= HOSTS_IPS_MAX && m.canonical);
     arena_done(&a);
 }

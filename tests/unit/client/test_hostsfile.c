@@ -208,7 +208,7 @@ static void test_find(void **state)
         struct arena a;
         struct hosts_match m;
         arena_init(&a, 4096);
-        int rc = hostsfile_find(file, rows[i].name, rows[i].family, &a, &m);
+        int rc = hostsfile_find(&hostsfile_glibc, file, rows[i].name, rows[i].family, &a, &m);
         assert_int_equal(rc, rows[i].want ? 0 : ERR_NOT_FOUND);
         const char *got = "";
         for (size_t j = 0; rc == 0 && j < m.n; j++) {

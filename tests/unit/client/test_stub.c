@@ -231,7 +231,7 @@ static void look_up(struct done *d, uint16_t port, const char *conf, const char 
     stub_conf_parse(conf, NULL, &d->arena, &d->conf);
     for (unsigned i = 0; i < d->conf.n_servers; i++)
         d->conf.servers[i].port = port;
-    stub_init(&s, AS_GLIBC, &d->conf, hosts);
+    stub_init(&s, &way_glibc, &d->conf, hosts, NULL);
     if (stub_lookup(&s, name, type, &d->arena, &d->r, &e) < 0)
         fail_msg("%s", e.text);
     d->queries = d->ips = "";
@@ -408,19 +408,17 @@ static void test_refusals(void **state)
 {
     (void)state;
     struct err e = { 0 };
-    enum personality p = AS_GO;
+    const struct way *way = NULL;
     struct stub_conf c = { .n_servers = 1, .ndots = 1 };
     struct stub s;
     struct stub_result r;
     struct arena a;
-    assert_int_equal(personality_from_text("glibc", &p, &e), 0);
-    assert_int_equal(p, AS_GLIBC);
-    assert_int_equal(personality_from_text("musl", &p, &e), ERR_UNSUPPORTED);
-    assert_non_null(strstr(e.text, "musl"));
-    assert_int_equal(personality_from_text("go", &p, &e), ERR_UNSUPPORTED);
-    assert_int_equal(personality_from_text("dig", &p, &e), ERR_INVALID);
+    assert_int_equal(way_from_text("glibc", &way, &e), 0);
+    assert_ptr_equal(way, &way_glibc);
+    assert_int_equal(way_from_text("dig", &way, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "glibc, musl, musl-1.2.3, go, c-ares"));
     arena_init(&a, 4096);
-    stub_init(&s, AS_GLIBC, &c, NULL);
+    stub_init(&s, &way_glibc, &c, NULL, NULL);
     assert_int_equal(stub_lookup(&s, "", STUB_ADDRESS, &a, &r, &e), ERR_INVALID);
     char *longest = arena_printf(&a, "%0*d", NAME_TEXT_MAX, 1);
     assert_int_equal(stub_lookup(&s, longest, STUB_ADDRESS, &a, &r, &e), ERR_INVALID);

@@ -123,7 +123,7 @@ static void test_order(void **state)
         const char *name;
         arena_init(&a, 4096);
         stub_conf_parse(r->conf, NULL, &a, &conf);
-        walk_init(&w, r->name, &conf, &a);
+        walk_init(&w, &walk_glibc, r->name, &conf, &a);
         while ((name = walk_next(&w)) && seen.n < 20) {
             strlist_add(&seen, &a, name);
             walk_report(&w, outcome_of(&a, r->outcomes, name));

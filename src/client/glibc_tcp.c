@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "client/ask.h"
+#include "client/glibc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -28,10 +28,10 @@ static int wait_ready(const struct stream *s, short events)
     }
 }
 
-static int stream_open(struct ask *a, struct stream *ret)
+static int stream_open(const struct stub_server *server, struct stream *ret)
 {
     struct sockaddr_storage sa;
-    socklen_t len = ask_server_address(a, &sa), size = sizeof(int);
+    socklen_t len = stub_server_address(server, &sa), size = sizeof(int);
     int error = 0;
     ret->deadline = clock_ns() + STUB_TCP_WAIT_MS * NS_PER_MS;
     ret->fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -85,15 +85,16 @@ static int stream_read(const struct stream *s, uint8_t *p, size_t n)
     return 0;
 }
 
-static int send_all(struct ask *a, const struct stream *s)
+static int send_all(struct glibc *g, const struct stream *s)
 {
+    struct ask *a = g->ask;
     uint8_t both[ASK_TYPES_MAX * sizeof a->queries[0].bytes];
     struct wbuf w = wbuf_of(both, sizeof both);
     for (unsigned i = 0; i < a->n; i++)
         wbuf_put(&w, a->queries[i].bytes, a->queries[i].len + 2);
     int rc = stream_write(s, both, w.pos);
     for (unsigned i = 0; rc == 0 && i < a->n; i++)
-        ask_trace_sent(a, i, true, s->fd);
+        ask_trace_sent(a, i, g->server, g->attempt, true, s->fd);
     return rc;
 }
 
@@ -110,12 +111,13 @@ static int read_one(struct ask *a, const struct stream *s, struct ask_reply *ret
     return -EPROTO;
 }
 
-static int exchange(struct ask *a, struct stream *s)
+static int exchange(struct glibc *g, struct stream *s)
 {
+    struct ask *a = g->ask;
     bool got[ASK_TYPES_MAX] = { false };
-    int rc = stream_open(a, s);
+    int rc = stream_open(&a->stub->conf->servers[g->server], s);
     if (rc == 0)
-        rc = send_all(a, s);
+        rc = send_all(g, s);
     while (rc == 0 && a->n_replies < a->n) {
         struct ask_reply r = { 0 };
         rc = read_one(a, s, &r);
@@ -124,25 +126,25 @@ static int exchange(struct ask *a, struct stream *s)
         if (rc < 0)
             break;
         got[r.query] = true;
-        ask_trace_reply(a, &r);
+        ask_trace_reply(a, a->queries[r.query].line, &r);
         if (a->n_replies == 0)
-            a->last_rcode = r.brief.rcode;
+            g->last_rcode = r.brief.rcode;
         ask_accept(a, &r); /* whatever its rcode: over TCP glibc asks nobody else */
     }
     return rc;
 }
 
-enum ask_step ask_over_tcp(struct ask *a)
+enum glibc_step glibc_over_tcp(struct glibc *g)
 {
     struct stream s = { .fd = -1 };
-    a->n_replies = 0;
-    int rc = exchange(a, &s);
+    g->ask->n_replies = 0;
+    int rc = exchange(g, &s);
     cleanup_close_fn(&s.fd);
-    a->tcp_refused = rc == -ECONNREFUSED;
+    g->tcp_refused = rc == -ECONNREFUSED;
     if (rc == 0)
-        return ASK_DONE;
-    ask_trace_end(a, rc == -ETIMEDOUT      ? STUB_TIMED_OUT
-                     : rc == -ECONNREFUSED ? STUB_REFUSED
-                                           : STUB_BROKEN);
-    return ASK_NEXT_SERVER;
+        return GLIBC_DONE;
+    ask_trace_end_all(g->ask, rc == -ETIMEDOUT      ? STUB_TIMED_OUT
+                              : rc == -ECONNREFUSED ? STUB_REFUSED
+                                                    : STUB_BROKEN);
+    return GLIBC_NEXT_SERVER;
 }

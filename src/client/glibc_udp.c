@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "client/ask.h"
+#include "client/glibc.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,47 +9,48 @@
 
 /* One attempt at one server. */
 struct exchange {
-    struct ask *ask;
+    struct glibc *glibc;
+    struct ask *ask; /* glibc's */
     int64_t deadline;
     unsigned n_sent, n_got;
     bool got[ASK_TYPES_MAX];
 };
 
-static int *server_fd(struct ask *a)
+static int *server_fd(struct glibc *g)
 {
-    return &a->fds[a->server];
+    return &g->fds[g->server];
 }
 
 /* glibc closes the sockets of all servers when it closes one. */
-static void close_all(struct ask *a)
+static void close_all(struct glibc *g)
 {
     for (unsigned i = 0; i < STUB_SERVERS_MAX; i++) {
-        cleanup_close_fn(&a->fds[i]);
-        a->fds[i] = -1;
+        cleanup_close_fn(&g->fds[i]);
+        g->fds[i] = -1;
     }
 }
 
-static bool open_server(struct ask *a)
+static bool open_server(struct glibc *g)
 {
     struct sockaddr_storage sa;
-    socklen_t len = ask_server_address(a, &sa);
-    if (*server_fd(a) >= 0)
+    socklen_t len = stub_server_address(&g->ask->stub->conf->servers[g->server], &sa);
+    if (*server_fd(g) >= 0)
         return true;
     int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    *server_fd(a) = fd;
+    *server_fd(g) = fd;
     if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) == 0)
         return true;
-    close_all(a);
+    close_all(g);
     return false;
 }
 
 static bool send_one(struct exchange *x)
 {
-    struct ask *a = x->ask;
-    struct ask_query *q = &a->queries[x->n_sent];
-    if (send(*server_fd(a), q->bytes + 2, q->len, MSG_NOSIGNAL) != (ssize_t)q->len)
+    struct glibc *g = x->glibc;
+    struct ask_query *q = &x->ask->queries[x->n_sent];
+    if (send(*server_fd(g), q->bytes + 2, q->len, MSG_NOSIGNAL) != (ssize_t)q->len)
         return false;
-    ask_trace_sent(a, x->n_sent++, false, *server_fd(a));
+    ask_trace_sent(x->ask, x->n_sent++, g->server, g->attempt, false, *server_fd(g));
     return true;
 }
 
@@ -65,24 +66,24 @@ static bool send_first(struct exchange *x)
 static bool send_second(struct exchange *x)
 {
     if (x->ask->stub->new_socket_each) {
-        close_all(x->ask);
-        if (!open_server(x->ask))
+        close_all(x->glibc);
+        if (!open_server(x->glibc))
             return false;
     }
     return send_one(x);
 }
 
-static enum ask_step give_up(struct exchange *x, enum stub_fate fate)
+static enum glibc_step give_up(struct exchange *x, enum stub_fate fate)
 {
-    ask_trace_end(x->ask, fate);
-    close_all(x->ask);
-    return ASK_NEXT_SERVER;
+    ask_trace_end_all(x->ask, fate);
+    close_all(x->glibc);
+    return GLIBC_NEXT_SERVER;
 }
 
 /* > 0: a message of that length lies in the buffer; 0: time is over; < 0: the socket failed. */
 static ssize_t wait_message(struct exchange *x)
 {
-    struct pollfd p = { .fd = *server_fd(x->ask), .events = POLLIN };
+    struct pollfd p = { .fd = *server_fd(x->glibc), .events = POLLIN };
     for (;;) {
         int64_t left = x->deadline - clock_ns();
         int n = left > 0 ? poll(&p, 1, (int)((left + NS_PER_MS - 1) / NS_PER_MS)) : 0;
@@ -105,7 +106,7 @@ static bool settle(struct exchange *x, const struct ask_reply *r)
     struct ask *a = x->ask;
     bool useless = walk_reply_useless(&r->brief);
     if (x->n_got == 0)
-        a->last_rcode = r->brief.rcode;
+        x->glibc->last_rcode = r->brief.rcode;
     x->got[r->query] = true;
     x->n_got++;
     if (!useless)
@@ -113,26 +114,26 @@ static bool settle(struct exchange *x, const struct ask_reply *r)
     return useless;
 }
 
-static enum ask_step receive_all(struct exchange *x, bool *ret_timeout)
+static enum glibc_step receive_all(struct exchange *x, bool *ret_timeout)
 {
     struct ask *a = x->ask;
     while (x->n_got < a->n) {
         struct ask_reply r;
         ssize_t len = wait_message(x);
         if (len == 0) {
-            a->got_somewhere = true;
+            x->glibc->got_somewhere = true;
             *ret_timeout = true;
-            return ASK_NEXT_SERVER;
+            return GLIBC_NEXT_SERVER;
         }
         if (len < 0)
             return give_up(x, len == -ECONNREFUSED ? STUB_REFUSED : STUB_BROKEN);
-        a->got_somewhere = true;
+        x->glibc->got_somewhere = true;
         if (!ask_read_reply(a, (size_t)len, &r) || x->got[r.query] || r.query >= x->n_sent)
             continue;
-        ask_trace_reply(a, &r);
+        ask_trace_reply(a, a->queries[r.query].line, &r);
         if (r.tc && !walk_reply_useless(&r.brief)) {
-            close_all(a);
-            return ASK_OVER_TCP;
+            close_all(x->glibc);
+            return GLIBC_OVER_TCP;
         }
         bool useless = settle(x, &r);
         if (useless && x->n_sent < a->n) /* one by one: the second is not asked any more */
@@ -140,7 +141,7 @@ static enum ask_step receive_all(struct exchange *x, bool *ret_timeout)
         if (x->n_sent < a->n && !send_second(x))
             return give_up(x, STUB_BROKEN);
     }
-    return a->n_replies ? ASK_DONE : ASK_NEXT_SERVER;
+    return a->n_replies ? GLIBC_DONE : GLIBC_NEXT_SERVER;
 }
 
 int stub_wait_seconds(const struct stub_conf *c, unsigned server)
@@ -153,37 +154,38 @@ int stub_wait_seconds(const struct stub_conf *c, unsigned server)
 
 /* After one of two answers was lost: the same again one by one, then each from a socket of its own;
  * false: both were tried. (Some firewalls and servers lose the second of two such queries.) */
-static bool be_gentler(struct ask *a)
+static bool be_gentler(struct glibc *g)
 {
-    struct stub *s = a->stub;
+    struct stub *s = g->ask->stub;
     if (s->one_by_one && s->new_socket_each)
         return false;
     if (s->one_by_one) {
         s->new_socket_each = true;
-        close_all(a);
+        close_all(g);
     }
     s->one_by_one = true;
     return true;
 }
 
-enum ask_step ask_over_udp(struct ask *a)
+enum glibc_step glibc_over_udp(struct glibc *g)
 {
+    struct ask *a = g->ask;
     for (;;) {
-        struct exchange x = { .ask = a };
+        struct exchange x = { .glibc = g, .ask = a };
         bool timeout = false;
         a->n_replies = 0;
-        if (!open_server(a))
-            return ASK_NEXT_SERVER;
-        x.deadline = clock_ns() + stub_wait_seconds(a->stub->conf, a->server) * 1000 * NS_PER_MS;
+        if (!open_server(g))
+            return GLIBC_NEXT_SERVER;
+        x.deadline = clock_ns() + stub_wait_seconds(a->stub->conf, g->server) * 1000 * NS_PER_MS;
         if (!send_first(&x))
             return give_up(&x, errno == ECONNREFUSED ? STUB_REFUSED : STUB_BROKEN);
-        enum ask_step step = receive_all(&x, &timeout);
+        enum glibc_step step = receive_all(&x, &timeout);
         if (!timeout)
             return step;
-        ask_trace_end(a, STUB_TIMED_OUT);
+        ask_trace_end_all(a, STUB_TIMED_OUT);
         if (a->n_replies == 0)
-            return ASK_NEXT_SERVER;
-        if (!be_gentler(a))
-            return ASK_DONE; /* with the one answer that there is */
+            return GLIBC_NEXT_SERVER;
+        if (!be_gentler(g))
+            return GLIBC_DONE; /* with the one answer that there is */
     }
 }
