@@ -18,7 +18,8 @@ int dial_open(struct dial *d, const struct stub_server *s, bool tcp, struct aren
     d->n_out = d->n_in = 0;
     if (tcp && !d->in)
         d->in = arena_alloc(a, 2 + MSG_MAX);
-    d->fd = socket(sa.ss_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    d->fd =
+        socket(sa.ss_family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (d->fd >= 0 && (connect(d->fd, (struct sockaddr *)&sa, len) == 0 || errno == EINPROGRESS))
         return 0;
     int rc = -errno;

@@ -7,7 +7,7 @@
 
 #include "client/ask.h"
 
-#define DIAL_OUT_MAX (ASK_TYPES_MAX * (2 + ASK_QUERY_MAX)) /* bytes that wait to be sent over TCP */
+#define DIAL_OUT_MAX (ASK_TYPES_MAX * (2 + ASK_QUERY_MAX)) /* bytes that wait, over TCP */
 
 struct dial {
     int fd; /* -1: closed */

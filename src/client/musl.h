@@ -6,11 +6,11 @@
 
 /* What differs between versions. */
 struct musl {
-    bool tcp_after_tc;   /* 1.2.4: a truncated reply is asked for again over TCP */
-    bool checks_dots;    /* 1.2.4: a name with an empty label at its end is not sent */
-    unsigned reply_max;  /* bytes of a reply that are read */
-    bool typed;          /* 1.2.4: records of the other type are not taken */
-    int no_data;         /* EAI_*: the name exists, without addresses */
+    bool tcp_after_tc;  /* 1.2.4: a truncated reply is asked for again over TCP */
+    bool checks_dots;   /* 1.2.4: a name with an empty label at its end is not sent */
+    unsigned reply_max; /* bytes of a reply that are read */
+    bool typed;         /* 1.2.4: records of the other type are not taken */
+    int no_data;        /* EAI_*: the name exists, without addresses */
 };
 
 #define MUSL_NO_REPLY (-1)

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define NS_PER_MS        1000000LL
-#define AGAIN_PER_QUERY  2 /* queries sent again at once after SERVFAIL, in each interval */
-#define NOT_SENT         SIZE_MAX
+#define NS_PER_MS       1000000LL
+#define AGAIN_PER_QUERY 2 /* queries sent again at once after SERVFAIL, in each interval */
+#define NOT_SENT        SIZE_MAX
 
 struct sending {
     struct ask *ask;

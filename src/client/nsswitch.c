@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define BLANKS    " \t\r\v\f"
+#define BLANKS     " \t\r\v\f"
 #define BY_DEFAULT (1 << NSS_SUCCESS)
 
 static enum nss_source source_of(const char *word)
@@ -37,7 +37,7 @@ static bool read_action(struct nss_step *s, const char *word)
     uint8_t bits = equal ? statuses(status, (size_t)(equal - status)) : 0;
     if (bits == 0)
         return false;
-    if (not)
+    if (not )
         bits = (uint8_t)(~bits & ((1 << NSS_STATUS_COUNT) - 1));
     if (strcasecmp(equal + 1, "return") == 0)
         s->returns |= bits;

@@ -1,5 +1,6 @@
 /* The line "hosts:" of nsswitch.conf: where names are looked for, in which order, and when the
- * search ends (nsswitch.conf(5)). Reading never fails; what is not followed is kept in `ignored`. */
+ * search ends (nsswitch.conf(5)). Reading never fails; what is not followed is kept in `ignored`.
+ */
 #pragma once
 
 #include "client/strlist.h"
@@ -15,12 +16,12 @@ enum nss_status { NSS_SUCCESS, NSS_NOTFOUND, NSS_UNAVAIL, NSS_TRYAGAIN, NSS_STAT
 
 struct nss_step {
     enum nss_source source;
-    const char *name;     /* "mdns4_minimal" */
-    uint8_t returns;      /* bit 1 << status: the search ends there */
+    const char *name; /* "mdns4_minimal" */
+    uint8_t returns;  /* bit 1 << status: the search ends there */
 };
 
 struct nss_order {
-    bool found;           /* there is such a line, and it names something */
+    bool found; /* there is such a line, and it names something */
     struct nss_step steps[NSS_STEPS_MAX];
     unsigned n;
     struct strlist ignored;

@@ -8,8 +8,9 @@
 
 #define CHAIN_MAX 16 /* CNAMEs followed in one reply */
 
-const struct way *const ways[] = { &way_glibc, &way_musl, &way_musl_old,
-                                   &way_go,    &way_cares, NULL };
+const struct way *const ways[] = {
+    &way_glibc, &way_musl, &way_musl_old, &way_go, &way_cares, NULL
+};
 
 int way_from_text(const char *text, const struct way **ret, struct err *e)
 {
@@ -171,7 +172,7 @@ static void ask_dns(struct stub *s, const char *name, uint16_t type, struct aren
     start_ask(&proto, s, type);
     proto.buffer = arena_alloc(a, MSG_MAX);
     proto.state = way->open ? way->open(s, a) : NULL;
-    r->error = way->not_host_error; /* unless somebody is asked */
+    r->error = way->no_source_error; /* unless somebody is asked */
     walk_init(&w, way->walk, name, s->conf, a);
     while ((candidate = walk_next(&w)))
         walk_report(&w, try_candidate(&proto, candidate, name));
@@ -252,8 +253,8 @@ static enum nss_status try_dns(struct stub *s, const char *name, uint16_t type, 
     ask_dns(s, name, type, a, r);
     if (r->error == 0)
         return NSS_SUCCESS;
-    enum walk_outcome last = r->n_candidates ? r->candidates[r->n_candidates - 1].outcome
-                                             : WALK_NXDOMAIN;
+    enum walk_outcome last =
+        r->n_candidates ? r->candidates[r->n_candidates - 1].outcome : WALK_NXDOMAIN;
     return last == WALK_NXDOMAIN || last == WALK_NODATA || last == WALK_BAD ? NSS_NOTFOUND
            : last == WALK_UNREACHABLE                                       ? NSS_UNAVAIL
                                                                             : NSS_TRYAGAIN;
@@ -266,7 +267,7 @@ static void try_sources(struct stub *s, const char *name, uint16_t type, struct 
     struct nss_order order;
     s->way->order(s, a, &order);
     r->unknown = order.ignored;
-    r->error = s->way->not_host_error;
+    r->error = s->way->no_source_error;
     for (unsigned i = 0; i < order.n; i++) {
         enum nss_status status = NSS_UNAVAIL;
         if (order.steps[i].source == NSS_FILES)
@@ -280,13 +281,13 @@ static void try_sources(struct stub *s, const char *name, uint16_t type, struct 
     }
 }
 
-static void name_error(const struct way *way, struct stub_result *r)
+static void name_error(const struct way *way, struct arena *a, struct stub_result *r)
 {
     r->error_name = r->error ? way->error_name(r->error) : "";
     if (r->error == 0)
         r->error_text = "";
     else if (!r->error_text)
-        r->error_text = way->error_text(r->error);
+        r->error_text = way->error_text(r->error, r->name, a);
 }
 
 int stub_lookup(struct stub *s, const char *name, uint16_t type, struct arena *a,
@@ -306,7 +307,7 @@ int stub_lookup(struct stub *s, const char *name, uint16_t type, struct arena *a
         (void)try_dns(s, name, type, a, &r);
     else if (!take_literal(s, name, family, a, &r))
         try_sources(s, name, type, a, &r);
-    name_error(s->way, &r);
+    name_error(s->way, a, &r);
     r.time_us = (clock_ns() - start) / 1000;
     *ret = r;
     return 0;

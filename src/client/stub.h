@@ -46,7 +46,7 @@ struct stub_result {
     const char *error_name; /* "EAI_NONAME"; "" without an error */
     const char *error_text; /* as the library tells it; "" without an error */
     bool not_host;          /* nobody was asked: this is taken for no name of a host */
-    int won;       /* candidate, or -1 */
+    int won;                /* candidate, or -1 */
     struct stub_candidate *candidates;
     size_t n_candidates, candidates_capacity;
     struct stub_query *queries;
@@ -63,7 +63,8 @@ struct stub {
     const struct way *way;
     const struct stub_conf *conf;
     const char *hosts, *nsswitch; /* texts of the files; NULL: none */
-    /* glibc: how A and AAAA are sent; a lost answer changes it for the rest of the process' life. */
+    /* glibc: how A and AAAA are sent; a lost answer changes it for the rest of the process' life.
+     */
     bool one_by_one, new_socket_each;
     unsigned rotation;
 };

@@ -162,8 +162,8 @@ static void print_result(const struct trace *t, FILE *out)
     const struct stub_result *r = t->result;
     double ms = (double)r->time_us / 1000;
     if (r->error) {
-        tone_line(out, TABLE_BAD, "Result: %s, %s, after %.1f ms", r->error_name,
-                  r->error_text, ms);
+        tone_line(out, TABLE_BAD, "Result: %s, %s, after %.1f ms", r->error_name, r->error_text,
+                  ms);
         if (r->not_host)
             tone_line(out, TABLE_PLAIN,
                       "  no query is sent: %s does not take this for the name of a host (letters, "
@@ -285,6 +285,8 @@ static void json_result(struct strbuf *out, const struct stub_result *r)
     json_put_member(out, "source", source_text(r));
     strbuf_putc(out, ',');
     json_put_member(out, "error", r->error ? r->error_name : NULL);
+    strbuf_putc(out, ',');
+    json_put_member(out, "errorText", r->error ? r->error_text : NULL);
     strbuf_printf(out, ",\"notAHostName\":%s", r->not_host ? "true" : "false");
     strbuf_putc(out, ',');
     json_put_member(out, "canonical", r->canonical);

@@ -51,7 +51,7 @@ void walk_init(struct walk *w, const struct walk_rules *rules, const char *name,
     w->stage = w->absolute || w->dots >= (unsigned)conf->ndots ? WALK_AS_IS_FIRST : WALK_LIST;
 }
 
-static bool is_onion(const char *name)
+bool walk_is_onion(const char *name)
 {
     static const char onion[] = ".onion";
     size_t len = strlen(name), n = sizeof onion - 1;
@@ -64,7 +64,7 @@ static bool passed_over(const struct walk *w, const char *name)
     size_t len = strlen(name);
     len -= len > 0 && name[len - 1] == '.';
     return (w->rules->name_max && len > w->rules->name_max) ||
-           (w->rules->skips_onion && is_onion(name));
+           (w->rules->skips_onion && walk_is_onion(name));
 }
 
 static const char *with_suffix(struct walk *w, const char *suffix)

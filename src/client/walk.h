@@ -27,11 +27,11 @@ enum walk_outcome {
 enum walk_move { WALK_NEXT, WALK_LEAVE_LIST, WALK_STOP };
 
 struct walk_rules {
-    bool searches_after;  /* the list is walked even when the name was tried first and not found */
-    bool first_may_stop;  /* `moves` count for the name as it is, too, when that is tried first */
-    bool dot_is_root;     /* "." in the list is the name as it is, and ".x" is "x" */
-    bool skips_onion;     /* names below "onion" are never asked for (RFC 7686) */
-    size_t name_max;      /* longer candidates (text, without a final dot) are passed over; 0: none */
+    bool searches_after; /* the list is walked even when the name was tried first and not found */
+    bool first_may_stop; /* `moves` count for the name as it is, too, when that is tried first */
+    bool dot_is_root;    /* "." in the list is the name as it is, and ".x" is "x" */
+    bool skips_onion;    /* names below "onion" are never asked for (RFC 7686) */
+    size_t name_max; /* longer candidates (text, without a final dot) are passed over; 0: none */
     enum walk_move moves[WALK_OUTCOME_COUNT];
 };
 
@@ -63,8 +63,8 @@ struct walk {
     bool found;
 };
 
-/* name and conf must outlive the walk; candidates lie in the arena, but for the name as it is, which
- * is `name` itself. */
+/* name and conf must outlive the walk; candidates lie in the arena, but for the name as it is,
+ * which is `name` itself. */
 void walk_init(struct walk *w, const struct walk_rules *rules, const char *name,
                const struct stub_conf *conf, struct arena *a);
 /* The next name to ask for, or NULL when the walk is over. Each must be reported before the next.
@@ -73,6 +73,8 @@ const char *walk_next(struct walk *w);
 void walk_report(struct walk *w, enum walk_outcome o);
 /* As glibc counts. */
 enum walk_error walk_error(const struct walk *w);
+
+bool walk_is_onion(const char *name); /* it ends in "onion" */
 
 /* A reply, as far as the walk cares. */
 struct walk_reply {

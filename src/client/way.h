@@ -40,11 +40,12 @@ struct way {
     enum walk_outcome (*ask)(struct ask *a, const struct name *name);
     void (*finish)(const struct walk *w, uint16_t type, struct stub_result *r); /* or NULL */
 
-    int not_host_error;  /* for what is no name of a host, and what no source knows */
+    int not_host_error;  /* for what is no name of a host */
+    int no_source_error; /* when no source had a word to say */
     int literal_error;   /* for an address of the other family */
     int hosts_error;     /* for a name of which the hosts file has only the other family */
     const char *(*error_name)(int error);
-    const char *(*error_text)(int error);
+    const char *(*error_text)(int error, const char *name, struct arena *a);
 };
 
 extern const struct way way_glibc, way_musl, way_musl_old, way_go, way_cares;

@@ -12,8 +12,8 @@
 #define NS_PER_MS  1000000LL
 #define TIMEOUT_MS 5000
 #define TRIES      4
-#define TRIES_MAX  100          /* of the file's "retry:", lest a look-up never end */
-#define WAIT_MAX   (1LL << 31)  /* ms */
+#define TRIES_MAX  100         /* of the file's "retry:", lest a look-up never end */
+#define WAIT_MAX   (1LL << 31) /* ms */
 #define NO_TCP     0
 
 /* Numbers of ares.h. */
@@ -28,7 +28,8 @@ enum ares_status {
     ARES_ETIMEOUT = 12,
 };
 
-/* ---- resolv.conf ------------------------------------------------------------------------------ */
+/* ---- resolv.conf ------------------------------------------------------------------------------
+ */
 
 struct reader {
     struct arena *arena;
@@ -70,6 +71,7 @@ static void read_options(struct reader *r, const char *text)
         read_option(r, words.items[i]);
 }
 
+/* An element with which an earlier one begins is taken for that one. */
 static void set_searches(struct reader *r, const char *text, size_t len)
 {
     struct strlist words = { 0 }, found = { 0 };
@@ -77,7 +79,7 @@ static void set_searches(struct reader *r, const char *text, size_t len)
     for (size_t i = 0; i < words.n; i++) {
         bool twice = false;
         for (size_t j = 0; j < found.n; j++)
-            twice |= strcasecmp(found.items[j], words.items[i]) == 0;
+            twice |= strncasecmp(found.items[j], words.items[i], strlen(words.items[i])) == 0;
         if (!twice)
             strlist_add(&found, r->arena, words.items[i]);
     }
@@ -165,7 +167,8 @@ static void read_conf(const char *text, const struct stub_env *env, struct arena
     *ret = r.conf;
 }
 
-/* ---- the channel ------------------------------------------------------------------------------ */
+/* ---- the channel ------------------------------------------------------------------------------
+ */
 
 struct server {
     struct dial udp, tcp;
@@ -399,7 +402,8 @@ static void wait_some(struct channel *ch)
     check_deadlines(ch);
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking -----------------------------------------------------------------------------------
+ */
 
 static bool has_addresses(struct ask *a)
 {
@@ -462,7 +466,8 @@ static enum walk_outcome ask(struct ask *a, const struct name *name)
     return judge(ch);
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------
+ */
 
 /* Four numbers with dots, or IPv6. */
 static bool is_literal(const char *name, struct ip *ret)
@@ -500,6 +505,11 @@ static void order(const struct stub *s, struct arena *a, struct nss_order *ret)
     *ret = o;
 }
 
+static bool is_host_name(const char *name)
+{
+    return !walk_is_onion(name);
+}
+
 static bool knows(const char *name)
 {
     return str_eq(name, "localhost");
@@ -523,8 +533,10 @@ static const char *error_name(int error)
     }
 }
 
-static const char *error_text(int error)
+static const char *error_text(int error, const char *name, struct arena *a)
 {
+    (void)name;
+    (void)a;
     switch ((enum ares_status)error) {
     case ARES_ENODATA:
         return "DNS server returned answer with no data";
@@ -563,11 +575,13 @@ const struct way way_cares = {
     .read_conf = read_conf,
     .order = order,
     .is_literal = is_literal,
+    .is_host_name = is_host_name,
     .knows = knows,
     .open = open_channel,
     .close = close_channel,
     .ask = ask,
-    .not_host_error = ARES_ECONNREFUSED,
+    .not_host_error = ARES_ENOTFOUND,
+    .no_source_error = ARES_ECONNREFUSED,
     .literal_error = ARES_ENOTFOUND,
     .hosts_error = ARES_ENOTFOUND,
     .error_name = error_name,

@@ -136,6 +136,13 @@ static const char *error_name(int error)
     }
 }
 
+static const char *error_text(int error, const char *name, struct arena *a)
+{
+    (void)name;
+    (void)a;
+    return gai_strerror(error);
+}
+
 const struct way way_glibc = {
     .name = "glibc",
     .function = "getaddrinfo()",
@@ -149,7 +156,8 @@ const struct way way_glibc = {
     .ask = ask,
     .finish = finish,
     .not_host_error = EAI_NONAME,
+    .no_source_error = EAI_NONAME,
     .literal_error = EAI_NONAME,
     .error_name = error_name,
-    .error_text = gai_strerror,
+    .error_text = error_text,
 };

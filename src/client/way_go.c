@@ -38,7 +38,8 @@ static const char *const texts[] = {
     [GO_NOT_SUITABLE] = "no suitable address found",
 };
 
-/* ---- resolv.conf ------------------------------------------------------------------------------ */
+/* ---- resolv.conf ------------------------------------------------------------------------------
+ */
 
 /* Digits only; anything else is 0. */
 static int leading_number(const char *s, int max)
@@ -140,7 +141,8 @@ static void read_conf(const char *text, const struct stub_env *env, struct arena
     *ret = c;
 }
 
-/* ---- flights ---------------------------------------------------------------------------------- */
+/* ---- flights ----------------------------------------------------------------------------------
+ */
 
 struct flight {
     struct dial dial;
@@ -219,9 +221,9 @@ static void land(struct ask *a, struct flight *f)
         return;
     st->has_error = true;
     r->error = f->error;
-    r->error_text = f->server ? arena_printf(a->arena, "lookup %s on %s: %s", r->name, f->server,
-                                             f->text)
-                              : arena_printf(a->arena, "lookup %s: %s", r->name, f->text);
+    r->error_text = f->server
+                        ? arena_printf(a->arena, "lookup %s on %s: %s", r->name, f->server, f->text)
+                        : arena_printf(a->arena, "lookup %s: %s", r->name, f->text);
 }
 
 static bool send_to_server(struct ask *a, struct flight *f, bool tcp)
@@ -324,7 +326,8 @@ static void serve(struct ask *a, struct flight *f, short events)
     struct ask_reply r;
     int rc = events & (POLLOUT | POLLERR) ? dial_flush(&f->dial) : 0;
     ssize_t n = rc < 0 ? rc : 0;
-    while (rc == 0 && (n = dial_receive(&f->dial, a->buffer, f->dial.tcp ? MSG_MAX : EDNS_SIZE)) > 0) {
+    while (rc == 0 &&
+           (n = dial_receive(&f->dial, a->buffer, f->dial.tcp ? MSG_MAX : EDNS_SIZE)) > 0) {
         if (ask_read_reply(a, (size_t)n, &r) && r.query == f->query) {
             take_reply(a, f, &r);
             return;
@@ -416,7 +419,8 @@ static enum walk_outcome ask(struct ask *a, const struct name *name)
     return outcome(a, st->flights);
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------
+ */
 
 /* Letters, digits, "-" and "_", something that is no digit, no "-" at the ends of labels. */
 static bool is_host_name(const char *name)
@@ -481,10 +485,16 @@ static const char *error_name(int error)
     return texts[error];
 }
 
+static const char *error_text(int error, const char *name, struct arena *a)
+{
+    return arena_printf(a, "lookup %s: %s", name, texts[error]);
+}
+
 static const struct walk_rules walk = { .searches_after = true,
                                         .skips_onion = true,
                                         .name_max = NAME_LEN_MAX };
-static const struct hostsfile_rules hosts = { .rooted = true, .keeps_copies = true,
+static const struct hostsfile_rules hosts = { .rooted = true,
+                                              .keeps_copies = true,
                                               .other_family_known = true };
 
 const struct way way_go = {
@@ -500,8 +510,9 @@ const struct way way_go = {
     .open = open_state,
     .ask = ask,
     .not_host_error = GO_NO_SUCH_HOST,
+    .no_source_error = GO_NO_SUCH_HOST,
     .literal_error = GO_NOT_SUITABLE,
     .hosts_error = GO_NOT_SUITABLE,
     .error_name = error_name,
-    .error_text = error_name,
+    .error_text = error_text,
 };

@@ -7,12 +7,12 @@
 #include <netdb.h>
 #include <string.h>
 
-#define ATTEMPTS_MAX 10
-#define TIMEOUT_MAX  60  /* seconds */
-#define LINE_MAX_LEN 254 /* bytes of a line of resolv.conf; longer ones are passed over */
-#define NAME_LEN_MAX 253
+#define ATTEMPTS_MAX  10
+#define TIMEOUT_MAX   60  /* seconds */
+#define LINE_MAX_LEN  254 /* bytes of a line of resolv.conf; longer ones are passed over */
+#define NAME_LEN_MAX  253
 #define ADDRESSES_MAX 48
-#define SPACES       " \t\n\v\f\r"
+#define SPACES        " \t\n\v\f\r"
 
 static const struct musl now = { .tcp_after_tc = true,
                                  .checks_dots = true,
@@ -21,7 +21,8 @@ static const struct musl now = { .tcp_after_tc = true,
                                  .no_data = EAI_NODATA };
 static const struct musl before = { .reply_max = 512, .no_data = EAI_NONAME };
 
-/* ---- resolv.conf ------------------------------------------------------------------------------ */
+/* ---- resolv.conf ------------------------------------------------------------------------------
+ */
 
 /* The first "NAME:" anywhere in the line, when a digit follows. */
 static void read_number(const char *line, const char *name, int max, int *ret)
@@ -105,7 +106,8 @@ static void read_conf(const char *text, const struct stub_env *env, struct arena
     *ret = c;
 }
 
-/* ---- asking ----------------------------------------------------------------------------------- */
+/* ---- asking -----------------------------------------------------------------------------------
+ */
 
 /* Labels are what stands between dots, whatever it is. One dot at the end is passed over; of a
  * second one 1.2.3 sends the dot as if it were the length of a label. */
@@ -190,7 +192,8 @@ static unsigned take_addresses(struct ask *a, const struct musl *m, unsigned que
 
 /* The first query's reply has the first word, and a name that one of the two does not know is not
  * there. */
-static enum walk_outcome judge(struct ask *a, const struct musl *m, const struct musl_reply *replies)
+static enum walk_outcome judge(struct ask *a, const struct musl *m,
+                               const struct musl_reply *replies)
 {
     struct stub_result *r = a->result;
     unsigned n = 0;
@@ -235,7 +238,8 @@ static enum walk_outcome ask_before(struct ask *a, const struct name *name)
     return ask_as(a, &before);
 }
 
-/* ---- the tables ------------------------------------------------------------------------------- */
+/* ---- the tables -------------------------------------------------------------------------------
+ */
 
 static bool is_literal(const char *name, struct ip *ret)
 {
@@ -272,8 +276,10 @@ static const char *error_name(int error)
     return error == EAI_NONAME ? "EAI_NONAME" : error == EAI_NODATA ? "EAI_NODATA" : "EAI_AGAIN";
 }
 
-static const char *error_text(int error)
+static const char *error_text(int error, const char *name, struct arena *a)
 {
+    (void)name;
+    (void)a;
     return error == EAI_NONAME   ? "Name does not resolve"
            : error == EAI_NODATA ? "Name has no usable address"
                                  : "Try again";
@@ -299,7 +305,8 @@ static const struct hostsfile_rules hosts = { .line_max = 511,
 #define MUSL                                                                                       \
     .function = "getaddrinfo()", .hosts = &hosts, .only_addresses = true, .read_conf = read_conf,  \
     .order = order, .is_literal = is_literal, .is_host_name = is_host_name,                        \
-    .not_host_error = EAI_NONAME, .literal_error = EAI_NONAME, .error_name = error_name, .error_text = error_text
+    .not_host_error = EAI_NONAME, .no_source_error = EAI_NONAME, .literal_error = EAI_NONAME,      \
+    .error_name = error_name, .error_text = error_text
 
 const struct way way_musl = {
     .name = "musl",

@@ -30,7 +30,7 @@ struct options {
 
 /* Files that the user named are read where the user is, others where the look-up happens. */
 struct files {
-    const char *resolv_conf, *hosts; /* texts; NULL: not there */
+    const char *resolv_conf, *hosts, *nsswitch; /* texts; NULL: not there */
 };
 
 static int read_named(const struct options *o, struct files *f, struct arena *a, struct err *e)
@@ -57,6 +57,8 @@ static int read_defaults(const struct options *o, struct files *f, struct arena 
         rc = read_default("/etc/resolv.conf", &f->resolv_conf, a, e);
     if (rc == 0 && !o->hosts)
         rc = read_default("/etc/hosts", &f->hosts, a, e);
+    if (rc == 0)
+        rc = read_default("/etc/nsswitch.conf", &f->nsswitch, a, e);
     return rc;
 }
 
@@ -169,7 +171,7 @@ static int look_up(struct options *o, const char *name, struct arena *a, struct 
     for (size_t i = 0; i < conf.ignored.n; i++)
         fprintf(stderr, "signpost lookup: warning: resolv.conf: without effect: %s\n",
                 conf.ignored.items[i]);
-    stub_init(&stub, o->way, &conf, files.hosts, NULL);
+    stub_init(&stub, o->way, &conf, files.hosts, files.nsswitch);
     rc = stub_lookup(&stub, name, o->rr_type, a, &result, e);
     if (rc < 0)
         return rc;
@@ -182,7 +184,8 @@ static int run(int argc, char **argv)
     const struct flag flags[] = {
         { "type", FLAG_STRING, &o.type, "TYPE",
           "What to ask for: a record type, or \"address\" for A and AAAA as getaddrinfo() does." },
-        { "as", FLAG_STRING, &o.as, "NAME", "Whose ways to follow: glibc." },
+        { "as", FLAG_STRING, &o.as, "NAME",
+          "Whose ways to follow: glibc, musl, musl-1.2.3, go or c-ares." },
         { "resolv-conf", FLAG_STRING, &o.resolv_conf, "FILE",
           "Read this file in place of /etc/resolv.conf." },
         { "hosts", FLAG_STRING, &o.hosts, "FILE", "Read this file in place of /etc/hosts." },
@@ -213,12 +216,12 @@ const struct command cmd_lookup = {
     .args = "NAME",
     .summary = "look up a name as a client does, and show each query",
     .details =
-        "Reads resolv.conf and hosts as the C library of the client does, walks the search list in "
-        "its order, and prints each query that leaves with its server, answer and time, then the "
-        "result and how many queries were in vain.\n\n"
-        "The order of services is \"files dns\"; nsswitch.conf is not read. Over TCP, where the C "
-        "library waits as long as the kernel does, 10 seconds are the limit. Addresses are shown "
-        "in the order of the answers.\n\n"
+        "Reads resolv.conf, hosts and nsswitch.conf as the client's resolver does, walks the "
+        "search list in its order, and prints each query that leaves with its server, answer and "
+        "time, then the result and how many queries were in vain.\n\n"
+        "Of nsswitch.conf the services files and dns are followed. Over TCP, where glibc waits as "
+        "long as the kernel does, 10 seconds are the limit. Addresses are shown in the order of "
+        "the answers.\n\n"
         "Exit status: 0 found, 1 not found, 2 trouble.",
     .run = run,
 };

@@ -31,8 +31,11 @@ def wire_name(text):
 
 
 def parse_question(data):
+    """The name "?" stands for what is no name."""
     labels, at = [], 12
     while data[at]:
+        if data[at] > 63 or at + data[at] + 5 >= len(data):
+            return "?", 0, b""
         labels.append(data[at + 1:at + 1 + data[at]].decode("latin-1"))
         at += data[at] + 1
     qtype, _ = struct.unpack_from("!HH", data, at + 1)
@@ -79,7 +82,7 @@ class Script:
             "server": server, "proto": proto, "name": name, "type": TYPES.get(qtype, str(qtype)),
             "port": port, "at": time.monotonic(), "edns": data[11], "ad": bool(flags & 0x20)})
         words = list(self.rule(server, name, qtype))
-        if "drop" in words:
+        if "drop" in words or not question:
             return None
         if "delay" in words:
             words.remove("delay")
@@ -171,7 +174,7 @@ def inside():
     with tempfile.TemporaryDirectory() as folder:
         bind_over("/etc/resolv.conf", case["resolv"], folder)
         bind_over("/etc/hosts", case["hosts"], folder)
-        bind_over("/etc/nsswitch.conf", "hosts: files dns\n", folder)
+        bind_over("/etc/nsswitch.conf", case["nsswitch"], folder)
         subprocess.run(["hostname", case["hostname"]], check=True)
         results = [seen_by(script, argv) for argv in case["clients"]]
     json.dump(results, sys.stdout)
@@ -186,6 +189,7 @@ def run_inside(rules, resolv, clients, more):
     data = {
         "rules": rules, "resolv": resolv, "hosts": more.get("hosts", ""), "clients": clients,
         "listen": more.get("listen", SERVERS), "hostname": more.get("hostname", "h"),
+        "nsswitch": more.get("nsswitch", "hosts: files dns\n"),
     }
     done = subprocess.run(
         ["unshare", "-Urnm", "--uts", sys.executable, __file__, "--inside"],
@@ -210,6 +214,143 @@ def picture(result):
     return list(zip(
         [(q["server"], q["proto"], q["name"], q["type"], q["edns"], q["ad"]) for q in queries],
         ports(queries), times(queries)))
+
+
+# ---- the real libraries --------------------------------------------------------------------------
+
+GETADDRINFO = r"""
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    char text[INET6_ADDRSTRLEN];
+    int error = argc > 1 ? getaddrinfo(argv[1], NULL, &hints, &found) : EAI_FAIL;
+    printf("%d\n", error);
+    for (; found && !error; found = found->ai_next) {
+        void *address = found->ai_family == AF_INET
+                            ? (void *)&((struct sockaddr_in *)found->ai_addr)->sin_addr
+                            : (void *)&((struct sockaddr_in6 *)found->ai_addr)->sin6_addr;
+        puts(inet_ntop(found->ai_family, address, text, sizeof text));
+    }
+    return 0;
+}
+"""
+
+ARES = r"""
+#include <ares.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/select.h>
+
+static void done(void *arg, int status, int timeouts, struct ares_addrinfo *found)
+{
+    char text[INET6_ADDRSTRLEN];
+    *(int *)arg = 1;
+    (void)timeouts;
+    printf("%d\n", status);
+    for (struct ares_addrinfo_node *n = found ? found->nodes : NULL; n; n = n->ai_next) {
+        void *address = n->ai_family == AF_INET
+                            ? (void *)&((struct sockaddr_in *)n->ai_addr)->sin_addr
+                            : (void *)&((struct sockaddr_in6 *)n->ai_addr)->sin6_addr;
+        puts(inet_ntop(n->ai_family, address, text, sizeof text));
+    }
+    ares_freeaddrinfo(found);
+}
+
+int main(int argc, char **argv)
+{
+    struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC };
+    ares_channel channel;
+    int ended = 0;
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        return puts(ares_version(NULL)) < 0;
+    if (argc < 2 || ares_library_init(ARES_LIB_INIT_ALL) || ares_init(&channel))
+        return 2;
+    ares_getaddrinfo(channel, argv[1], NULL, &hints, done, &ended);
+    while (!ended) {
+        fd_set readable, writable;
+        struct timeval wait;
+        FD_ZERO(&readable);
+        FD_ZERO(&writable);
+        int n = ares_fds(channel, &readable, &writable);
+        if (n == 0)
+            break;
+        select(n, &readable, &writable, NULL, ares_timeout(channel, NULL, &wait));
+        ares_process(channel, &readable, &writable);
+    }
+    ares_destroy(channel);
+    return 0;
+}
+"""
+
+GO = """
+//go:debug netdns=go
+//go:debug netedns0=1
+package main
+
+import (
+\t"fmt"
+\t"net"
+\t"os"
+)
+
+func main() {
+\tfound, err := net.LookupHost(os.Args[1])
+\tif err != nil {
+\t\tfmt.Println(err)
+\t\treturn
+\t}
+\tfmt.Println("0")
+\tfor _, a := range found {
+\t\tfmt.Println(a)
+\t}
+}
+"""
+
+
+def compiled(folder, name, source, argv, env=None):
+    """The program, or None where the compiler or the library is not there."""
+    path, out = pathlib.Path(folder, name), pathlib.Path(folder, name.split(".")[0])
+    path.write_text(source)
+    argv = [a.replace("OUT", str(out)).replace("IN", str(path)) for a in argv]
+    if not shutil.which(argv[0]):
+        return None
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False,
+                          env={**os.environ, **(env or {})})
+    return str(out) if done.returncode == 0 else None
+
+
+def musl_name():
+    """Which musl the compiler has: that before 1.2.4 is another one."""
+    for loader in pathlib.Path("/lib").glob("ld-musl-*"):
+        text = subprocess.run([str(loader)], capture_output=True, text=True, check=False).stderr
+        version = [line.split()[1] for line in text.splitlines() if line.startswith("Version")]
+        if version:
+            return "musl-1.2.3" if [int(n) for n in version[0].split(".")] < [1, 2, 4] else "musl"
+    return None
+
+
+def real_clients(folder):
+    """Programs of the libraries that are there, by the name that signpost has for them."""
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    found = {
+        "glibc": compiled(folder, "glibc.c", GETADDRINFO, ["cc", "-o", "OUT", "IN"]),
+        musl_name(): compiled(folder, "musl.c", GETADDRINFO,
+                              ["musl-gcc", "-static", "-o", "OUT", "IN"]),
+        "go": compiled(folder, "pure.go", GO, [go, "build", "-o", "OUT", "IN"],
+                       {"CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": "-p=2"}),
+        "c-ares": compiled(folder, "ares.c", ARES, ["cc", "-o", "OUT", "IN", "-lcares"]),
+    }
+    if found["c-ares"]:
+        version = subprocess.run([found["c-ares"], "--version"], capture_output=True, text=True,
+                                 check=True).stdout
+        if [int(n) for n in version.split(".")[:2]] >= [1, 20]:
+            found["c-ares"] = None  # its timeouts and tries are others
+    return {name: program for name, program in found.items() if name and program}
 
 
 def usable():
