@@ -23,6 +23,7 @@ static void take_results(struct http_client *c);
 static void settle(struct http_client *c);
 static void rest(struct socket_watch *s);
 static void on_socket(uv_poll_t *poll, int status, int events);
+static void on_idle(uv_timer_t *timer);
 
 /* ---- the loop ---- */
 
@@ -223,8 +224,15 @@ size_t http_call_on_head(char *p, size_t size, size_t n, void *ctx)
     struct http_call *call = ctx;
     long status = call_status(call);
     call->last_ns = clock_ns();
-    if (size * n <= 2 && (*p == '\r' || *p == '\n') && status >= 200)
-        observe(call, status);
+    if (size * n > 2 || (*p != '\r' && *p != '\n') || status < 200 || call->state == CALL_CANCELLED)
+        return size * n;
+    if (call->head && !call->observed)
+        call->head(call->ctx, status);
+    if (call->fresh && call->client->doubts) {
+        call->client->proved = true;
+        uv_timer_start(call->client->idle, on_idle, 0, 0);
+    }
+    observe(call, status);
     return size * n;
 }
 
@@ -258,6 +266,29 @@ static const char *text_of(const struct http_call *call, CURLcode code)
     return call->why[0] ? call->why : curl_easy_strerror(code);
 }
 
+/* libcurl keeps a connection of HTTP/2 when a request on it has timed out, and would send all that
+ * follows on it, dead or not. */
+static void doubt(const struct http_call *late)
+{
+    struct http_client *c = late->client;
+    curl_off_t asked = 0;
+    curl_easy_getinfo(late->easy, CURLINFO_PRETRANSFER_TIME_T, &asked);
+    if (!asked || c->proved) /* it never had a connection; it is one of those that are to end */
+        return;
+    c->doubt_ns = clock_ns();
+    c->silent_ns = late->last_ns;
+    c->doubts |= late->shares;
+}
+
+/* Which calls are on which connection is not told: those that have heard something meanwhile are
+ * not on the one in doubt. */
+static bool is_dead(const struct http_call *call)
+{
+    const struct http_client *c = call->client;
+    return c->proved && call->shares && call->state == CALL_RUNNING &&
+           call->last_ns <= c->silent_ns;
+}
+
 static void finish(struct http_call *call, CURLcode code)
 {
     struct http_result r = { .error = error_of(call, code),
@@ -272,6 +303,8 @@ static void finish(struct http_call *call, CURLcode code)
         r.len = call->body.len;
     }
     observe(call, r.status);
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        doubt(call);
     http_end_fn *end = call->end;
     void *ctx = call->ctx;
     call->state = CALL_CANCELLED; /* cancelling it from within is too late, and harmless */
@@ -329,10 +362,10 @@ static void on_idle(uv_timer_t *timer)
     c->depth++;
     for (struct http_call *call = c->calls, *after; call; call = after) {
         after = call->next;
-        if (!call->idle_ns || call->state != CALL_RUNNING)
+        if (call->state != CALL_RUNNING || (!call->idle_ns && !is_dead(call)))
             continue;
         int64_t at = call->last_ns + call->idle_ns;
-        if (at > now) {
+        if (at > now && !is_dead(call)) {
             next = at < next ? at : next;
             continue;
         }
@@ -340,6 +373,8 @@ static void on_idle(uv_timer_t *timer)
         finish(call, CURLE_OPERATION_TIMEDOUT);
     }
     c->depth--;
+    if (c->proved)
+        c->doubts = c->proved = false;
     if (next < INT64_MAX)
         uv_timer_start(timer, on_idle, (uint64_t)(next - now) / 1000000 + 1, 0);
     settle(c);
@@ -445,7 +480,9 @@ int http_client_send(struct http_client *c, const struct http_request *r, struct
     struct http_call *call = xcalloc(1, sizeof *call);
     *call = (struct http_call){ .client = c,
                                 .easy = curl_easy_init(),
+                                .head = r->head,
                                 .chunk = r->chunk,
+                                .shares = str_starts(r->url, "https://"),
                                 .end = r->end,
                                 .ctx = r->ctx,
                                 .next = c->calls,

@@ -3,6 +3,11 @@
  * server offers it, else HTTP/1.1; connections are kept and used again; redirects are not followed,
  * and no proxy is used but the one that a request names, whatever the environment says.
  *
+ * A request that gets no reply in time puts the connections in doubt that were there before it:
+ * new requests go on others. When one of these gets a reply, then it was not the server, and https
+ * requests that have been silent since before the doubt, and may share the connection, end
+ * (-ETIMEDOUT). What is sent and never acknowledged ends a connection after half a minute.
+ *
  * A request ends in exactly one of two ways: its `end` is called once, or it was cancelled (or the
  * client freed) and nothing is called any more. Callbacks run on the loop's thread and may send and
  * cancel requests, but not free the client. All calls are made on the loop's thread; a loop may
@@ -44,6 +49,8 @@ struct http_result {
 
 /* A piece of the reply's body as it came in; not 0: give up, `end` then has -ECANCELED. */
 typedef int http_chunk_fn(void *ctx, long status, const char *p, size_t n);
+/* The head of the reply is there. Must not cancel the call. */
+typedef void http_head_fn(void *ctx, long status);
 typedef void http_end_fn(void *ctx, const struct http_result *r);
 
 /* All that it points to is copied, or read during the call only. */
@@ -61,10 +68,10 @@ struct http_request {
                                          * idle_ms: so long without a byte is a failure */
     const char *proxy;                  /* URL of one, or NULL */
     bool gzip;                          /* the reply may come compressed */
-    bool fresh;           /* on a connection of its own: those that are there may be dead */
-    bool held;            /* not before http_call_release() */
-    size_t body_max;      /* 0: HTTP_CLIENT_BODY_MAX; not looked at with `chunk` */
-    http_chunk_fn *chunk; /* NULL: the body is collected */
+    bool held;                          /* not before http_call_release() */
+    size_t body_max;                    /* 0: HTTP_CLIENT_BODY_MAX; not looked at with `chunk` */
+    http_head_fn *head;                 /* NULL: nobody waits for it */
+    http_chunk_fn *chunk;               /* NULL: the body is collected */
     http_end_fn *end;
     void *ctx;
 };

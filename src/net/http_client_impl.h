@@ -14,12 +14,15 @@ struct http_call {
     CURL *easy;
     struct curl_slist *headers, *connect_to;
     enum call_state state;
+    http_head_fn *head;
     http_chunk_fn *chunk;
     http_end_fn *end;
     void *ctx;
     struct strbuf body;
     size_t body_max;
     bool too_long, stopped, observed;
+    bool fresh;                 /* on a connection of its own */
+    bool shares;                /* may have its connection in common with others */
     const char *method;         /* static */
     int64_t asked_ns, begun_ns; /* when it was wanted; when it was sent */
     unsigned rest_ms;           /* 0: none */
@@ -36,7 +39,11 @@ struct http_client {
     struct http_call *calls;
     struct socket_watch *sockets;
     unsigned n_calls;
-    unsigned depth; /* of calls into libcurl: it must not be called again from within */
+    int64_t doubt_ns;  /* connections from before are not used again; 0: all may be */
+    int64_t silent_ns; /* the call that raised it had heard nothing since */
+    bool doubts;       /* those may still be in use: none of what is in use is used by others */
+    bool proved;       /* ... and a new one does what they do not: their calls are to end */
+    unsigned depth;    /* of calls into libcurl: it must not be called again from within */
     http_observe_fn *observe;
     void *observe_ctx;
     bool pending; /* calls to be begun or taken out when the depth is 0 again */

@@ -1,11 +1,16 @@
 /* What a request is, in the options of libcurl. */
 #include "net/http_client_impl.h"
 
+#include "base/clock.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 #define CONNECT_MS    10000
 #define KEEPALIVE_S   30L /* an idle peer is asked whether it is still there */
 #define KEEPALIVE_GAP 10L
+#define UNACKED_MS    30000 /* so long without a sign of the peer's */
 
 /* TLS asks for another name than the address it connects to. */
 static int name_server(struct http_call *call, const char *url, const char *name)
@@ -64,10 +69,26 @@ static int set_tls(struct http_call *call, const char *url, const struct http_tl
     return t->server_name ? name_server(call, url, t->server_name) : 0;
 }
 
+/* The kernel would try for a quarter of an hour to get rid of what nobody acknowledges. */
+static int on_socket_made(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+    unsigned ms = UNACKED_MS;
+    (void)ctx;
+    (void)purpose;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    return CURL_SOCKOPT_OK;
+}
+
+static long seconds_since(int64_t ns)
+{
+    return (long)((clock_ns() - ns) / 1000000000);
+}
+
 static void set_limits(CURL *x, const struct http_request *r)
 {
     curl_easy_setopt(x, CURLOPT_CONNECTTIMEOUT_MS, r->connect_ms ? r->connect_ms : CONNECT_MS);
     curl_easy_setopt(x, CURLOPT_TIMEOUT_MS, r->total_ms);
+    curl_easy_setopt(x, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
     curl_easy_setopt(x, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(x, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
     curl_easy_setopt(x, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_GAP);
@@ -115,10 +136,14 @@ int http_call_set_options(struct http_call *call, const struct http_request *r)
     curl_easy_setopt(x, CURLOPT_PROXY, r->proxy ? r->proxy : "");
     if (r->gzip)
         curl_easy_setopt(x, CURLOPT_ACCEPT_ENCODING, "gzip");
+    call->fresh = call->client->doubts && call->shares;
     /* Rather one HTTP/2 connection for all than one each that is begun at the same moment; without
      * TLS there is no HTTP/2, and the first reply would be waited for. */
-    curl_easy_setopt(x, CURLOPT_PIPEWAIT, str_starts(r->url, "https://") ? 1L : 0L);
-    curl_easy_setopt(x, CURLOPT_FRESH_CONNECT, r->fresh ? 1L : 0L);
+    curl_easy_setopt(x, CURLOPT_PIPEWAIT, call->shares && !call->fresh ? 1L : 0L);
+    curl_easy_setopt(x, CURLOPT_FRESH_CONNECT, call->fresh ? 1L : 0L);
+    if (call->client->doubt_ns)
+        curl_easy_setopt(x, CURLOPT_MAXLIFETIME_CONN,
+                         MAX(1, seconds_since(call->client->doubt_ns)));
     curl_easy_setopt(x, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(x, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(x, CURLOPT_USERAGENT, "signpost/" SIGNPOST_VERSION);

@@ -206,9 +206,9 @@ int api_client_send(struct api_client *c, const struct api_request *r, struct ht
                                     .idle_ms = r->idle_ms,
                                     .proxy = c->proxy,
                                     .gzip = r->gzip,
-                                    .fresh = r->fresh,
                                     .held = may != 1,
                                     .body_max = r->body_max,
+                                    .head = r->head,
                                     .chunk = r->chunk,
                                     .end = r->end,
                                     .ctx = r->ctx };

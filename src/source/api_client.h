@@ -21,7 +21,8 @@ struct api_request {
     size_t body_len;
     long total_ms, idle_ms; /* as in struct http_request */
     size_t body_max;
-    bool gzip, fresh;
+    bool gzip;
+    http_head_fn *head;
     http_chunk_fn *chunk;
     http_end_fn *end;
     void *ctx;

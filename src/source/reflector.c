@@ -106,7 +106,6 @@ static void failed(struct reflector *r, const struct http_result *h)
         api_client_unreached(r->client);
     if (h->status == 403)
         r->sink.forbidden(r->sink.ctx);
-    r->fresh = h->error == -ETIMEDOUT;
     wait_and_begin(r, h->retry_after * 1000);
 }
 
@@ -117,7 +116,6 @@ static void well(struct reflector *r)
                  r->o->path);
     r->n_told = 0;
     r->failures = 0;
-    r->fresh = false;
     atomic_store_explicit(&r->status.heard_ns, clock_ns(), memory_order_relaxed);
 }
 
@@ -148,6 +146,13 @@ static void read_watch(struct reflector *r)
     }
 }
 
+static void on_head(void *ctx, long status)
+{
+    struct reflector *r = ctx;
+    if (status == 200 && r->sm.now == REFLECTOR_WATCH)
+        atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
+}
+
 static int on_chunk(void *ctx, long status, const char *p, size_t n)
 {
     struct reflector *r = ctx;
@@ -174,7 +179,7 @@ static void ask(struct reflector *r, const struct strbuf *path, long idle_ms, bo
                                          .accept = ACCEPT,
                                          .idle_ms = idle_ms,
                                          .gzip = gzip,
-                                         .fresh = r->fresh,
+                                         .head = on_head,
                                          .chunk = on_chunk,
                                          .end = end,
                                          .ctx = r };
@@ -309,6 +314,8 @@ static void on_watch_end(void *ctx, const struct http_result *h)
     } else if (ended) {
         wait_and_begin(r, 0);
     } else {
+        if (h->status == 200 && clock_ns() - r->begun_ns > WATCH_SHORT_NS)
+            r->failures = 0; /* it was up, whatever came of it */
         failed(r, h);
     }
 }
@@ -331,7 +338,7 @@ static void watch(struct reflector *r)
 {
     sm_move(&r->sm, REFLECTOR_WATCH);
     r->initial = false;
-    atomic_store_explicit(&r->status.watching, true, memory_order_relaxed);
+    atomic_store_explicit(&r->status.watching, false, memory_order_relaxed); /* not yet */
     ask_watch(r, r->revision.p, WATCH_IDLE_MS, on_watch_end);
     if (r->call)
         http_call_set_rest(r->call, REST_MS);

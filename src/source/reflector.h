@@ -12,7 +12,7 @@
  * When a list has ended, objects that it did not have are swept from the consumer. While the server
  * is away the consumer keeps what it has; attempts follow one another with growing pauses and
  * jitter. A watch that is silent for longer than the server's bookmarks allow is dead and begun
- * anew on a fresh connection.
+ * anew, on another connection.
  *
  * Sources: kubernetes.io/docs/reference/using-api/api-concepts (efficient detection of changes,
  * streaming lists, 410 Gone, bookmarks). */

@@ -28,7 +28,6 @@ struct reflector {
     struct http_call *call;
     struct rand rand;
     unsigned failures; /* in a row */
-    bool fresh;        /* the next request goes on a connection of its own */
     uint64_t
         told[REFLECTOR_TOLD_MAX]; /* hashes of the failures that were logged, until all is well */
     unsigned n_told;

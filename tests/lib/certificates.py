@@ -18,9 +18,9 @@ class Authority:
     def path(self, name):
         return str(self.folder / name)
 
-    def issue(self, name, subject, alternative):
-        """alternative: the subjectAltName, for instance "IP:127.0.0.1"."""
+    def issue(self, name, subject, alternative, days=2):
+        """alternative: the subjectAltName, for instance "IP:127.0.0.1". days: -1: it has expired."""
         (self.folder / "ext").write_text("subjectAltName=" + alternative)
         self.run("req", *EC, "-keyout", name + ".key", "-out", name + ".csr", "-subj", subject)
         self.run("x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-                 "-out", name + ".crt", "-extfile", "ext", "-days", "2")
+                 "-out", name + ".crt", "-extfile", "ext", "-days", str(days))

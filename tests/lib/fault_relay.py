@@ -1,7 +1,8 @@
 """A relay on loopback in front of an API server, with the faults of servers and of networks.
 
-Faults: "killed" (connections end, new ones too), "hangs" (nothing gets through, nothing ends), "slow" (200 bytes every
-20 ms), "truncated" (replies end after 300 bytes), or an HTTP status that is the answer to everything."""
+Faults: "killed" (connections end, new ones too), "hangs" (nothing gets through, nothing ends), "vanished" (the same, and
+new connections do not come about: their packets get no reply), "slow" (200 bytes every 20 ms), "truncated" (replies end
+after 300 bytes), or an HTTP status that is the answer to everything, with retry_after if that is set."""
 import contextlib
 import json
 import os
@@ -11,6 +12,7 @@ import time
 
 REASONS = {401: "Unauthorized", 410: "Expired", 429: "TooManyRequests", 500: "InternalError", 503: "ServiceUnavailable"}
 PIECE, PAUSE, TRUNCATED = 200, 0.02, 300
+BACKLOG = 8  # of connections that were not accepted yet: when it is full, the kernel drops what comes
 
 
 class FaultRelay:
@@ -19,9 +21,11 @@ class FaultRelay:
     def __init__(self, target, path=None):
         self.target, self.path, self.fault = target, path, None
         self.lock, self.connections = threading.Lock(), set()
+        self.retry_after, self.refused = 0, []  # seconds; (time, "GET /path") of what a status was the answer to
         self.cleared = threading.Event()
         self.cleared.set()
         self.open, self.listeners = True, []
+        self.stranded, self.ended, self.fillers = set(), threading.Event(), []
 
     def __enter__(self):
         self.listen(socket.socket(), ("127.0.0.1", 0))
@@ -32,12 +36,13 @@ class FaultRelay:
 
     def listen(self, sock, address):
         sock.bind(address)
-        sock.listen(64)
+        sock.listen(BACKLOG)
         self.listeners.append(sock)
         threading.Thread(target=self.accept, args=(sock,), daemon=True).start()
 
     def __exit__(self, *_):
         self.open = False
+        self.ended.set()
         self.set(None)
         self.cut()
         for sock in self.listeners:
@@ -54,12 +59,38 @@ class FaultRelay:
     def set(self, fault):
         """None: all is well. What hung goes on then."""
         self.fault = fault
-        if fault == "hangs":
+        if fault in ("hangs", "vanished"):
             self.cleared.clear()
         else:
             self.cleared.set()
-        if fault not in (None, "hangs", "slow"):
+        if fault == "vanished":
+            self.fill()
+        else:
+            self.drain()
+        if fault not in (None, "hangs", "vanished", "slow"):
             self.cut()
+
+    def fill(self):
+        """Connections that nobody accepts, until one does not come about."""
+        for _ in range(BACKLOG + 4):  # accept() may have one or two of them in hand
+            sock = socket.socket()
+            self.fillers.append(sock)
+            sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                sock.connect(("127.0.0.1", self.port))
+                continue
+            return
+        raise AssertionError("the backlog does not fill up")
+
+    def drain(self):
+        for sock in self.fillers:
+            sock.close()
+        self.fillers = []
+
+    def strand(self):
+        """What is connected now hears nothing any more, for good; connections that come are well."""
+        with self.lock:
+            self.stranded |= self.connections
 
     def move(self, target):
         """Another server is behind it from now on."""
@@ -76,6 +107,8 @@ class FaultRelay:
         while self.open:
             with contextlib.suppress(OSError):
                 client = sock.accept()[0]
+                if self.fault == "vanished":
+                    self.cleared.wait()
                 threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
     def serve(self, client):
@@ -96,8 +129,7 @@ class FaultRelay:
                 with self.lock:
                     self.connections -= {client, server}
 
-    @staticmethod
-    def refuse(client, status):
+    def refuse(self, client, status):
         client.settimeout(5)
         request = b""
         while b"\r\n\r\n" not in request:
@@ -105,16 +137,20 @@ class FaultRelay:
             if not got:
                 return
             request += got
+        self.refused.append((time.monotonic(), request.split(b"?")[0].split(b" HTTP")[0].decode()))
         body = json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status,
                            "reason": REASONS[status], "message": "the relay says so"}).encode()
-        head = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        client.sendall((head % (status, REASONS[status], len(body))).encode() + body)
+        later = "Retry-After: %d\r\n" % self.retry_after if self.retry_after else ""
+        head = "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n"
+        client.sendall((head % (status, REASONS[status], later, len(body))).encode() + body)
 
     def carry(self, source, to, is_reply):
         sent = 0
         try:
             while data := source.recv(65536):
                 self.cleared.wait()
+                if source in self.stranded:
+                    self.ended.wait()
                 if self.fault == "truncated" and is_reply:
                     data = data[:max(0, TRUNCATED - sent)]
                 sent += len(data)
