@@ -16,7 +16,8 @@ PACKAGES = {  # our name: folder
 ALIAS = {"v1": None, "metav1": "meta", "meta": "meta"}
 ROOTS = ["core.Namespace", "core.Node", "core.Pod", "core.Service", "core.Endpoints", "core.ConfigMap", "core.Event",
          "core.ServiceAccount", "coordination.Lease", "discovery.EndpointSlice", "networking.ServiceCIDR",
-         "networking.IPAddress", "meta.Status", "meta.DeleteOptions", "meta.ListMeta"]
+         "networking.IPAddress", "meta.Status", "meta.DeleteOptions", "meta.ListMeta",
+         "meta.PartialObjectMetadata"]
 BASIC = {"string": "string", "int32": "int32", "int64": "int64", "int": "int32", "bool": "bool", "[]byte": "bytes", "byte": "int32",
          "resource.Quantity": "quantity", "intstr.IntOrString": "intorstring", "metav1.Time": "time", "Time": "time",
          "metav1.MicroTime": "microtime", "MicroTime": "microtime", "metav1.FieldsV1": "fields", "FieldsV1": "fields", "runtime.RawExtension": "raw",

@@ -31,6 +31,7 @@ struct call {
     int status;
     struct strbuf body;
     const char *content_type;
+    bool packed; /* in gzip */
 };
 
 /* A call of this process itself, whose answer nobody reads: the caller sets request and body, and

@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "config/tree.h"
+#include "registry/proto_answer.h"
 #include "registry/proto_body.h"
 
 #include <ctype.h>
@@ -44,6 +45,8 @@ static bool read_form(const char *media, struct wish *w)
         w->form = FORM_JSON;
     else if (media_is(media, "application/yaml"))
         w->form = FORM_YAML;
+    else if (media_is(media, PROTO_MEDIA))
+        w->form = FORM_PROTO;
     else
         return false;
     return true;
@@ -62,7 +65,7 @@ static bool read_view(const char *media, struct wish *w)
     w->v1beta1 = strcmp(version, "v1beta1") == 0;
     if (!w->v1beta1 && strcmp(version, "v1") != 0)
         return false;
-    if (strcmp(as, "Table") == 0)
+    if (strcmp(as, "Table") == 0 && w->form != FORM_PROTO) /* it has no such form */
         w->view = VIEW_TABLE;
     else if (strcmp(as, "PartialObjectMetadata") == 0)
         w->view = VIEW_METADATA;
@@ -95,12 +98,19 @@ int wish_read(const char *accept, struct wish *ret, struct fault *f)
     }
     return fault_set(f, 406, "NotAcceptable",
                      "only the following media types are accepted: application/json, "
-                     "application/yaml");
+                     "application/yaml, " PROTO_MEDIA);
 }
 
 const char *wish_type(const struct wish *w)
 {
-    return w->form == FORM_YAML ? "application/yaml" : "application/json";
+    switch (w->form) {
+    case FORM_YAML:
+        return "application/yaml";
+    case FORM_PROTO:
+        return PROTO_MEDIA;
+    default:
+        return "application/json";
+    }
 }
 
 /* ---- YAML in ---- */
@@ -215,12 +225,11 @@ int body_read(const char *type, const char *body, size_t len, json_t **ret, stru
         return read_json(body, len, ret, f);
     if (media_is(type, "application/yaml"))
         return read_yaml(body, len, ret, f);
-    if (media_is(type, "application/vnd.kubernetes.protobuf"))
+    if (media_is(type, PROTO_MEDIA))
         return proto_body_read(body, len, ret, f);
     return fault_set(f, 415, "UnsupportedMediaType",
                      "the body of the request was in an unknown format - accepted media types "
-                     "include: application/json, application/yaml, "
-                     "application/vnd.kubernetes.protobuf");
+                     "include: application/json, application/yaml, " PROTO_MEDIA);
 }
 
 /* ---- YAML out ---- */
@@ -312,4 +321,19 @@ void yaml_put(const json_t *doc, struct strbuf *out)
         put_members(doc, 0, false, out);
     else
         put_value(doc, 2, out);
+}
+
+/* ---- all forms ---- */
+
+void wish_put(struct wish *w, const json_t *doc, struct strbuf *out)
+{
+    if (w->form == FORM_PROTO && proto_document_put(doc, out))
+        return;
+    if (w->form == FORM_YAML) {
+        yaml_put(doc, out);
+        return;
+    }
+    w->form = FORM_JSON;
+    cleanup_free char *text = json_dumps(doc, JSON_COMPACT);
+    strbuf_puts(out, text);
 }

@@ -11,7 +11,7 @@
 #define BODY_BYTES_MAX ((size_t)3 << 20) /* as the original has it */
 #define BODY_DEPTH_MAX 100
 
-enum form { FORM_JSON, FORM_YAML };
+enum form { FORM_JSON, FORM_YAML, FORM_PROTO };
 enum view { VIEW_OBJECT, VIEW_TABLE, VIEW_METADATA, VIEW_METADATA_LIST };
 
 struct wish {
@@ -31,6 +31,9 @@ bool media_is(const char *type, const char *media);
 /* A document as YAML. */
 struct strbuf;
 void yaml_put(const json_t *doc, struct strbuf *out);
+/* In the form that was wished for, or in JSON where its kind has no such form: then the wish says
+ * so. */
+void wish_put(struct wish *w, const json_t *doc, struct strbuf *out);
 /* A tree that was read from YAML as a document; a new reference. */
 struct tree;
 json_t *document_of_tree(const struct tree *t);

@@ -3,48 +3,17 @@
 
 #include "base/str.h"
 #include "registry/path.h"
+#include "registry/proto_put.h"
 
 #include <string.h>
-
-/* ---- the wire ---- */
-
-static void put_varint(struct strbuf *b, uint64_t n)
-{
-    while (n > 0x7f) {
-        strbuf_putc(b, (char)(n | 0x80));
-        n >>= 7;
-    }
-    strbuf_putc(b, (char)n);
-}
-
-static void put_bytes(struct strbuf *b, unsigned number, const void *p, size_t n)
-{
-    put_varint(b, (uint64_t)number << 3 | 2);
-    put_varint(b, n);
-    if (n)
-        strbuf_add(b, p, n);
-}
-
-static void put_text(struct strbuf *b, unsigned number, const char *text)
-{
-    if (text)
-        put_bytes(b, number, text, strlen(text));
-}
-
-/* A message as a field; it is done with. */
-static void put_message(struct strbuf *b, unsigned number, struct strbuf *message)
-{
-    put_bytes(b, number, message->p, message->len);
-    strbuf_done(message);
-}
 
 /* {1: name, 2: value} */
 static void put_named(struct strbuf *b, unsigned number, const char *name, struct strbuf *value)
 {
     struct strbuf entry = { 0 };
-    put_text(&entry, 1, name);
-    put_message(&entry, 2, value);
-    put_message(b, number, &entry);
+    proto_put_text(&entry, 1, name);
+    proto_put_message(&entry, 2, value);
+    proto_put_message(b, number, &entry);
 }
 
 /* ---- what all have ---- */
@@ -60,7 +29,7 @@ static void put_extensions(struct strbuf *b, unsigned number, const json_t *o)
             continue;
         struct strbuf any = { 0 };
         cleanup_free char *text = json_dumps(value, JSON_ENCODE_ANY);
-        put_text(&any, 2, text);
+        proto_put_text(&any, 2, text);
         put_named(b, number, key, &any);
     }
 }
@@ -80,31 +49,31 @@ static void put_properties(struct strbuf *out, const json_t *properties)
         put_schema(&schema, value);
         put_named(&list, 1, key, &schema);
     }
-    put_message(out, 25, &list);
+    proto_put_message(out, 25, &list);
 }
 
 static void put_inner(struct strbuf *out, unsigned number, const json_t *s)
 {
     struct strbuf schema = { 0 }, item = { 0 };
     put_schema(&schema, s);
-    put_message(&item, 1, &schema);
-    put_message(out, number, &item);
+    proto_put_message(&item, 1, &schema);
+    proto_put_message(out, number, &item);
 }
 
 static void put_schema(struct strbuf *out, const json_t *s)
 {
     const json_t *required = json_object_get(s, "required");
-    put_text(out, 1, path_text(s, "$ref"));
-    put_text(out, 2, path_text(s, "format"));
-    put_text(out, 4, path_text(s, "description"));
+    proto_put_text(out, 1, path_text(s, "$ref"));
+    proto_put_text(out, 2, path_text(s, "format"));
+    proto_put_text(out, 4, path_text(s, "description"));
     for (size_t i = 0; i < json_array_size(required); i++)
-        put_text(out, 19, json_string_value(json_array_get(required, i)));
+        proto_put_text(out, 19, json_string_value(json_array_get(required, i)));
     if (json_object_get(s, "additionalProperties"))
         put_inner(out, 21, json_object_get(s, "additionalProperties"));
     if (json_object_get(s, "type")) {
         struct strbuf type = { 0 };
-        put_text(&type, 1, path_text(s, "type"));
-        put_message(out, 22, &type);
+        proto_put_text(&type, 1, path_text(s, "type"));
+        proto_put_message(out, 22, &type);
     }
     if (json_object_get(s, "items"))
         put_inner(out, 23, json_object_get(s, "items"));
@@ -124,7 +93,7 @@ static void put_definitions(struct strbuf *out, const json_t *definitions)
         put_schema(&schema, value);
         put_named(&list, 1, key, &schema);
     }
-    put_message(out, 9, &list);
+    proto_put_message(out, 9, &list);
 }
 
 /* ---- paths ---- */
@@ -132,13 +101,13 @@ static void put_definitions(struct strbuf *out, const json_t *definitions)
 static void put_parameter(struct strbuf *out, const json_t *p)
 {
     struct strbuf query = { 0 }, other = { 0 }, parameter = { 0 }, item = { 0 };
-    put_text(&query, 2, path_text(p, "in"));
-    put_text(&query, 4, path_text(p, "name"));
-    put_text(&query, 6, path_text(p, "type"));
-    put_message(&other, 3, &query);
-    put_message(&parameter, 2, &other);
-    put_message(&item, 1, &parameter);
-    put_message(out, 8, &item);
+    proto_put_text(&query, 2, path_text(p, "in"));
+    proto_put_text(&query, 4, path_text(p, "name"));
+    proto_put_text(&query, 6, path_text(p, "type"));
+    proto_put_message(&other, 3, &query);
+    proto_put_message(&parameter, 2, &other);
+    proto_put_message(&item, 1, &parameter);
+    proto_put_message(out, 8, &item);
 }
 
 static void put_operation(struct strbuf *out, unsigned number, const json_t *o)
@@ -150,7 +119,7 @@ static void put_operation(struct strbuf *out, unsigned number, const json_t *o)
     for (size_t i = 0; i < json_array_size(list); i++)
         put_parameter(&operation, json_array_get(list, i));
     put_extensions(&operation, 13, o);
-    put_message(out, number, &operation);
+    proto_put_message(out, number, &operation);
 }
 
 static void put_paths(struct strbuf *out, const json_t *paths)
@@ -168,16 +137,16 @@ static void put_paths(struct strbuf *out, const json_t *paths)
         put_operation(&item, 8, json_object_get(value, "patch"));
         put_named(&list, 2, key, &item);
     }
-    put_message(out, 8, &list);
+    proto_put_message(out, 8, &list);
 }
 
 void openapi_proto(const json_t *document, struct strbuf *out)
 {
     struct strbuf info = { 0 };
-    put_text(&info, 1, path_text(document, "info.title"));
-    put_text(&info, 2, path_text(document, "info.version"));
-    put_text(out, 1, path_text(document, "swagger"));
-    put_message(out, 2, &info);
+    proto_put_text(&info, 1, path_text(document, "info.title"));
+    proto_put_text(&info, 2, path_text(document, "info.version"));
+    proto_put_text(out, 1, path_text(document, "swagger"));
+    proto_put_message(out, 2, &info);
     put_paths(out, json_object_get(document, "paths"));
     put_definitions(out, json_object_get(document, "definitions"));
 }

@@ -3,6 +3,8 @@
  * pieces show the same moment. */
 #include "base/str.h"
 #include "registry/path.h"
+#include "registry/proto_answer.h"
+#include "registry/proto_put.h"
 #include "registry/rest.h"
 #include "registry/table.h"
 
@@ -152,11 +154,27 @@ static const char *bare_text(const struct item *i, size_t *ret_len)
     return there ? i->text + n : i->text + 1;
 }
 
+/* An element as field 2 of a list's message. */
+static void show_message(struct call *c, const struct item *i, struct piece *p)
+{
+    struct strbuf message = { 0 };
+    json_t *doc = item_doc(i);
+    proto_message_put(c->wish.view == VIEW_OBJECT ? resource_type(i->resource)
+                                                  : schema_type("meta.PartialObjectMetadata"),
+                      doc, &message);
+    proto_put_message(p->out, 2, &message);
+    json_decref(doc);
+}
+
 static void show(struct call *c, const struct item *i, struct piece *p)
 {
     json_t *doc;
     p->shown++;
     p->last = i;
+    if (c->wish.form == FORM_PROTO) {
+        show_message(c, i, p);
+        return;
+    }
     if (c->wish.view == VIEW_OBJECT) {
         size_t len;
         const char *text = bare_text(i, &len);
@@ -222,31 +240,50 @@ static int answer_table(struct call *c, struct listing *l)
     return 0;
 }
 
-/* The text is put together from those of the objects. */
+static void put_text_list(const char *version, const char *kind, const json_t *meta,
+                          const struct strbuf *items, struct strbuf *out)
+{
+    cleanup_free char *text = json_dumps(meta, JSON_COMPACT);
+    strbuf_printf(out, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":%s,\"items\":[", kind,
+                  version, text);
+    if (items->len)
+        strbuf_add(out, items->p, items->len);
+    strbuf_puts(out, "]}");
+}
+
+static void put_message_list(const char *version, const char *kind, const json_t *meta,
+                             const struct strbuf *items, struct strbuf *out)
+{
+    struct strbuf message = { 0 }, head = { 0 };
+    proto_message_put(schema_type("meta.ListMeta"), meta, &head);
+    proto_put_message(&message, 1, &head);
+    if (items->len)
+        strbuf_add(&message, items->p, items->len);
+    proto_envelope_put(version, kind, &message, out);
+    strbuf_done(&message);
+}
+
+/* Put together from what there is of the objects. */
 static int answer_list(struct call *c, struct listing *l)
 {
     const struct resource *r = c->request.resource;
     struct strbuf items = { 0 }, b = { 0 };
     struct piece p = { .out = &items };
     bool whole = c->wish.view == VIEW_OBJECT;
+    char kind[64];
+    const char *version = whole             ? resource_api_version(r)
+                          : c->wish.v1beta1 ? "meta.k8s.io/v1beta1"
+                                            : "meta.k8s.io/v1";
+    (void)snprintf(kind, sizeof kind, "%sList", whole ? r->kind : "PartialObjectMetadata");
     show_all(c, l, &p);
     json_t *meta = list_meta(l, &p);
-    cleanup_free char *text = json_dumps(meta, JSON_COMPACT);
-    json_decref(meta);
-    if (whole)
-        strbuf_printf(&b, "{\"kind\":\"%sList\",\"apiVersion\":\"%s\"", r->kind,
-                      resource_api_version(r));
+    if (c->wish.form == FORM_PROTO)
+        put_message_list(version, kind, meta, &items, &b);
     else
-        strbuf_printf(&b,
-                      "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/"
-                      "v1%s\"",
-                      c->wish.v1beta1 ? "beta1" : "");
-    strbuf_printf(&b, ",\"metadata\":%s,\"items\":[", text);
-    if (items.len)
-        strbuf_add(&b, items.p, items.len);
-    strbuf_puts(&b, "]}");
+        put_text_list(version, kind, meta, &items, &b);
+    json_decref(meta);
     strbuf_done(&items);
-    if (c->wish.form == FORM_JSON) {
+    if (c->wish.form != FORM_YAML) {
         call_answer_text(c, 200, wish_type(&c->wish), &b);
         return 0;
     }

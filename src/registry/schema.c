@@ -123,6 +123,17 @@ static void read_line(char *line)
     ht_put_str(&schema.by_name, line, (void *)schema.types.n);
 }
 
+/* Few fields, once: by insertion. */
+static void order(struct schema_type *t)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        unsigned at = i;
+        for (; at && t->fields[t->by_number[at - 1]].number > t->fields[i].number; at--)
+            t->by_number[at] = t->by_number[at - 1];
+        t->by_number[at] = (uint8_t)i;
+    }
+}
+
 static void resolve(struct schema_type *t)
 {
     for (unsigned i = 0; i < t->n; i++) {
@@ -144,8 +155,10 @@ void schema_init(void)
     schema.text = xstrdup(schema_text);
     for (char *line = strtok_r(schema.text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
         read_line(line);
-    for (size_t i = 0; i < schema.types.n; i++)
+    for (size_t i = 0; i < schema.types.n; i++) {
+        order(&schema.types.items[i]);
         resolve(&schema.types.items[i]);
+    }
 }
 
 const struct schema_type *schema_type(const char *name)

@@ -53,6 +53,7 @@ struct schema_type {
     const char *name; /* "core.ServiceSpec" */
     bool atomic;
     uint16_t n;
+    uint8_t by_number[SCHEMA_FIELDS_MAX]; /* indices of fields in the order of their numbers */
     struct schema_field *fields;
 };
 

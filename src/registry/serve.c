@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "registry/call.h"
 #include "registry/discovery.h"
+#include "registry/gzip.h"
 #include "registry/openapi.h"
 #include "registry/path.h"
 #include "registry/rest.h"
@@ -64,6 +65,10 @@ static size_t make_headers(struct call *c, struct exchange_header h[HEADERS_MAX]
     size_t n = 0, bytes = 0;
     h[n++] = (struct exchange_header){ "Content-Type", c->content_type };
     h[n++] = (struct exchange_header){ "Cache-Control", "no-cache, private" };
+    if (c->packed) {
+        h[n++] = (struct exchange_header){ "Content-Encoding", "gzip" };
+        h[n++] = (struct exchange_header){ "Vary", "Accept-Encoding" };
+    }
     if (c->status == 401)
         h[n++] = (struct exchange_header){ "WWW-Authenticate", "Bearer" };
     if (c->fault.retry_after)
@@ -100,6 +105,9 @@ static void answer(struct call *c, int status, const char *content_type)
 {
     c->status = status;
     c->content_type = content_type;
+    if (c->request.resource && c->body.len > GZIP_ANSWER_MIN &&
+        gzip_is_accepted(call_header(c, "accept-encoding")))
+        c->packed = gzip_pack(&c->body);
     if (c->exchange)
         exchange_on_gone(c->exchange, on_gone, c);
     registry_wait(c->registry, on_durable, c);
@@ -131,12 +139,7 @@ void call_answer(struct call *c, int status, json_t *doc)
         json_decref(shown);
         shown = partial_metadata(doc, &c->wish);
     }
-    if (c->wish.form == FORM_YAML) {
-        yaml_put(shown, &c->body);
-    } else {
-        cleanup_free char *text = json_dumps(shown, JSON_COMPACT);
-        strbuf_puts(&c->body, text);
-    }
+    wish_put(&c->wish, shown, &c->body);
     json_decref(shown);
     json_decref(doc);
     answer(c, status, wish_type(&c->wish));
@@ -156,6 +159,9 @@ void call_answer_item(struct call *c, int status, struct item *i)
 
 void call_fail(struct call *c)
 {
+    struct fault none = { 0 }; /* it may be too early for the wish to be known */
+    (void)wish_read(call_header(c, "accept"), &c->wish, &none);
+    fault_done(&none);
     c->wish.view = VIEW_OBJECT;
     call_answer(c, c->fault.code, fault_status(&c->fault));
 }
@@ -372,6 +378,8 @@ void server_close(struct server *s)
     watches_close(s);
     metric_gauge_drop(s);
     exchange_server_close(s->http);
+    item_unref(s->last_item);
+    strbuf_done(&s->last_proto);
     free(s);
 }
 

@@ -1,10 +1,11 @@
-/* Watches: what happens to the objects that a filter picks, as a stream of JSON lines. An object
- * that begins or ceases to match is told of as added or deleted. */
+/* Watches: what happens to the objects that a filter picks, as a stream of JSON lines, or of frames
+ * in protocol buffers. An object that begins or ceases to match is told of as added or deleted. */
 #include "base/clock.h"
 #include "base/metric.h"
 #include "base/rand.h"
 #include "base/str.h"
 #include "registry/path.h"
+#include "registry/proto_answer.h"
 #include "registry/rest.h"
 #include "registry/server.h"
 #include "registry/table.h"
@@ -30,25 +31,49 @@ struct watch {
     struct watch *prev, *next;
 };
 
-/* ---- lines ---- */
+/* ---- lines and frames ---- */
 
-static void send_line(struct watch *w, const struct strbuf *line)
+/* An event; the object is in the watch's form, and done with. */
+static void send_event(struct watch *w, const char *type, struct strbuf *object)
 {
+    struct strbuf b = { 0 };
+    if (w->wish.form == FORM_PROTO) {
+        proto_event_put(type, object, &b);
+    } else {
+        strbuf_printf(&b, "{\"type\":\"%s\",\"object\":", type);
+        strbuf_add(&b, object->p, object->len);
+        strbuf_puts(&b, "}\n");
+    }
+    strbuf_done(object);
     if (exchange_unsent(w->exchange) > EXCHANGE_UNSENT_MAX)
         exchange_abort(w->exchange); /* it takes nothing: it had better list anew */
     else
-        exchange_piece(w->exchange, line->p, line->len);
+        exchange_piece(w->exchange, b.p, b.len);
+    strbuf_done(&b);
 }
 
-/* The object in the form that was wished for, as a text. */
-static void put_object(struct watch *w, const struct item *i, struct strbuf *out)
+/* Many watches send the same object one after the other: it is put into its form once. */
+static void put_shared(struct watch *w, struct item *i, struct strbuf *out)
 {
-    if (w->wish.view == VIEW_OBJECT) {
-        strbuf_add(out, i->text, i->len);
-        return;
+    struct server *s = w->server;
+    if (s->last_item != i) {
+        json_t *doc = item_doc(i);
+        strbuf_reset(&s->last_proto);
+        (void)proto_document_put(doc, &s->last_proto);
+        json_decref(doc);
+        item_unref(s->last_item);
+        s->last_item = item_ref(i);
     }
-    json_t *doc = item_doc(i), *made;
-    if (w->wish.view == VIEW_TABLE) {
+    strbuf_add(out, s->last_proto.p, s->last_proto.len);
+}
+
+/* A document (taken over) in the form and view that were wished for. */
+static void put_document(struct watch *w, json_t *doc, struct strbuf *out)
+{
+    json_t *made;
+    if (w->wish.view == VIEW_OBJECT) {
+        made = json_incref(doc);
+    } else if (w->wish.view == VIEW_TABLE) {
         made = table_new(w->resource, &w->wish);
         if (w->header_sent)
             json_object_set_new(made, "columnDefinitions", json_null());
@@ -58,35 +83,42 @@ static void put_object(struct watch *w, const struct item *i, struct strbuf *out
     } else {
         made = partial_metadata(doc, &w->wish);
     }
-    cleanup_free char *text = json_dumps(made, JSON_COMPACT);
-    strbuf_puts(out, text);
+    wish_put(&w->wish, made, out);
     json_decref(made);
     json_decref(doc);
 }
 
-static void send_item(struct watch *w, const char *type, const struct item *i)
+static void put_object(struct watch *w, struct item *i, struct strbuf *out)
 {
-    struct strbuf b = { 0 };
-    strbuf_printf(&b, "{\"type\":\"%s\",\"object\":", type);
-    put_object(w, i, &b);
-    strbuf_puts(&b, "}\n");
-    send_line(w, &b);
-    strbuf_done(&b);
+    if (w->wish.view != VIEW_OBJECT)
+        put_document(w, item_doc(i), out);
+    else if (w->wish.form == FORM_PROTO)
+        put_shared(w, i, out);
+    else
+        strbuf_add(out, i->text, i->len);
+}
+
+static void send_item(struct watch *w, const char *type, struct item *i)
+{
+    struct strbuf object = { 0 };
+    put_object(w, i, &object);
+    send_event(w, type, &object);
 }
 
 static void send_bookmark(struct watch *w, bool initial)
 {
-    const struct resource *r = w->resource;
-    struct strbuf b = { 0 };
-    strbuf_printf(&b,
-                  "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\","
-                  "\"metadata\":{\"resourceVersion\":\"%lld\"",
-                  r->kind, resource_api_version(r), (long long)w->revision);
+    struct strbuf object = { 0 };
+    char version[24];
+    (void)snprintf(version, sizeof version, "%lld", (long long)w->revision);
+    json_t *meta = json_pack("{s:s}", "resourceVersion", version);
     if (initial)
-        strbuf_puts(&b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
-    strbuf_puts(&b, "}}}\n");
-    send_line(w, &b);
-    strbuf_done(&b);
+        json_object_set_new(meta, "annotations",
+                            json_pack("{s:s}", "k8s.io/initial-events-end", "true"));
+    put_document(w,
+                 json_pack("{s:s, s:s, s:o}", "kind", w->resource->kind, "apiVersion",
+                           resource_api_version(w->resource), "metadata", meta),
+                 &object);
+    send_event(w, "BOOKMARK", &object);
 }
 
 /* ---- events ---- */
@@ -204,12 +236,10 @@ static void refuse(struct watch *w, int code, const char *reason, int64_t asked)
         fault_set(&f, code, reason, "Too large resource version: %lld, current: %lld",
                   (long long)asked, (long long)registry_revision(w->server->o.registry));
     json_t *status = fault_status(&f);
-    cleanup_free char *text = json_dumps(status, JSON_COMPACT);
-    struct strbuf b = { 0 };
-    strbuf_printf(&b, "{\"type\":\"ERROR\",\"object\":%s}\n", text);
-    exchange_piece(w->exchange, b.p, b.len);
-    strbuf_done(&b);
+    struct strbuf object = { 0 };
+    wish_put(&w->wish, status, &object);
     json_decref(status);
+    send_event(w, "ERROR", &object);
     fault_done(&f);
     if (!w->over)
         on_end(&w->end);
@@ -272,10 +302,10 @@ int watch_begin(struct call *c)
     struct start s;
     if (filter_read(c, &probe) < 0 || read_start(c, &s) < 0)
         return -1;
-    if (c->wish.form != FORM_JSON || !c->exchange)
+    if (c->wish.form == FORM_YAML || !c->exchange)
         return fault_set(&c->fault, 406, "NotAcceptable",
                          "only the following media types are accepted: application/json, "
-                         "application/json;stream=watch");
+                         "application/json;stream=watch, " PROTO_MEDIA ";stream=watch");
     if (c->server->n_watches >= SERVE_WATCHES_MAX) {
         c->fault.retry_after = 1;
         return fault_set(&c->fault, 429, "TooManyRequests", "more than %d watches are under way",
@@ -284,8 +314,10 @@ int watch_begin(struct call *c)
     struct watch *w = watch_new(c, &s);
     registry_commit(w->server->o.registry);
     const struct history *h = registry_history(w->server->o.registry);
-    static const struct exchange_header headers[] = { { "Content-Type", "application/json" },
-                                                      { "Cache-Control", "no-cache, private" } };
+    const char *type =
+        w->wish.form == FORM_PROTO ? PROTO_MEDIA ";stream=watch" : wish_type(&w->wish);
+    const struct exchange_header headers[] = { { "Content-Type", type },
+                                               { "Cache-Control", "no-cache, private" } };
     exchange_begin(w->exchange, 200, headers, ARRAY_SIZE(headers));
     if (!w->over && s.version > registry_revision(w->server->o.registry))
         refuse(w, 504, "Timeout", s.version);
