@@ -25,8 +25,10 @@ void fieldset_compare(const struct schema_type *t, const json_t *old, const json
                       json_t **ret_changed, json_t **ret_removed);
 /* Without what nobody owns: kind, name, uid and the like. */
 json_t *fieldset_strip(const json_t *set);
-/* Takes what is in the set out of a document. */
-void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set);
+/* Takes what is in the set out of a document, but for what is held, too. A field goes with all that
+ * is in it when nothing in it is held. */
+void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set,
+                     const json_t *held);
 /* Writes a document that is applied into one that is there. */
 void fieldset_merge(const struct schema_type *t, json_t *doc, const json_t *applied);
 /* Hands over each path in the set as a text: .spec.ports[port=80,protocol="TCP"].name */

@@ -116,38 +116,41 @@ void fieldset_merge(const struct schema_type *t, json_t *doc, const json_t *appl
         merge_value(schema_field(t, key), doc, key, value);
 }
 
-static void remove_in(const struct schema_field *f, json_t *v, const json_t *set)
+/* Entries and elements have no names in the type: each goes by itself. */
+static void remove_member(const struct schema_field *f, json_t *v, const char *key,
+                          const json_t *node, const json_t *held)
+{
+    struct schema_field one = fieldset_inner(f);
+    bool gone = fieldset_is_in(node) && !fieldset_is_in(held);
+    size_t at = 0;
+    json_t *e =
+        f->shape == SCHEMA_MAP ? json_object_get(v, key + 2) : fieldset_find(f, v, key, &at);
+    if (e && gone && f->shape == SCHEMA_MAP)
+        json_object_del(v, key + 2);
+    else if (e && gone)
+        json_array_remove(v, at);
+    else if (e && !fieldset_is_whole(&one))
+        fieldset_remove(f->type, e, node, held);
+}
+
+static void remove_in(const struct schema_field *f, json_t *v, const json_t *set,
+                      const json_t *held)
 {
     const char *key;
     json_t *node;
-    size_t at;
-    struct schema_field one = fieldset_inner(f);
     if (f->shape == SCHEMA_ONE) {
-        fieldset_remove(f->type, v, set);
+        fieldset_remove(f->type, v, set, held);
         return;
     }
     json_object_foreach((json_t *)(uintptr_t)set, key, node)
     {
-        if (strcmp(key, FIELDSET_SELF) == 0)
-            continue;
-        if (f->shape == SCHEMA_MAP) {
-            json_t *entry = json_object_get(v, key + 2);
-            if (fieldset_is_in(node) || !entry)
-                json_object_del(v, key + 2);
-            else if (!fieldset_is_whole(&one))
-                remove_in(&one, entry, node);
-            continue;
-        }
-        json_t *e = fieldset_find(f, v, key, &at);
-        if (e && fieldset_is_in(node))
-            json_array_remove(v, at);
-        else if (e && f->type)
-            fieldset_remove(f->type, e, node);
+        if (strcmp(key, FIELDSET_SELF) != 0)
+            remove_member(f, v, key, node, json_object_get(held, key));
     }
 }
 
-/* A container goes when it is named itself, or when nothing is left in what was emptied. */
-void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set)
+void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set,
+                     const json_t *held)
 {
     const char *key;
     json_t *node;
@@ -155,11 +158,12 @@ void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set
     {
         const struct schema_field *f = strncmp(key, "f:", 2) == 0 ? schema_field(t, key + 2) : NULL;
         json_t *v = json_object_get(doc, key + 2);
+        const json_t *kept = json_object_get(held, key);
         if (!f || !v)
             continue;
-        if (fieldset_is_whole(f) || !fieldset_has_children(node))
+        if (!kept)
             json_object_del(doc, key + 2);
-        else
-            remove_in(f, v, node);
+        else if (!fieldset_is_whole(f))
+            remove_in(f, v, node, kept);
     }
 }

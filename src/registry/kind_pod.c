@@ -84,12 +84,18 @@ void pod_fill(struct write *w)
 
 void pod_prepare(struct write *w)
 {
-    json_t *spec = path_object(w->doc, "spec");
+    static const char *const kept[] = { "priority", "preemptionPolicy" };
+    json_t *spec = path_object(w->doc, "spec"), *before = path_get(w->old, "spec"), *v;
+    if (*w->sub)
+        return;
+    fill_tolerations(spec);
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        if (!json_object_get(spec, kept[i]) && (v = json_object_get(before, kept[i])))
+            json_object_set(spec, kept[i], v);
     if (w->old)
         return;
     path_default(spec, "priority", json_integer(0));
     path_default_text(spec, "preemptionPolicy", "PreemptLowerPriority");
-    fill_tolerations(spec);
     json_object_del(w->doc, "status");
     path_set_text(w->doc, "status.phase", "Pending");
     path_set_text(w->doc, "status.qosClass", quality(spec));
@@ -170,16 +176,64 @@ static bool same_containers(struct write *w, struct fault *f)
     return true;
 }
 
-/* Without what may change. */
+/* It may be set, and be made less. False: told. */
+static bool check_deadline(struct write *w, struct fault *f)
+{
+    static const char path[] = "spec.activeDeadlineSeconds";
+    const json_t *now = path_get(w->doc, path), *old = path_get(w->old, path);
+    if (now && (json_integer_value(now) < 0 || json_integer_value(now) > INT32_MAX))
+        fault_value(f, path, now, "must be between 0 and 2147483647, inclusive");
+    else if (now && old && json_integer_value(old) < json_integer_value(now))
+        fault_value(f, path, now, "must be less than or equal to previous value");
+    else if (!now && old)
+        fault_value(f, path, now, "must not update from a positive integer to nil value");
+    else
+        return true;
+    return !now && old; /* the original goes on after this one */
+}
+
+/* Equal but for how long it lasts. */
+static bool same_toleration(const json_t *a, const json_t *b)
+{
+    static const char *const fields[] = { "key", "operator", "value", "effect" };
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        const char *x = path_text(a, fields[i]), *y = path_text(b, fields[i]);
+        if (strcmp(x ? x : "", y ? y : "") != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Others may come, none may go. */
+static void check_tolerations(struct write *w, struct fault *f)
+{
+    const json_t *now = path_get(w->doc, "spec.tolerations");
+    const json_t *old = path_get(w->old, "spec.tolerations");
+    for (size_t i = 0; i < json_array_size(old); i++) {
+        bool found = false;
+        for (size_t k = 0; k < json_array_size(now); k++)
+            found |= same_toleration(json_array_get(old, i), json_array_get(now, k));
+        if (!found) {
+            fault_field_forbidden(f, "spec.tolerations",
+                                  "existing toleration can not be modified except its "
+                                  "tolerationSeconds");
+            return;
+        }
+    }
+}
+
+/* Without what may change. A time to end below zero may be put right. */
 static json_t *fixed_part(const json_t *doc)
 {
-    static const char *const open[] = { "activeDeadlineSeconds", "tolerations",
-                                        "terminationGracePeriodSeconds" };
+    static const char *const open[] = { "activeDeadlineSeconds", "tolerations" };
     static const char *const lists[] = { "containers", "initContainers" };
     json_t *spec = json_deep_copy(json_object_get(doc, "spec")), *c;
     size_t k;
     for (size_t i = 0; i < ARRAY_SIZE(open); i++)
         json_object_del(spec, open[i]);
+    const json_t *grace = json_object_get(spec, "terminationGracePeriodSeconds");
+    if (grace && json_integer_value(grace) < 0)
+        json_object_set_new(spec, "terminationGracePeriodSeconds", json_integer(1));
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         json_array_foreach(json_object_get(spec, lists[i]), k, c) json_object_del(c, "image");
     return spec;
@@ -188,13 +242,14 @@ static json_t *fixed_part(const json_t *doc)
 /* What a pod is may not change, images and the like aside. */
 static void check_change(struct write *w, struct fault *f)
 {
-    if (!same_containers(w, f))
+    if (!same_containers(w, f) || !check_deadline(w, f))
         return;
+    check_tolerations(w, f);
     json_t *now = fixed_part(w->doc), *old = fixed_part(w->old);
     if (!json_equal(now, old))
         fault_field_forbidden(f, "spec",
-                              "of a pod that exists only images, activeDeadlineSeconds, "
-                              "terminationGracePeriodSeconds and tolerations may change");
+                              "of a pod that exists only images, activeDeadlineSeconds and further "
+                              "tolerations may change");
     json_decref(now);
     json_decref(old);
 }

@@ -1,5 +1,6 @@
 #include "registry/managed.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "registry/fieldset.h"
 #include "registry/meta.h"
@@ -7,6 +8,7 @@
 #include "registry/rest.h"
 #include "registry/shape.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MANAGER_MAX   128 /* bytes of a manager's name */
@@ -44,12 +46,10 @@ static bool is_entry(const json_t *e, const char *manager, const char *operation
 
 static json_t *entry_new(const char *manager, const char *operation, const struct call *c)
 {
-    char now[48];
     json_t *e = json_object();
     json_object_set_new(e, "manager", json_string(manager));
     json_object_set_new(e, "operation", json_string(operation));
     json_object_set_new(e, "apiVersion", json_string(resource_api_version(c->request.resource)));
-    json_object_set_new(e, "time", json_string(meta_now(now)));
     json_object_set_new(e, "fieldsType", json_string("FieldsV1"));
     json_object_set_new(e, "fieldsV1", json_object());
     if (*c->request.sub)
@@ -69,15 +69,16 @@ static json_t *entry_of(json_t *list, const char *manager, const char *operation
     return e;
 }
 
-/* Takes over the set. The time is that of the last change. */
+/* Takes over the set. */
 static void set_fields(json_t *entry, json_t *set)
 {
-    char now[48];
-    if (json_equal(json_object_get(entry, "fieldsV1"), set)) {
-        json_decref(set);
-        return;
-    }
     json_object_set_new(entry, "fieldsV1", set);
+}
+
+/* The time is that of the manager's last change, not of what others took from it. */
+static void touch(json_t *entry)
+{
+    char now[48];
     json_object_set_new(entry, "time", json_string(meta_now(now)));
 }
 
@@ -86,11 +87,31 @@ static const json_t *fields_of(const json_t *entry)
     return json_object_get(entry, "fieldsV1");
 }
 
-static void drop_empty(json_t *list)
+static int compare_entries(const void *a, const void *b)
 {
-    for (size_t i = json_array_size(list); i > 0; i--)
-        if (!json_object_size(fields_of(json_array_get(list, i - 1))))
-            json_array_remove(list, i - 1);
+    static const char *const keys[] = { "operation", "time", "manager", "apiVersion",
+                                        "subresource" };
+    int c = 0;
+    for (size_t i = 0; c == 0 && i < ARRAY_SIZE(keys); i++) {
+        const char *x = path_text(*(json_t *const *)a, keys[i]);
+        const char *y = path_text(*(json_t *const *)b, keys[i]);
+        c = strcmp(x ? x : "", y ? y : "");
+    }
+    return c;
+}
+
+/* Without entries that own nothing, in the order that clients see. */
+static void tidy(json_t *list)
+{
+    size_t n = 0, count = json_array_size(list);
+    cleanup_free json_t **entries = xcalloc(count + 1, sizeof(json_t *));
+    for (size_t i = 0; i < count; i++)
+        if (json_object_size(fields_of(json_array_get(list, i))))
+            entries[n++] = json_incref(json_array_get(list, i));
+    qsort(entries, n, sizeof *entries, compare_entries);
+    json_array_clear(list);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, entries[i]);
 }
 
 /* ---- changes ---- */
@@ -139,7 +160,7 @@ static json_t *managers_of(const json_t *doc)
 
 static void write_managers(json_t *doc, json_t *list)
 {
-    drop_empty(list);
+    tidy(list);
     if (json_array_size(list))
         path_set(doc, "metadata.managedFields", list);
     else
@@ -175,6 +196,8 @@ int managed_update(struct call *c, struct write *w)
         json_t *e = entry_of(list, manager, "Update", c);
         json_t *all = fieldset_union(fields_of(e), ch.changed);
         set_fields(e, fieldset_minus(all, ch.removed));
+        if (json_object_size(ch.changed))
+            touch(e);
         json_decref(all);
         take_from_others(list, e, &ch);
     }
@@ -231,17 +254,22 @@ static int not_typed(struct call *c, const char *why)
                      resource_api_version(c->request.resource), c->request.resource->kind, text);
 }
 
-static int check_applied(struct call *c, json_t *applied)
+/* What is there already has a name; what is applied need not repeat it. */
+static int check_merged(struct call *c, json_t *merged)
 {
-    if (path_get(applied, "metadata.managedFields"))
-        return fault_bad_request(&c->fault, "metadata.managedFields must be nil");
-    if (!*meta_name(applied))
+    const char *namespace = meta_namespace(merged);
+    if (!*meta_name(merged))
         return fault_bad_request(&c->fault, "name must be provided");
-    if (strcmp(meta_name(applied), c->request.name) == 0)
-        return 0;
-    return fault_bad_request(&c->fault,
-                             "the name of the object does not match the name on the URL (%s)",
-                             c->request.name);
+    if (strcmp(meta_name(merged), c->request.name) != 0)
+        return fault_bad_request(&c->fault,
+                                 "the name of the object does not match the name on the URL (%s)",
+                                 c->request.name);
+    if (*namespace && strcmp(namespace, c->request.namespace) != 0)
+        return fault_bad_request(&c->fault, "the namespace of the provided object does not match "
+                                            "the namespace sent on the request");
+    if (c->request.resource->namespaced)
+        path_set_text(merged, "metadata.namespace", c->request.namespace);
+    return 0;
 }
 
 static int read_applied(struct apply *a)
@@ -258,27 +286,30 @@ static int read_applied(struct apply *a)
         r = not_typed(c, json_string_value(json_array_get(unknown, 0)));
     if (r == 0 && fieldset_duplicate(a->type, a->applied, &twice))
         r = not_typed(c, twice.p);
-    if (r == 0)
-        r = check_applied(c, a->applied);
+    if (r == 0 && path_get(a->applied, "metadata.managedFields"))
+        r = fault_bad_request(&c->fault, "metadata.managedFields must be nil");
+    if (r == 0 && json_is_null(json_object_get(a->applied, "metadata")))
+        json_object_del(a->applied, "metadata");
     strbuf_done(&twice);
     json_decref(shaped);
     json_decref(unknown);
     return r;
 }
 
-/* What this manager applied before, does not any more, and nobody else holds. */
+/* Takes out what this manager applied before, does not any more, and nobody else holds. now: what
+ * it speaks of, its name and kind included. */
 static void prune(struct apply *a, const json_t *now)
 {
-    json_t *gone = fieldset_minus(fields_of(a->mine), now), *e;
+    json_t *held = json_deep_copy(now), *e;
     size_t i;
     json_array_foreach(a->list, i, e) if (e != a->mine)
     {
-        json_t *left = fieldset_minus(gone, fields_of(e));
-        json_decref(gone);
-        gone = left;
+        json_t *more = fieldset_union(held, fields_of(e));
+        json_decref(held);
+        held = more;
     }
-    fieldset_remove(a->type, a->merged, gone);
-    json_decref(gone);
+    fieldset_remove(a->type, a->merged, fields_of(a->mine), held);
+    json_decref(held);
 }
 
 static void on_conflict(void *ctx, const char *path)
@@ -327,13 +358,13 @@ static void own_before(struct apply *a)
     struct change all = changes(a->call, NULL, a->live);
     json_t *e = entry_of(a->list, "before-first-apply", "Update", a->call);
     set_fields(e, json_incref(all.changed));
+    touch(e);
     change_done(&all);
 }
 
 static int merge(struct apply *a)
 {
     json_t *set = fieldset_of(a->type, a->applied), *now = fieldset_strip(set);
-    json_decref(set);
     if (a->call->request.resource->has_status)
         json_object_del(now, *a->call->request.sub ? "f:spec" : "f:status");
     a->list = managers_of(a->live);
@@ -342,12 +373,15 @@ static int merge(struct apply *a)
     a->mine = entry_of(a->list, a->manager, "Apply", a->call);
     a->merged = a->live ? json_deep_copy(a->live) : json_object();
     fieldset_merge(a->type, a->merged, a->applied);
-    prune(a, now);
+    prune(a, set);
+    json_decref(set);
     struct change ch = changes(a->call, a->live, a->merged);
     int r = check_conflicts(a, &ch);
-    change_done(&ch);
     set_fields(a->mine, now);
-    drop_empty(a->list);
+    if (json_object_size(ch.changed) || json_object_size(ch.removed))
+        touch(a->mine);
+    change_done(&ch);
+    tidy(a->list);
     return r;
 }
 
@@ -357,6 +391,8 @@ static int store(struct apply *a)
     json_t *doc;
     struct item *old =
         registry_find(c->registry, c->request.resource, c->request.namespace, c->request.name);
+    if (check_merged(c, a->merged) < 0)
+        return -1;
     if (shape_object(c->request.resource, a->merged, NULL, &doc, &c->fault) < 0)
         return -1;
     c->managers = json_incref(a->list);

@@ -1,5 +1,6 @@
 /* Deleting: at once, or, while finalizers or a pod's time to end hold it, by a mark. Source:
  * Kubernetes API concepts, "Resource deletion"; garbage collection. */
+#include "base/log.h"
 #include "base/str.h"
 #include "registry/meta.h"
 #include "registry/path.h"
@@ -154,26 +155,15 @@ static struct item *last_state(struct item *i, json_t *doc, int64_t grace)
     return last ? last : item_ref(i);
 }
 
-void delete_now(struct registry *r, struct item *i)
-{
-    const struct resource *of = resource_find("", "v1", "endpoints");
-    struct item *endpoints = strcmp(i->resource->kind, "Service") == 0
-                                 ? registry_find(r, of, i->namespace, i->name)
-                                 : NULL;
-    if (endpoints)
-        registry_delete(r, endpoints);
-    registry_delete(r, i);
-}
-
 static int mark_item(struct registry *r, struct item *i, json_t *doc, int64_t grace,
                      const struct delete_options *o, struct item **ret, struct fault *f)
 {
     json_t *shaped;
+    if (i->resource->counts && !meta_deleting(doc))
+        raise_generation(doc);
     mark(doc, grace);
     if (strcmp(i->resource->kind, "Namespace") == 0)
         path_set_text(doc, "status.phase", "Terminating");
-    if (i->resource->counts)
-        raise_generation(doc);
     int code = shape_object(i->resource, doc, NULL, &shaped, f);
     json_decref(doc);
     if (code < 0)
@@ -215,6 +205,27 @@ int delete_item(struct registry *r, struct item *i, const struct delete_options 
         return 0;
     }
     return mark_item(r, i, doc, grace, o, ret, f);
+}
+
+/* Finalizers hold them as if somebody had asked. */
+static void delete_endpoints(struct registry *r, const char *namespace, const char *name)
+{
+    static const struct delete_options plain = { .grace = -1 };
+    struct item *i = registry_find(r, resource_find("", "v1", "endpoints"), namespace, name);
+    struct item *last = NULL;
+    struct fault f = { 0 };
+    bool gone;
+    if (i && delete_item(r, i, &plain, &last, &gone, &f) < 0)
+        log_line(LOG_WARNING, "registry: the Endpoints of a deleted Service stay: %s", f.message);
+    item_unref(last);
+    fault_done(&f);
+}
+
+void delete_now(struct registry *r, struct item *i)
+{
+    if (strcmp(i->resource->kind, "Service") == 0)
+        delete_endpoints(r, i->namespace, i->name);
+    registry_delete(r, i);
 }
 
 /* ---- verbs ---- */

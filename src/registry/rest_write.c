@@ -37,11 +37,13 @@ static int make_good(struct call *c, struct write *w)
     return fault_invalid(&c->fault, r, meta_name(w->doc));
 }
 
-/* Fields in their order again after all that was filled in. */
+/* Fields in their order again after all that was filled in. What goes with this change is answered
+ * with, but never stored. */
 static int settle(struct call *c, const struct resource *r, json_t **doc)
 {
     json_t *made;
-    int code = shape_stored(r, *doc, &made, &c->fault);
+    int code = delete_is_due(*doc) ? shape_object(r, *doc, NULL, &made, &c->fault)
+                                   : shape_stored(r, *doc, &made, &c->fault);
     if (code == 0) {
         json_decref(*doc);
         *doc = made;

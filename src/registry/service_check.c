@@ -374,4 +374,6 @@ void service_check(struct write *w, struct fault *f)
     check_ingress(doc, f);
     if (w->old)
         check_change(doc, w->old, f);
+    if (service_is(doc, "ExternalName")) /* the original checks it, too, and never shows it */
+        path_delete(w->doc, "spec.internalTrafficPolicy");
 }

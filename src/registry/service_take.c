@@ -251,6 +251,23 @@ static int take_port(struct taking *t, json_t *mine, size_t i, bool draw)
     return draw_port(t, mine, p, "nodePort");
 }
 
+/* Two ports of one protocol with one node port: unnamed ports take it over from the same old one.
+ * The original finds this while it allocates, and gives the error no reason. */
+static int check_twice(struct taking *t, size_t i)
+{
+    const json_t *list = service_ports(t->w->doc), *p = json_array_get(list, i);
+    const json_t *n = json_object_get(p, "nodePort");
+    const char *protocol = path_text(p, "protocol");
+    for (size_t k = 0; t->w->old && json_integer_value(n) && k < i; k++) {
+        const json_t *o = json_array_get(list, k);
+        if (json_equal(json_object_get(o, "nodePort"), n) &&
+            str_eq(path_text(o, "protocol"), protocol))
+            return fault_set(t->f, 500, "", "duplicate nodePort: {%s %lld}", protocol,
+                             (long long)json_integer_value(n));
+    }
+    return 0;
+}
+
 static int take_ports(struct taking *t)
 {
     json_t *doc = t->w->doc, *mine = json_array();
@@ -264,8 +281,11 @@ static int take_ports(struct taking *t)
         if (json_integer_value(n))
             json_array_append(mine, n);
     }
-    for (size_t i = 0; r == 0 && service_needs_ports(doc) && i < json_array_size(list); i++)
+    for (size_t i = 0; r == 0 && service_needs_ports(doc) && i < json_array_size(list); i++) {
         r = take_port(t, mine, i, draw);
+        if (r == 0)
+            r = check_twice(t, i);
+    }
     if (r == 0 && service_needs_health(doc)) {
         if (health && json_integer_value(health))
             r = check_port(t, health, "spec.healthCheckNodePort");
@@ -291,7 +311,7 @@ static void check_release(struct taking *t)
                     "must be 'SingleStack' to release the secondary cluster IP");
 }
 
-/* The checks will tell: nothing is drawn for it. */
+/* The checks will tell: no address is drawn for it. */
 static bool is_exchanged(const struct write *w)
 {
     const json_t *a = json_array_get(path_get(w->doc, "spec.clusterIPs"), 0);
@@ -305,12 +325,15 @@ int service_take(struct write *w, struct fault *f)
     if (*w->sub || !service_needs_ip(w->doc))
         return 0;
     service_check_ips(w->doc, f);
-    check_release(&t);
     int r = invalid(&t);
-    if (r < 0 || is_exchanged(w))
-        return r;
-    r = settle_families(&t);
-    if (r == 0 && !service_is_headless(w->doc))
+    if (r == 0) {
+        check_release(&t);
+        r = invalid(&t);
+    }
+    bool exchanged = is_exchanged(w);
+    if (r == 0 && !exchanged)
+        r = settle_families(&t);
+    if (r == 0 && !exchanged && !service_is_headless(w->doc))
         r = take_ips(&t);
     return r < 0 ? r : take_ports(&t);
 }

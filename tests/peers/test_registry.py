@@ -163,7 +163,8 @@ CHANCE = ("continue", "taints", "uid", "resourceVersion", "creationTimestamp", "
 def plain(value, drawn, key=None):
     """Without what is drawn by chance: addresses and ports that nobody asked for become one word."""
     if isinstance(value, dict):
-        return {k: plain(v, drawn, k) for k, v in value.items() if k not in CHANCE}
+        hidden = ("internalTrafficPolicy",) if value.get("type") == "ExternalName" else ()  # shown in some answers
+        return {k: plain(v, drawn, k) for k, v in value.items() if k not in CHANCE + hidden}
     if isinstance(value, list):
         return [plain(v, drawn, key) for v in value]
     if key in ("clusterIP", "clusterIPs") and value not in drawn and value != "None":

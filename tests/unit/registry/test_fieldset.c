@@ -71,9 +71,13 @@ static void test_merge_and_remove(void **state)
     fieldset_merge(t, d, applied);
     assert_doc(json_deep_copy(d), "{'spec':{'ports':[{'port':1},{'port':9},{'port':80,'name':'b'}],"
                                   "'type':'NodePort'}}");
-    fieldset_remove(t, d, set);
-    assert_doc(d, "{'spec':{'ports':[{'port':1},{'port':9},{'port':80}]}}");
+    json_t *held = doc_of(with_port("{'f:spec':{'f:ports':{@:{'.':{},'f:port':{}}}}}"));
+    fieldset_remove(t, d, set, held);
+    assert_doc(json_deep_copy(d), "{'spec':{'ports':[{'port':1},{'port':9},{'port':80}]}}");
+    fieldset_remove(t, d, set, NULL); /* nobody holds anything in it */
+    assert_doc(d, "{}");
     json_decref(applied);
+    json_decref(held);
     json_decref(set);
 }
 
