@@ -270,7 +270,8 @@ json_t *fault_status(const struct fault *f)
     put(s, "reason", f->reason);
     if (f->kind || f->causes || f->retry_after)
         json_object_set_new(s, "details", details(f));
-    if (strcmp(f->reason, "MethodNotAllowed") == 0)
+    bool path = strcmp(f->reason, "NotFound") == 0 && !f->kind; /* about no object */
+    if (path || strcmp(f->reason, "MethodNotAllowed") == 0)
         json_object_set_new(s, "details", json_object());
     json_object_set_new(s, "code", json_integer(f->code));
     return s;

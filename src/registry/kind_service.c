@@ -122,15 +122,13 @@ static bool is_empty_text(const json_t *doc, const char *path)
     return !t || !*t;
 }
 
-/* The port of the old Service with this port and protocol. */
+/* The port of the old Service with this name, whatever else has changed; without one, too. */
 static const json_t *old_port(const json_t *old, const json_t *port)
 {
     const json_t *list = service_ports(old);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *p = json_array_get(list, i);
-        if (same(p, port, "port") && same(p, port, "protocol"))
-            return p;
-    }
+    for (size_t i = json_array_size(list); i > 0; i--)
+        if (same(json_array_get(list, i - 1), port, "name"))
+            return json_array_get(list, i - 1);
     return NULL;
 }
 
