@@ -5,37 +5,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0)
-            return -errno;
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
-/* A file in memory instead of a pipe: no deadlock between two full pipes, no SIGPIPE. */
-static int text_fd(const char *text, size_t len)
-{
-    int fd = memfd_create("nft", MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int ret = write_all(fd, text, len);
-    if (ret == 0 && lseek(fd, 0, SEEK_SET) < 0)
-        ret = -errno;
-    if (ret < 0) {
-        close(fd);
-        return ret;
-    }
-    return fd;
-}
 
 static int refusal(struct program_said *s, int status, struct err *e)
 {
@@ -51,7 +20,7 @@ static int program_apply(void *ctx, const char *text, size_t len, bool check, st
     static const char *const judge[] = { "nft", "-c", "-f", "-", NULL };
     struct program_said said;
     (void)ctx;
-    cleanup_close int in_fd = text_fd(text, len);
+    cleanup_close int in_fd = program_text_fd(text, len);
     if (in_fd < 0)
         return err_set(e, in_fd, "no memory file for a transaction of %zu bytes: %s", len,
                        err_str(in_fd));

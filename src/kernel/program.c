@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static char *const environment[] = { (char *)"LC_ALL=C",
                                      (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
@@ -97,7 +99,8 @@ static bool listen_until_end(int fd, int timeout_ms, struct program_said *s)
     return true;
 }
 
-int program_run(const char *const *argv, int in_fd, int timeout_ms, struct program_said *ret_said)
+int program_run_to(const char *const *argv, int in_fd, int out_fd, int timeout_ms,
+                   struct program_said *ret_said)
 {
     int pipes[2];
     pid_t pid;
@@ -106,7 +109,7 @@ int program_run(const char *const *argv, int in_fd, int timeout_ms, struct progr
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return -errno;
     cleanup_close int from = pipes[0];
-    int ret = program_start(argv, (int[]){ in_fd, -1, pipes[1] }, &pid);
+    int ret = program_start(argv, (int[]){ in_fd, out_fd, pipes[1] }, &pid);
     close(pipes[1]);
     if (ret < 0)
         return ret;
@@ -115,6 +118,40 @@ int program_run(const char *const *argv, int in_fd, int timeout_ms, struct progr
         kill(pid, SIGKILL);
     int status = program_wait(pid);
     return ended ? status : -ETIMEDOUT;
+}
+
+int program_run(const char *const *argv, int in_fd, int timeout_ms, struct program_said *ret_said)
+{
+    return program_run_to(argv, in_fd, -1, timeout_ms, ret_said);
+}
+
+static int write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(fd, p, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0)
+            return -errno;
+        p += w;
+        n -= (size_t)w;
+    }
+    return 0;
+}
+
+int program_text_fd(const char *text, size_t len)
+{
+    int fd = memfd_create("text", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int ret = write_all(fd, text, len);
+    if (ret == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        ret = -errno;
+    if (ret < 0) {
+        close(fd);
+        return ret;
+    }
+    return fd;
 }
 
 const char *program_one_line(struct program_said *said)

@@ -22,5 +22,11 @@ int program_wait(pid_t pid);
 /* Runs it to its end; its output is dropped. Returns as program_wait() or program_start() does;
  * -ETIMEDOUT: it took longer than timeout_ms and was killed. Blocks; any thread. */
 int program_run(const char *const *argv, int in_fd, int timeout_ms, struct program_said *ret_said);
+/* The same; what it writes to standard output goes to out_fd, -1: is dropped. */
+int program_run_to(const char *const *argv, int in_fd, int out_fd, int timeout_ms,
+                   struct program_said *ret_said);
+/* A file in memory that holds the text, to be read from its beginning: a program's input without
+ * the deadlock of two full pipes, and without SIGPIPE. Returns a descriptor or a negated errno. */
+int program_text_fd(const char *text, size_t len);
 /* What it said as one line without control characters, for a log or an error. */
 const char *program_one_line(struct program_said *said);
