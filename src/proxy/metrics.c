@@ -1,11 +1,13 @@
 #include "proxy/metrics.h"
 
 #include "base/mem.h"
+#include "kernel/nfacct.h"
 
 #include <stdio.h>
 #include <string.h>
 
 const char *const family_names[FAMILIES] = { "IPv4", "IPv6" };
+const char *const proxy_mode_names[] = { "nftables", "iptables" };
 
 #define MS 1000000ull
 #define S  1000000000ull
@@ -76,8 +78,6 @@ static void init_family(struct proxy_metrics *m, unsigned f, unsigned n_programm
     m->transaction[f] = metric_histogram("signpost_proxy_transaction_elements",
                                          "Elements added and deleted by one sync.", l, size_bounds,
                                          sizeof size_bounds / sizeof *size_bounds, 1);
-    m->failures[f] = metric_counter("kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
-                                    "Syncs that the kernel refused in part or whole.", l);
     metric_gauge("kubeproxy_sync_proxy_rules_last_timestamp_seconds",
                  "Unix time of the last successful sync.", l, read_seconds, &m->last_sync_ms[f]);
     metric_gauge("kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
@@ -90,10 +90,54 @@ static void init_family(struct proxy_metrics *m, unsigned f, unsigned n_programm
         metric_counter("kubeproxy_conntrack_reconciler_deleted_entries_total",
                        "UDP flows removed because their endpoint serves no more.", l);
     init_no_local(m, f);
-    metric_gauge("signpost_proxy_elements", "Map and set elements in the kernel.", l, read_count,
-                 &m->elements[f]);
     metric_gauge("signpost_proxy_rules", "Rules in the kernel.", l, read_count, &m->rules[f]);
     metric_gauge("signpost_proxy_chains", "Chains in the kernel.", l, read_count, &m->chains[f]);
+}
+
+static void init_nftables(struct proxy_metrics *m, unsigned f)
+{
+    char label[32];
+    snprintf(label, sizeof label, "ip_family=\"%s\"", family_names[f]);
+    m->failures[f] = metric_counter("kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
+                                    "Syncs that the kernel refused in part or whole.", label);
+    metric_gauge("signpost_proxy_elements", "Map and set elements in the kernel.", label,
+                 read_count, &m->elements[f]);
+}
+
+static void init_iptables(struct proxy_metrics *m, unsigned f)
+{
+    static const char *const tables[] = { "filter", "nat" };
+    char label[64];
+    snprintf(label, sizeof label, "ip_family=\"%s\"", family_names[f]);
+    m->failures[f] = metric_counter("kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
+                                    "Restores of everything that were refused.", label);
+    m->partial_failures[f] =
+        metric_counter("kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total",
+                       "Restores of changes that were refused.", label);
+    for (unsigned t = 0; t < 2; t++) {
+        snprintf(label, sizeof label, "ip_family=\"%s\",table=\"%s\"", family_names[f], tables[t]);
+        metric_gauge("kubeproxy_sync_proxy_rules_iptables_total", "Rules in our chains of a table.",
+                     label, read_count, &m->table_rules[f][t]);
+        metric_gauge("kubeproxy_sync_proxy_rules_iptables_last",
+                     "Rules that the last sync wrote into a table.", label, read_count,
+                     &m->table_written[f][t]);
+    }
+}
+
+static double read_packets(void *ctx)
+{
+    uint64_t n;
+    return nfacct_read(ctx, &n) == 0 ? (double)n : 0;
+}
+
+void proxy_metrics_packets(const char *invalid, const char *localhost)
+{
+    metric_counter_read("kubeproxy_iptables_ct_state_invalid_dropped_packets_total",
+                        "Packets dropped because connection tracking could not place them.", "",
+                        read_packets, (void *)invalid);
+    metric_counter_read("kubeproxy_iptables_localhost_nodeports_accepted_packets_total",
+                        "Packets to node ports at loopback addresses.", "", read_packets,
+                        (void *)localhost);
 }
 
 static void init_changes(struct proxy_metrics *m)
@@ -123,11 +167,16 @@ static void init_health(struct proxy_metrics *m)
     }
 }
 
-void proxy_metrics_init(struct proxy_metrics *m)
+void proxy_metrics_init(struct proxy_metrics *m, enum proxy_mode mode)
 {
     unsigned n = fill_programming_bounds();
-    for (unsigned f = 0; f < FAMILIES; f++)
+    for (unsigned f = 0; f < FAMILIES; f++) {
         init_family(m, f, n);
+        if (mode == MODE_NFTABLES)
+            init_nftables(m, f);
+        else
+            init_iptables(m, f);
+    }
     init_changes(m);
     init_health(m);
     metric_gauge("signpost_proxy_services", "Services served.", "", read_count, &m->services);

@@ -51,9 +51,9 @@ bool portal_equal(const struct portal *a, const struct portal *b)
 {
     return strcmp(a->id, b->id) == 0 && a->internal_local == b->internal_local &&
            a->external_local == b->external_local && a->has_any == b->has_any &&
-           a->affinity_seconds == b->affinity_seconds && a->n_fronts == b->n_fronts &&
-           a->n_sources == b->n_sources && a->n_backends == b->n_backends && equal_fronts(a, b) &&
-           equal_sources(a, b) &&
+           a->affinity_seconds == b->affinity_seconds && a->health_port == b->health_port &&
+           a->n_fronts == b->n_fronts && a->n_sources == b->n_sources &&
+           a->n_backends == b->n_backends && equal_fronts(a, b) && equal_sources(a, b) &&
            (a->n_backends == 0 ||
             memcmp(a->backends, b->backends, a->n_backends * sizeof *a->backends) == 0);
 }

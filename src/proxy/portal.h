@@ -53,6 +53,7 @@ struct portal {
     uint32_t affinity_seconds; /* 0: none */
     uint32_t n_backends, n_cluster, n_local;
     uint16_t n_fronts, n_sources;
+    uint16_t health_port;           /* healthCheckNodePort, 0: none */
     const struct backend *backends; /* sorted by ip and port, each once */
     const struct front *fronts;
     /* Whom balancer addresses let in; disjoint. None: everyone. */

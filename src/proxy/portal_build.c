@@ -166,6 +166,8 @@ struct portal *portal_build(const struct service *s, const struct service_port *
         .internal_local = s->internal_local,
         .external_local = s->external_local && accessible,
         .affinity_seconds = s->affinity_seconds,
+        .health_port =
+            s->type == SERVICE_LOAD_BALANCER && s->external_local ? s->health_check_node_port : 0,
     };
     plain.has_any = select_backends(port, family, slices, place, &wanted, &b, ret_left_out);
     plain.n_cluster = count_use(&b, BACKEND_CLUSTER);

@@ -26,7 +26,7 @@ struct sync {
     uv_loop_t *loop;
     struct model *model;
     struct sync_options options;
-    struct applier applier[FAMILIES];
+    struct writer *writers[FAMILIES];
     uv_timer_t due, retry, period;
     uv_work_t work;
     struct nft_watch watch;
@@ -125,11 +125,12 @@ static void work(struct sync *s)
     struct job *j = &s->job;
     for (unsigned f = 0; f < FAMILIES; f++) {
         int64_t start = clock_ns();
+        struct writer *w = s->writers[f];
         if (j->lost[f])
-            s->applier[f].full_needed = true;
+            w->kind->distrust(w);
         if (j->probe)
-            applier_probe(&s->applier[f]);
-        applier_run(&s->applier[f], j->changes, j->n, &j->applied[f]);
+            w->kind->probe(w);
+        w->kind->run(w, j->changes, j->n, &j->applied[f]);
         j->took[f] = clock_ns() - start;
     }
     if (!s->options.live)
@@ -191,12 +192,6 @@ static void count_family(struct sync *s, unsigned f)
         histogram_observe(a->full ? &m->full_sync[f] : &m->partial_sync[f], (uint64_t)j->took[f]);
         histogram_observe(&m->transaction[f], a->elements);
     }
-    if (s->applier[f].rules) {
-        struct ruleset_counts c = ruleset_counts(s->applier[f].rules);
-        m->elements[f] = c.elements;
-        m->rules[f] = c.rules;
-        m->chains[f] = c.chains;
-    }
     m->last_sync_ms[f] = (uint64_t)clock_unix() * 1000;
 }
 
@@ -204,17 +199,17 @@ static void settle_family(struct sync *s, unsigned f)
 {
     const struct job *j = &s->job;
     const struct applied *a = &j->applied[f];
-    if (a->n_failed > 0 || a->code != 0) {
-        metric_add(s->options.metrics->failures[f], 1);
+    s->writers[f]->kind->count(s->writers[f], a, s->options.metrics);
+    if (a->n_failed > 0 || a->code != 0)
         report_refusal(f, a);
-    }
     if (a->code == 0) {
         health_updated(s->options.health, f);
         count_family(s, f);
     }
     if (a->transactions)
-        log_debug("%s: %s sync, %zu elements, %zu bytes, %lld us", family_names[f],
-                  a->full ? "full" : "partial", a->elements, a->bytes,
+        log_debug("%s: %s sync, %zu %s, %zu bytes, %lld us", family_names[f],
+                  a->full ? "full" : "partial", a->elements,
+                  s->options.iptables ? "rules" : "elements", a->bytes,
                   (long long)(j->took[f] / 1000));
 }
 
@@ -444,7 +439,8 @@ struct sync *sync_new(uv_loop_t *loop, struct model *m, const struct sync_option
     s->model = m;
     s->options = *o;
     for (unsigned f = 0; f < FAMILIES; f++)
-        applier_init(&s->applier[f], o->backend, m, &s->around, &o->ruleset[f]);
+        s->writers[f] = o->iptables ? writer_iptables(o->iptables, m, &s->around, &o->chains[f])
+                                    : writer_nftables(o->backend, m, &s->around, &o->ruleset[f]);
     uv_timer_t *timers[] = { &s->due, &s->retry, &s->period };
     for (size_t i = 0; loop && i < ARRAY_SIZE(timers); i++) {
         uv_timer_init(loop, timers[i]);
@@ -458,7 +454,7 @@ static void free_now(struct sync *s)
     if (s->watching)
         nft_watch_done(&s->watch);
     for (unsigned f = 0; f < FAMILIES; f++)
-        applier_done(&s->applier[f]);
+        s->writers[f]->kind->free(s->writers[f]);
     vec_each (id, &s->refused)
         free(*id);
     vec_done(&s->refused);
@@ -498,7 +494,7 @@ void sync_free(struct sync *s)
 void sync_start(struct sync *s)
 {
     uint64_t period = (uint64_t)(s->options.period_ns / 1000000);
-    if (s->options.live && !s->watching)
+    if (s->options.live && !s->options.iptables && !s->watching)
         watch(s);
     s->started = true;
     if (period > 0)

@@ -8,9 +8,9 @@
  * only touched on the loop's thread, and the model is not refreshed while work is under way. */
 #pragma once
 
-#include "proxy/applier.h"
 #include "proxy/health.h"
 #include "proxy/model.h"
+#include "proxy/writer.h"
 
 #include <uv.h>
 
@@ -22,6 +22,8 @@ struct sync;
 struct sync_options {
     const struct nft_backend *backend;
     struct ruleset_options ruleset[FAMILIES];
+    const struct iptables_backend *iptables; /* not NULL: iptables mode, with these options */
+    struct chain_options chains[FAMILIES];
     int64_t min_period_ns; /* least time between the starts of two syncs */
     int64_t period_ns;     /* between two looks after the tables */
     struct health *health;

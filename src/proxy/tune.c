@@ -76,3 +76,16 @@ void tune_apply(const struct tune_options *o, const char *root,
     if (o->tcp_be_liberal)
         set(&t, "net/netfilter/nf_conntrack_tcp_be_liberal", 1);
 }
+
+void tune_localnet(const char *root, void (*warn)(void *ctx, const char *text), void *ctx)
+{
+    struct tuner t = { root, warn, ctx };
+    set(&t, "net/ipv4/conf/all/route_localnet", 1);
+}
+
+bool tune_is_liberal(const char *root)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/net/netfilter/nf_conntrack_tcp_be_liberal", root);
+    return read_number(path) > 0;
+}

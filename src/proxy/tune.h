@@ -18,3 +18,7 @@ struct tune_options {
 /* root: "/proc/sys" (another folder in tests). warn: one sentence a setting that stays as it is. */
 void tune_apply(const struct tune_options *o, const char *root,
                 void (*warn)(void *ctx, const char *text), void *ctx);
+/* Lets packets to and from 127.0.0.0/8 be routed, for node ports there. */
+void tune_localnet(const char *root, void (*warn)(void *ctx, const char *text), void *ctx);
+/* Does connection tracking let TCP packets outside the window pass? */
+bool tune_is_liberal(const char *root);

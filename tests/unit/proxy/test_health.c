@@ -156,7 +156,7 @@ static void test_tune(void **state)
 
 int main(void)
 {
-    proxy_metrics_init(&metrics);
+    proxy_metrics_init(&metrics, MODE_NFTABLES);
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_servers),
                                         cmocka_unit_test(test_tune) };
     return cmocka_run_group_tests(tests, NULL, NULL);

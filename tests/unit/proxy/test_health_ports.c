@@ -183,7 +183,7 @@ static void test_bad_clients(void **state)
 
 int main(void)
 {
-    proxy_metrics_init(&metrics);
+    proxy_metrics_init(&metrics, MODE_NFTABLES);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_port_goes),

@@ -170,7 +170,7 @@ static void test_health_follows(void **state)
 
 int main(void)
 {
-    proxy_metrics_init(&metrics);
+    proxy_metrics_init(&metrics, MODE_NFTABLES);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_before_start), cmocka_unit_test(test_changes_are_collected),
         cmocka_unit_test(test_first_change_at_once), cmocka_unit_test(test_refused_is_retried),

@@ -1,0 +1,366 @@
+#include "proxy/restorer.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+
+typedef VEC(struct portal_change) changes;
+
+void restorer_init(struct restorer *r, const struct iptables_backend *backend,
+                   const struct model *model, const struct surroundings *around,
+                   const struct chain_options *o)
+{
+    *r = (struct restorer){
+        .backend = backend, .options = *o, .model = model, .around = around, .full_needed = true
+    };
+}
+
+void restorer_done(struct restorer *r)
+{
+    chainset_free(r->chains);
+    r->chains = NULL;
+}
+
+/* ---- texts that are too long ---- */
+
+static const char *next_line(const char *p)
+{
+    return p + strcspn(p, "\n") + 1;
+}
+
+/* One table of a text, from "*nat" behind its "COMMIT", in pieces of whole lines. */
+static int restore_pieces(struct restorer *r, const char *table, const char *end, struct err *e)
+{
+    const char *head_end = next_line(table), *p = head_end;
+    struct strbuf piece = { 0 };
+    int ret = 0;
+    while (p < end && ret == 0) {
+        strbuf_reset(&piece);
+        strbuf_add(&piece, table, (size_t)(head_end - table));
+        for (; p < end && !str_starts(p, "COMMIT\n") && piece.len < RESTORER_PIECE_BYTES;
+             p = next_line(p))
+            strbuf_add(&piece, p, (size_t)(next_line(p) - p));
+        if (str_starts(p, "COMMIT\n"))
+            p = end;
+        strbuf_puts(&piece, "COMMIT\n");
+        ret = r->backend->restore(r->backend->ctx, r->options.rules.family, piece.p, piece.len, e);
+    }
+    strbuf_done(&piece);
+    return ret;
+}
+
+static int restore_text(struct restorer *r, const struct strbuf *text, struct err *e)
+{
+    uint8_t family = r->options.rules.family;
+    int ret = r->backend->restore(r->backend->ctx, family, text->p, text->len, e);
+    if (ret != -EMSGSIZE)
+        return ret;
+    ret = 0;
+    for (const char *p = text->p; *p && ret == 0;) {
+        const char *commit = strstr(p, "\nCOMMIT\n"), *end = next_line(commit + 1);
+        ret = restore_pieces(r, p, end, e);
+        p = end;
+    }
+    return ret;
+}
+
+/* ---- one restore ---- */
+
+static int transact(struct restorer *r, struct chainset *c, const struct portal_change *list,
+                    size_t n, enum stage_parts parts, const struct chainset_saved *saved,
+                    struct applied *ret)
+{
+    struct strbuf text = { 0 };
+    size_t rules = chainset_stage(c, list, n, parts, r->around, saved, &text);
+    int code = text.len ? restore_text(r, &text, &ret->err) : 0;
+    if (code == 0) {
+        chainset_commit(c);
+        ret->transactions += text.len > 0;
+        ret->elements += rules;
+        ret->bytes += text.len;
+    } else {
+        chainset_discard(c);
+        chainset_doubt(c, list, n);
+    }
+    strbuf_done(&text);
+    return code;
+}
+
+/* ---- who is to blame ---- */
+
+static void fail(struct applied *ret, const struct portal_change *list, size_t n)
+{
+    ret->failed = xrealloc(ret->failed, (ret->n_failed + n) * sizeof *ret->failed + 1);
+    for (size_t i = 0; i < n; i++)
+        ret->failed[ret->n_failed++] = xstrdup(list[i].id);
+}
+
+/* Would even a restore that changes nothing be refused? */
+static bool is_broken(struct restorer *r)
+{
+    static const char nothing[] = "*nat\nCOMMIT\n";
+    struct err e;
+    return r->backend->restore(r->backend->ctx, r->options.rules.family, nothing,
+                               sizeof nothing - 1, &e) != 0;
+}
+
+/* Tries to write what is innocent, in halves. */
+static void isolate(struct restorer *r, struct chainset *c, const struct portal_change *list,
+                    size_t n, enum stage_parts parts, changes *good, changes *bad,
+                    struct applied *ret)
+{
+    bool done = r->tries_left > 0 && n > 0;
+    if (done) {
+        r->tries_left--;
+        done = transact(r, c, list, n, parts, NULL, ret) == 0;
+    }
+    if (!done && n > 1 && r->tries_left > 0) {
+        isolate(r, c, list, n / 2, parts, good, bad, ret);
+        isolate(r, c, list + n / 2, n - n / 2, parts, good, bad, ret);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        vec_push(done ? good : bad, list[i]);
+}
+
+/* ---- everything ---- */
+
+static int read_saved(struct restorer *r, struct strbuf out[RULE_TABLES], struct err *e)
+{
+    int ret = 0;
+    for (unsigned t = 0; t < RULE_TABLES && ret == 0; t++)
+        ret = r->backend->save(r->backend->ctx, r->options.rules.family, rule_table_names[t],
+                               &out[t], e);
+    return ret;
+}
+
+static int write_everything(struct restorer *r, struct chainset *c,
+                            const struct portal_change *list, size_t n, struct applied *ret)
+{
+    struct strbuf texts[RULE_TABLES] = { 0 };
+    int code = read_saved(r, texts, &ret->err);
+    if (code == 0) {
+        struct chainset_saved saved = { .text = { texts[0].p, texts[1].p } };
+        code = transact(r, c, list, n, STAGE_ALL, &saved, ret);
+    }
+    for (unsigned t = 0; t < RULE_TABLES; t++)
+        strbuf_done(&texts[t]);
+    return code;
+}
+
+/* What was refused once more, without the culprits. */
+static int write_innocent(struct restorer *r, struct chainset *c, const struct portal_change *all,
+                          size_t n, struct applied *ret)
+{
+    changes good = { 0 }, bad = { 0 };
+    r->tries_left = RESTORER_TRIES_MAX;
+    isolate(r, c, all, n, STAGE_OWN, &good, &bad, ret);
+    struct err why = ret->err;
+    int code = write_everything(r, c, good.items, good.n, ret);
+    if (code == 0)
+        ret->err = why;
+    fail(ret, bad.items, bad.n);
+    if (code != 0)
+        fail(ret, good.items, good.n);
+    vec_done(&good);
+    vec_done(&bad);
+    return code;
+}
+
+static struct chainset *fresh_chains(struct restorer *r, const struct portal_change *all, size_t n)
+{
+    struct chainset *c = chainset_new(&r->options);
+    if (chainset_turns_comments(c, all, n))
+        chainset_turn_comments(c);
+    return c;
+}
+
+static void run_full(struct restorer *r, struct applied *ret)
+{
+    struct portal_change *all;
+    size_t n = model_all(r->model, r->options.rules.family, &all);
+    struct chainset *fresh = fresh_chains(r, all, n);
+    ret->full = true;
+    int code = write_everything(r, fresh, all, n, ret);
+    if (code != 0)
+        r->full_failures++;
+    if (code == ERR_REFUSED && n > 0 && !is_broken(r)) {
+        chainset_free(fresh);
+        fresh = fresh_chains(r, all, n);
+        code = write_innocent(r, fresh, all, n, ret);
+    } else if (code != 0) {
+        fail(ret, all, n);
+    }
+    free(all);
+    ret->code = code;
+    r->full_needed = code != 0;
+    if (code != 0) {
+        chainset_free(fresh);
+        return;
+    }
+    chainset_free(r->chains);
+    r->chains = fresh;
+    r->last_full = clock_ns();
+}
+
+/* ---- changes ---- */
+
+static void keep_ours(const struct restorer *r, const struct portal_change *list, size_t n,
+                      changes *ours)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i].id[0] == (r->options.rules.family == 4 ? '4' : '6'))
+            vec_push(ours, list[i]);
+}
+
+static int compare_changes(const void *a, const void *b)
+{
+    return portal_change_compare(a, b);
+}
+
+/* All portals, and those that go: the comments of all rules come or go. */
+static void add_all(struct restorer *r, changes *ours)
+{
+    struct portal_change *all;
+    size_t n = model_all(r->model, r->options.rules.family, &all), w = 0;
+    for (size_t i = 0; i < ours->n; i++)
+        if (!ours->items[i].new)
+            ours->items[w++] = ours->items[i];
+    ours->n = w;
+    for (size_t i = 0; i < n; i++)
+        vec_push(ours, all[i]);
+    qsort(ours->items, ours->n, sizeof *ours->items, compare_changes);
+    free(all);
+}
+
+static void run_changes(struct restorer *r, changes *ours, struct applied *ret)
+{
+    if (chainset_turns_comments(r->chains, ours->items, ours->n)) {
+        chainset_turn_comments(r->chains);
+        add_all(r, ours);
+    }
+    ret->code = transact(r, r->chains, ours->items, ours->n, STAGE_ALL, NULL, ret);
+    if (ret->code == 0)
+        return;
+    r->partial_failures++;
+    if (ret->code != ERR_REFUSED || is_broken(r)) {
+        fail(ret, ours->items, ours->n);
+        r->full_needed = true;
+    } else if (ours->n == 0 || !restorer_probe(r)) {
+        run_full(r, ret);
+    } else {
+        changes good = { 0 }, bad = { 0 };
+        r->tries_left = RESTORER_TRIES_MAX;
+        isolate(r, r->chains, ours->items, ours->n, STAGE_ALL, &good, &bad, ret);
+        fail(ret, bad.items, bad.n);
+        ret->code = 0;
+        vec_done(&good);
+        vec_done(&bad);
+    }
+}
+
+void restorer_run(struct restorer *r, const struct portal_change *list, size_t n,
+                  struct applied *ret)
+{
+    changes ours = { 0 };
+    *ret = (struct applied){ 0 };
+    keep_ours(r, list, n, &ours);
+    if (r->full_needed)
+        run_full(r, ret);
+    else
+        run_changes(r, &ours, ret);
+    vec_done(&ours);
+}
+
+/* ---- is it all there? ---- */
+
+/* Can the chain be listed, with a rule in it when it must have one? */
+static bool is_there(struct restorer *r, const char *table, const char *chain,
+                     const struct frame_hook *hook)
+{
+    struct strbuf listed = { 0 };
+    struct err e;
+    int ret = r->backend->list(r->backend->ctx, r->options.rules.family, table, chain, &listed, &e);
+    /* When it cannot be asked, there is no reason to make everything anew. */
+    bool there = ret != ERR_NOT_FOUND && (ret != 0 || !hook || frame_hook_is_whole(hook, listed.p));
+    strbuf_done(&listed);
+    return there;
+}
+
+bool restorer_probe(struct restorer *r)
+{
+    if (r->full_needed)
+        return false;
+    bool whole = true;
+    for (unsigned i = 0; i < FRAME_TABLES; i++)
+        whole = whole && is_there(r, frame_tables[i], FRAME_CANARY, NULL);
+    for (unsigned i = 0; frame_hook(i); i++)
+        whole = whole && is_there(r, rule_table_names[frame_hook(i)->table], frame_hook(i)->chain,
+                                  frame_hook(i));
+    if (!whole)
+        log_warning("somebody else has taken %s rules of ours out of iptables; they are made anew",
+                    r->options.rules.family == 4 ? "IPv4" : "IPv6");
+    r->full_needed = !whole || clock_ns() - r->last_full > RESTORER_FULL_NS;
+    return !r->full_needed;
+}
+
+/* ---- taking it all away ---- */
+
+static void save_family(const struct iptables_backend *b, uint8_t family, const char *table,
+                        struct strbuf *out)
+{
+    struct err e;
+    strbuf_puts(out, "");
+    (void)b->save(b->ctx, family, table, out, &e); /* a table that is not there is empty */
+}
+
+static bool has_kubelet(const struct iptables_backend *b, uint8_t family)
+{
+    struct strbuf saved = { 0 };
+    save_family(b, family, "mangle", &saved);
+    bool has =
+        strstr(saved.p, "\n:KUBE-KUBELET-CANARY ") || strstr(saved.p, "\n:KUBE-IPTABLES-HINT ");
+    strbuf_done(&saved);
+    return has;
+}
+
+static void removal(const struct iptables_backend *b, uint8_t family, struct strbuf *out)
+{
+    bool kubelet = has_kubelet(b, family);
+    strbuf_puts(out, "");
+    for (unsigned t = 0; t < FRAME_TABLES; t++) {
+        struct strbuf saved = { 0 };
+        save_family(b, family, frame_tables[t], &saved);
+        frame_remove(frame_tables[t], saved.p, !kubelet, out);
+        strbuf_done(&saved);
+    }
+}
+
+int restorer_remove(const struct iptables_backend *backend, struct err *e)
+{
+    int code = 0;
+    for (uint8_t family = 4; family <= 6; family += 2) {
+        struct restorer r = { .backend = backend, .options.rules.family = family };
+        struct strbuf text = { 0 };
+        struct err why;
+        removal(backend, family, &text);
+        int ret = text.len ? restore_text(&r, &text, &why) : 0;
+        if (ret != 0 && code == 0)
+            code = err_set(e, ret, "%s", why.text);
+        strbuf_done(&text);
+    }
+    return code;
+}
+
+bool restorer_finds(const struct iptables_backend *backend)
+{
+    bool found = false;
+    for (uint8_t family = 4; family <= 6; family += 2) {
+        struct strbuf text = { 0 };
+        removal(backend, family, &text);
+        found |= text.len > 0;
+        strbuf_done(&text);
+    }
+    return found;
+}
