@@ -4,6 +4,7 @@
 #include "cmd/cluster.h"
 #include "cmd/commands.h"
 #include "cmd/node_ports.h"
+#include "cmd/proxy_rules.h"
 #include "cmd/proxy_tables.h"
 #include "endpoints/cluster_ip.h"
 #include "kernel/address_watch.h"
@@ -48,7 +49,9 @@ struct run {
     struct health health;
     struct server servers[2];
     struct address_list node_ips;
-    struct ip node_addresses[FAMILIES]; /* of the Node when rules were first written */
+    struct ip node_addresses[FAMILIES];      /* of the Node when rules were first written */
+    const struct iptables_backend *iptables; /* NULL: nftables mode */
+    struct chain_options chains[FAMILIES];
     bool running, failed, took_over;
 };
 
@@ -175,15 +178,7 @@ static int print_rules(struct run *r, struct err *e)
     struct ip_prefix ranges[FAMILIES];
     struct surroundings around = surroundings_of(r, ranges);
     model_refresh(r->model);
-    for (unsigned f = 0; f < FAMILIES; f++) {
-        struct portal_change *all;
-        struct ruleset *rules = ruleset_new(&r->settings.rules[f]);
-        size_t n = model_all(r->model, r->settings.rules[f].family, &all);
-        ruleset_skeleton(rules, &text);
-        (void)ruleset_stage(rules, all, n, &around, &text);
-        ruleset_free(rules);
-        free(all);
-    }
+    proxy_rules_print(r->model, &r->settings, &around, &text);
     (void)fwrite(text.p, 1, text.len, stdout);
     strbuf_done(&text);
     return fflush(stdout) == 0 ? 0 : err_set(e, -errno, "standard output: %s", err_str(-errno));
@@ -191,16 +186,31 @@ static int print_rules(struct run *r, struct err *e)
 
 /* ---- starting to write */
 
+/* A family whose node ports are open everywhere needs no list of addresses. */
+static void update_health_ports(struct run *r, const struct health_check *checks, size_t n)
+{
+    static const struct ip any[FAMILIES] = { { .family = 4 }, { .family = 6 } };
+    struct address_list ips = { 0 };
+    for (unsigned f = 0; f < FAMILIES; f++)
+        if (r->chains[f].node_ports_everywhere)
+            vec_push(&ips.ips, any[f]);
+    vec_each (ip, &r->node_ips.ips)
+        if (!r->chains[family_index(ip->family)].node_ports_everywhere)
+            vec_push(&ips.ips, *ip);
+    health_ports_update(r->ports, checks, n, ips.ips.items, ips.ips.n);
+    vec_done(&ips.ips);
+}
+
 static void on_synced_kernel(void *ctx)
 {
     struct run *r = ctx;
     struct health_check *checks;
     size_t n = model_health_checks(r->model, &checks);
     if (!r->took_over && r->metrics.last_sync_ms[0] && r->metrics.last_sync_ms[1])
-        proxy_tables_remove_original();
+        proxy_tables_remove_others(r->settings.mode, r->iptables);
     r->took_over |= r->metrics.last_sync_ms[0] && r->metrics.last_sync_ms[1];
     if (r->ports)
-        health_ports_update(r->ports, checks, n, r->node_ips.ips.items, r->node_ips.ips.n);
+        update_health_ports(r, checks, n);
     free(checks);
 }
 
@@ -220,10 +230,14 @@ static void make_sync(struct run *r, bool live)
 {
     struct ip_prefix ranges[FAMILIES];
     const struct ruleset_options *rules = r->settings.rules;
+    if (r->settings.mode == MODE_IPTABLES)
+        r->iptables = proxy_rules_prepare(&r->settings, on_warning, r->chains);
     memcpy(r->node_addresses, model_place(r->model)->addresses, sizeof r->node_addresses);
     r->sync = sync_new(&r->loop, r->model,
                        &(struct sync_options){ .backend = nft_program(),
                                                .ruleset = { rules[0], rules[1] },
+                                               .iptables = r->iptables,
+                                               .chains = { r->chains[0], r->chains[1] },
                                                .min_period_ns = r->options.min_sync,
                                                .period_ns = r->options.sync_period,
                                                .health = &r->health,
@@ -368,7 +382,8 @@ static void set_oom_score(long score)
 
 static void tell_start(const struct run *r)
 {
-    log_info("signpost proxy on node %s, mode nftables", r->settings.node_name);
+    log_info("signpost proxy on node %s, mode %s", r->settings.node_name,
+             proxy_mode_names[r->settings.mode]);
     for (unsigned f = 0; f < FAMILIES; f++)
         if (!r->settings.rules[f].local_mode && !r->settings.pod_cidrs_of_node &&
             !r->options.masquerade_all)
@@ -444,9 +459,9 @@ static void run_init(struct run *r)
     r->listen_retry.data = r->patience.data = r->config_file.data = r;
     r->servers[0] = (struct server){ .role = HEALTH_PROBES, .address = r->settings.healthz };
     r->servers[1] = (struct server){ .role = HEALTH_METRICS, .address = r->settings.metrics };
-    proxy_metrics_init(&r->metrics);
+    proxy_metrics_init(&r->metrics, r->settings.mode);
     /* Twice the period, as the original; changes that wait longer mean that rules are stale. */
-    health_init(&r->health, &r->metrics, "nftables",
+    health_init(&r->health, &r->metrics, proxy_mode_names[r->settings.mode],
                 r->options.sync_period > 0 ? 2 * r->options.sync_period : 60000000000LL);
 }
 
@@ -511,7 +526,7 @@ static int work(struct run *r, struct err *e)
 static int act(struct run *r, struct err *e)
 {
     if (r->options.cleanup)
-        return proxy_tables_remove(e);
+        return proxy_tables_remove(r->options.any_mode, r->settings.mode, e);
     if (*r->options.write_config_to)
         return proxy_config_write(&r->options, e);
     if (!r->options.init_only)
@@ -547,12 +562,12 @@ const struct command cmd_proxy = {
     .also = "kube-proxy",
     .args = "",
     .summary = "The service proxy: cluster IPs, node ports and load balancer addresses of "
-               "Services, by nftables rules.",
+               "Services, by nftables or iptables rules.",
     .details =
         "Follows an API server or folders of manifests and keeps the nftables tables `ip signpost` "
         "and `ip6 signpost` in line with their Services and EndpointSlices. The rules are always "
         "the same; only map elements change, so that thousands of Services cost a connection no "
-        "more than one.\n\n"
+        "more than one. In iptables mode it writes the chains that people know from kube-proxy.\n\n"
         "Served are cluster IPs, node ports, external IPs and load balancer addresses with source "
         "ranges, over TCP, UDP and SCTP, in IPv4 and IPv6, with session affinity, traffic policies "
         "and topology hints.\n\n"

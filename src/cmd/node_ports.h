@@ -8,6 +8,7 @@ struct address_list {
     VEC(struct ip) ips;
 };
 
-/* Appends the addresses, without loopback ones. primary: the node's, as far as known. */
+/* Appends the addresses, loopback ones only where node ports are wanted there. primary: the node's,
+ * as far as known. */
 void node_port_addresses(const struct proxy_settings *s, const struct ip primary[FAMILIES],
                          struct address_list *out);

@@ -57,6 +57,11 @@ static const struct field fields[] = {
     { "detectLocalMode", FIELD_TEXT, AT(detect_local) },
     { "healthzBindAddress", FIELD_TEXT, AT(healthz_address) },
     { "hostnameOverride", FIELD_TEXT, AT(hostname_override) },
+    { "iptables.localhostNodePorts", FIELD_BOOL, AT(localhost_node_ports) },
+    { "iptables.masqueradeAll", FIELD_BOOL, AT(masquerade_all) },
+    { "iptables.masqueradeBit", FIELD_INT, AT(masquerade_bit) },
+    { "iptables.minSyncPeriod", FIELD_TIME_SET, AT(min_sync) },
+    { "iptables.syncPeriod", FIELD_TIME_SET, AT(sync_period) },
     { "metricsBindAddress", FIELD_TEXT, AT(metrics_address) },
     { "mode", FIELD_TEXT, AT(mode) },
     { "nftables.masqueradeAll", FIELD_BOOL, AT(masquerade_all) },
@@ -71,7 +76,6 @@ static const struct field fields[] = {
     { "configSyncPeriod", FIELD_IGNORED, 0 },
     { "enableProfiling", FIELD_IGNORED, 0 },
     { "featureGates", FIELD_IGNORED, 0 },
-    { "iptables", FIELD_IGNORED, 0 },
     { "ipvs", FIELD_IGNORED, 0 },
     { "logging", FIELD_IGNORED, 0 },
     { "portRange", FIELD_IGNORED, 0 },
@@ -82,7 +86,7 @@ static const struct field fields[] = {
 };
 
 struct reader {
-    const char *file;
+    const char *file, *mode;
     struct proxy_options *o;
     void (*warn)(void *ctx, const char *text);
     struct err *e;
@@ -172,6 +176,13 @@ static int read_field(struct reader *r, const struct tree *t, const struct field
     }
 }
 
+/* Is it a field of another mode than this one? Fields of the two modes share one place. */
+static bool is_of_other_mode(const char *path, const char *mode)
+{
+    bool iptables = str_starts(path, "iptables."), nftables = str_starts(path, "nftables.");
+    return strcmp(mode, "iptables") == 0 ? nftables : iptables;
+}
+
 /* Does it say anything? Files written from the defaults list every field. */
 static bool is_empty(const struct tree *t)
 {
@@ -224,10 +235,12 @@ static int read_member(struct reader *r, const struct tree *t, const char *path)
     const struct field *f = find_field(path);
     if (t->kind == TREE_NULL || strcmp(path, "kind") == 0 || strcmp(path, "apiVersion") == 0)
         return 0;
+    if (f && is_of_other_mode(path, r->mode))
+        return 0;
     if (f && f->kind != FIELD_IGNORED)
         return read_field(r, t, f);
     if (f && !is_empty(t))
-        tell(r, t, "%s is without effect in nftables mode of signpost", path);
+        tell(r, t, "%s is without effect in signpost", path);
     else if (!f && is_section(path))
         return t->kind == TREE_MAPPING ? read_section(r, t, path)
                                        : wrong(r, t, path, "must be a mapping");
@@ -260,7 +273,7 @@ static const struct tree *find_document(struct reader *r, const struct tree_doc 
 int proxy_config_read(const char *path, struct proxy_options *o,
                       void (*warn)(void *ctx, const char *text), struct err *e)
 {
-    struct reader r = { path, o, warn, e };
+    struct reader r = { path, "", o, warn, e };
     cleanup(arena_done) struct arena a;
     struct tree_doc doc;
     char *text;
@@ -276,9 +289,10 @@ int proxy_config_read(const char *path, struct proxy_options *o,
         ret =
             err_set(e, ERR_UNSUPPORTED, "%s: apiVersion %s is not kubeproxy.config.k8s.io/v1alpha1",
                     path, version ? version : "(none)");
-    else if (t)
+    else if (t) {
+        r.mode = tree_str(t, "mode") ? tree_str(t, "mode") : "";
         ret = read_section(&r, t, "");
-    else if (ret == 0)
+    } else if (ret == 0)
         ret = ERR_INVALID;
     free(text);
     return ret;
@@ -338,6 +352,8 @@ static void print(const struct proxy_options *o, struct strbuf *out)
                      "kind: KubeProxyConfiguration\n");
     for (size_t i = 0; i < ARRAY_SIZE(fields) && fields[i].kind != FIELD_IGNORED; i++) {
         const char *path = fields[i].path, *dot = strchr(path, '.');
+        if (is_of_other_mode(path, o->mode))
+            continue;
         size_t n = dot ? (size_t)(dot - path) : 0;
         if (n && (n != section || strncmp(path, fields[i - 1].path, n + 1) != 0))
             strbuf_printf(out, "%.*s:\n", (int)n, path);

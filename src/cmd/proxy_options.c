@@ -4,15 +4,18 @@
 #include "cmd/commands.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_MIN_SYNC_NS 100000000LL
-#define DEFAULT_SYNC_NS     30000000000LL
+#define NFTABLES_MIN_SYNC_NS 100000000LL
+#define IPTABLES_MIN_SYNC_NS 1000000000LL /* a restore costs more than a transaction */
+#define DEFAULT_SYNC_NS      30000000000LL
+#define NOT_SAID             LLONG_MIN
 
 static const struct proxy_options defaults = {
     .hostname_override = "",
-    .mode = "nftables",
+    .mode = "",
     .kubeconfig = "",
     .master = "",
     .config = "",
@@ -23,11 +26,12 @@ static const struct proxy_options defaults = {
     .prefix = "",
     .healthz_address = "0.0.0.0:10256",
     .metrics_address = "127.0.0.1:10249",
-    .min_sync = DEFAULT_MIN_SYNC_NS,
+    .min_sync = NOT_SAID,
     .sync_period = DEFAULT_SYNC_NS,
     .api_qps = 5,
     .api_burst = 10,
     .masquerade_bit = 14,
+    .localhost_node_ports = true,
     .oom_score_adj = -999,
     .tuning = { .max_per_core = 32768,
                 .min = 131072,
@@ -58,7 +62,7 @@ static const struct flag flags[] = {
       "This node's address, in place of what its Node object says; nothing listens there." },
     { "bind-address-hard-fail", FLAG_BOOL, &o.bind_hard_fail, NULL,
       "End when the health or metrics address is taken, rather than try again." },
-    { "proxy-mode", FLAG_STRING, &o.mode, "MODE", "nftables." },
+    { "proxy-mode", FLAG_STRING, &o.mode, "MODE", "`nftables` (default) or `iptables`." },
     { "cluster-cidr", FLAG_LIST, &o.cluster_cidr, "CIDR",
       "Addresses of pods, at most one range a family; others are masqueraded." },
     { "detect-local-mode", FLAG_STRING, &o.detect_local, "MODE",
@@ -71,10 +75,12 @@ static const struct flag flags[] = {
     { "iptables-masquerade-bit", FLAG_INT, &o.masquerade_bit, "N",
       "Bit of the packet mark that says: masquerade (default 14)." },
     { "nodeport-addresses", FLAG_LIST, &o.node_port_addresses, "CIDR",
-      "Where node ports are open: ranges that hold addresses of this node, or `primary` (default) "
-      "or `all`." },
+      "Where node ports are open: ranges that hold addresses of this node, or `primary` (default "
+      "in nftables mode), `all` (default in iptables mode) or, in iptables mode, `localhost`." },
+    { "iptables-localhost-nodeports", FLAG_BOOL, &o.localhost_node_ports, NULL,
+      "Iptables mode: node ports at 127.0.0.0/8, too (default true); sets route_localnet." },
     { "min-sync-period", FLAG_DURATION, &o.min_sync, "TIME",
-      "Least time between two writes to the kernel (default 100ms)." },
+      "Least time between two writes to the kernel (default 100ms, in iptables mode 1s)." },
     { "iptables-min-sync-period", FLAG_DURATION, &o.min_sync, "TIME",
       "The same as --min-sync-period." },
     { "iptables-sync-period", FLAG_DURATION, &o.sync_period, "TIME",
@@ -126,7 +132,6 @@ static const struct flag flags[] = {
     {                                                                                              \
         name, FLAG_BOOL, &o.ignored.flag[i], NULL, "Without effect here."                          \
     }
-    BOOL(0, "iptables-localhost-nodeports"),
     BOOL(1, "profiling"),
     BOOL(2, "ipvs-strict-arp"),
     BOOL(3, "log-json-split-stream"),
@@ -149,7 +154,7 @@ static const struct flag flags[] = {
     TIME(6, "log-flush-frequency"),
 };
 
-#define FIRST_IGNORED "iptables-localhost-nodeports"
+#define FIRST_IGNORED "profiling"
 
 void proxy_options_defaults(struct proxy_options *ret)
 {
@@ -169,8 +174,7 @@ static void note_ignored(int argc, char **argv, void (*warn)(void *ctx, const ch
             char text[160];
             if (strlen(flags[i].name) != len || memcmp(flags[i].name, name, len) != 0)
                 continue;
-            snprintf(text, sizeof text, "--%s is without effect in nftables mode of signpost",
-                     flags[i].name);
+            snprintf(text, sizeof text, "--%s is without effect in signpost", flags[i].name);
             warn(NULL, text);
         }
     }
@@ -201,6 +205,16 @@ static int read_file(void (*warn)(void *ctx, const char *text), struct err *e)
     return ret;
 }
 
+/* What depends on the mode, and nobody said. */
+static void complete(void)
+{
+    o.any_mode = !*o.mode;
+    if (o.any_mode)
+        o.mode = "nftables";
+    if (o.min_sync == NOT_SAID)
+        o.min_sync = strcmp(o.mode, "iptables") == 0 ? IPTABLES_MIN_SYNC_NS : NFTABLES_MIN_SYNC_NS;
+}
+
 int proxy_options_read(int argc, char **argv, struct proxy_options *ret,
                        void (*warn)(void *ctx, const char *text), struct err *e)
 {
@@ -216,6 +230,7 @@ int proxy_options_read(int argc, char **argv, struct proxy_options *ret,
     if (done == 0 && *o.config)
         done = read_file(warn, e);
     free(copy);
+    complete();
     *ret = o;
     return done;
 }

@@ -27,9 +27,9 @@ static int check_numbers(const struct proxy_options *o, struct err *e)
 
 static int check_words(const struct proxy_options *o, struct err *e)
 {
-    if (*o->mode && strcmp(o->mode, "nftables") != 0)
+    if (strcmp(o->mode, "nftables") != 0 && strcmp(o->mode, "iptables") != 0)
         return err_set(e, ERR_UNSUPPORTED,
-                       "--proxy-mode=%s is not offered: rules are written for nftables only",
+                       "--proxy-mode=%s is not offered: rules are written for nftables or iptables",
                        o->mode);
     if (o->manifests.n && (*o->kubeconfig || *o->master))
         return err_set(e, ERR_INVALID, "--manifests and an API server exclude each other");
@@ -119,6 +119,8 @@ static int read_node_ports(const struct proxy_options *o, struct proxy_settings 
             s->node_ports_primary = true;
         } else if (strcmp(text, "all") == 0) {
             s->node_ports_all = true;
+        } else if (strcmp(text, "localhost") == 0 && s->mode == MODE_IPTABLES) {
+            s->node_ports_localhost = true;
         } else if (strcmp(text, "localhost") == 0) {
             return err_set(e, ERR_UNSUPPORTED,
                            "--nodeport-addresses=localhost is not offered: nftables mode has no "
@@ -133,9 +135,40 @@ static int read_node_ports(const struct proxy_options *o, struct proxy_settings 
             s->n_node_port_ranges++;
         }
     }
-    if (!s->n_node_port_ranges && !s->node_ports_all)
-        s->node_ports_primary = true;
+    bool said = s->n_node_port_ranges || s->node_ports_all || s->node_ports_primary ||
+                s->node_ports_localhost;
+    s->node_ports_primary |= !said && s->mode == MODE_NFTABLES;
+    s->node_ports_all |= !said && s->mode == MODE_IPTABLES;
     return complete_families(s, e);
+}
+
+/* Open at every address of a family? */
+static bool is_everywhere(const struct proxy_settings *s, uint8_t family)
+{
+    for (unsigned i = 0; i < s->n_node_port_ranges; i++)
+        if (s->node_port_ranges[i].ip.family == family && s->node_port_ranges[i].bits == 0)
+            return true;
+    return s->node_ports_all;
+}
+
+static bool has_loopback(const struct proxy_settings *s)
+{
+    struct ip loopback = { .family = 4, .bytes = { 127, 0, 0, 1 } };
+    for (unsigned i = 0; i < s->n_node_port_ranges; i++)
+        if (ip_prefix_contains(&s->node_port_ranges[i], &loopback))
+            return true;
+    return s->node_ports_localhost || s->node_ports_all;
+}
+
+void proxy_settings_chains(const struct proxy_settings *s, struct chain_options ret[FAMILIES])
+{
+    for (unsigned f = 0; f < FAMILIES; f++)
+        ret[f] = (struct chain_options){
+            .rules = s->rules[f],
+            .node_ports_everywhere = is_everywhere(s, s->rules[f].family),
+            .localhost_node_ports = f == 0 && s->localhost_node_ports,
+            .drop_invalid = true,
+        };
 }
 
 static int read_address(const char *flag, const char *text, uint16_t port,
@@ -197,6 +230,7 @@ int proxy_settings_of(const struct proxy_options *o, struct proxy_settings *s, s
 {
     *s = (struct proxy_settings){ .n_service_ranges = 0 };
     int ret = check_words(o, e);
+    s->mode = strcmp(o->mode, "iptables") == 0 ? MODE_IPTABLES : MODE_NFTABLES;
     if (ret == 0)
         ret = check_numbers(o, e);
     for (unsigned f = 0; f < FAMILIES && ret == 0; f++)
@@ -207,6 +241,8 @@ int proxy_settings_of(const struct proxy_options *o, struct proxy_settings *s, s
         ret = read_detection(o, s, e);
     if (ret == 0)
         ret = read_node_ports(o, s, e);
+    s->localhost_node_ports =
+        s->mode == MODE_IPTABLES && o->localhost_node_ports && has_loopback(s);
     if (ret == 0)
         ret = read_bind_address(o, s, e);
     if (ret == 0)

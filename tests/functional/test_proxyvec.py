@@ -1,4 +1,4 @@
-"""What clients see, compared with kube-proxy: every scenario of tests/proxyvec, in nftables mode.
+"""What clients see, compared with kube-proxy: every scenario of tests/proxyvec, in both modes.
 
 Most of a scenario is waiting for what must not come, so the scenarios are dealt out to several
 runners at the same time, each in namespaces of its own."""
@@ -17,15 +17,9 @@ ENTER = ["unshare", "-Urnm", "sh", "-c",
          "mount -t tmpfs tmpfs /run && mkdir -p /run/netns && exec \"$@\"", "sh"]
 
 
-def scenarios():
-    for line in (VECTORS / "scenarios.jsonl").read_text().splitlines():
-        one = json.loads(line)
-        if "nftables" in one.get("modes", ["nftables"]):
-            yield one
-
-
-ALL = list(scenarios())
-IDS = [s["id"] for s in ALL]
+MODES = ["nftables", "iptables"]
+ALL = [json.loads(line) for line in (VECTORS / "scenarios.jsonl").read_text().splitlines()]
+CASES = [(mode, s["id"]) for mode in MODES for s in ALL if mode in s.get("modes", MODES)]
 
 
 def weight(scenario):
@@ -37,25 +31,25 @@ def weight(scenario):
     return 1 + waits + rounds + 2 * text.count("timeout") + 3 * ("args" in scenario)
 
 
-def deal():
+def deal(mode):
     hands = [(0.0, []) for _ in range(RUNNERS)]
-    for s in sorted(ALL, key=weight, reverse=True):
+    for s in sorted((s for s in ALL if mode in s.get("modes", MODES)), key=weight, reverse=True):
         hands.sort(key=lambda h: h[0])
         hands[0] = (hands[0][0] + weight(s), hands[0][1] + [s["id"]])
     return [ids for _, ids in hands]
 
 
-def play(signpost, ids, out):
+def play(signpost, mode, ids, out):
     only = ",".join("^%s$" % i for i in ids)
     ran = subprocess.run(
         [*ENTER, sys.executable, "-B", VECTORS / "proxyvec.py", "--dir", VECTORS, "--mode",
-         "nftables", "--source-kind", "dir", "--only", only, "--proxy-cmd",
+         mode, "--source-kind", "dir", "--only", only, "--proxy-cmd",
          "%s proxy --manifests=@SOURCE@ --hostname-override=@NODE@ --proxy-mode=@MODE@"
-         " --conntrack-max-per-core=0 @ARGS@" % signpost],
+         " --conntrack-max-per-core=0 --min-sync-period=100ms @ARGS@" % signpost],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=170, check=False)
     for i in ids:
-        out[i] = ran.stdout
+        out[mode, i] = ran.stdout
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +59,8 @@ def outputs(signpost):
     if probe.returncode:
         pytest.skip("user namespaces are not permitted here: " + probe.stderr.strip())
     out = {}
-    threads = [threading.Thread(target=play, args=(signpost, ids, out)) for ids in deal()]
+    threads = [threading.Thread(target=play, args=(signpost, mode, ids, out))
+               for mode in MODES for ids in deal(mode)]
     for t in threads:
         t.start()
     for t in threads:
@@ -73,9 +68,9 @@ def outputs(signpost):
     return out
 
 
-@pytest.mark.parametrize("name", IDS)
-def test_scenario(outputs, name):
-    text = outputs.get(name, "the runner did not end in time")
+@pytest.mark.parametrize("mode,name", CASES)
+def test_scenario(outputs, mode, name):
+    text = outputs.get((mode, name), "the runner did not end in time")
     lines = [line for line in text.splitlines() if name in line or "note:" in line]
     assert re.search(r"^ok   %s " % re.escape(name), text, re.MULTILINE), \
         "\n".join(lines) or text[-2000:]
