@@ -1,7 +1,3 @@
-#include "base/arena.h"
-#include "base/hash.h"
-#include "dns/cache.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,89 +6,7 @@
 
 #include <cmocka.h>
 
-#define SECOND 1000000000LL
-#define T0     (500 * SECOND) /* any moment */
-
-static const struct cache_limits defaults = {
-    .capacity = { 10000, 10000 },
-    .min_ttl = { 5, 5 },
-    .max_ttl = { 3600, 1800 },
-    .servfail_ns = 5 * SECOND,
-};
-
-struct world {
-    struct arena a;
-    struct question q;
-    struct reply r;
-    struct cache_key k;
-};
-
-static void ask(struct world *w, const char *name, uint16_t type)
-{
-    arena_init(&w->a, 4096);
-    assert_int_equal(name_from_text(name, &w->q.name), 0);
-    name_lower(w->q.lower, w->q.name.wire, w->q.name.len);
-    w->q.type = type;
-    w->q.class = CLASS_IN;
-    w->r = (struct reply){ .q = &w->q };
-    cache_key_init(&w->k, &w->q, false, false);
-}
-
-static void add(struct world *w, enum section s, uint16_t type, uint32_t ttl)
-{
-    static const uint8_t bytes[] = { 192, 0, 2, 1, 192, 0, 2, 2 };
-    rrset_list_add(
-        &w->r.section[s], &w->a,
-        (struct rrset){
-            .type = type, .class = CLASS_IN, .ttl = ttl, .count = 2, .rdlen = 4, .rdata = bytes });
-}
-
-static struct cache_verdict judge(struct world *w, const struct cache_limits *l)
-{
-    struct cache_verdict v;
-    cache_judge(l, &w->r, w->k.do_bit, 1700000000, &v);
-    return v;
-}
-
-/* Stores the reply; returns how many entries had to go. */
-static uint32_t store(struct cache *c, struct world *w, int64_t now)
-{
-    uint32_t evicted[CACHE_KINDS] = { 0 };
-    struct cache_verdict v = judge(w, &c->limits);
-    assert_true(v.store);
-    struct cache_entry *e = cache_entry_new(&w->k, &w->r, &v, now);
-    assert_non_null(e);
-    struct cache_shard *s = cache_shard_of(c, e->hash);
-    pthread_mutex_lock(&s->lock);
-    cache_put(c, e, now, evicted);
-    pthread_mutex_unlock(&s->lock);
-    return evicted[CACHE_SUCCESS] + evicted[CACHE_DENIAL];
-}
-
-static void answer_with(struct world *w, const char *name, uint32_t ttl)
-{
-    ask(w, name, RR_A);
-    add(w, SECTION_ANSWER, RR_A, ttl);
-}
-
-static void deny_with(struct world *w, const char *name, uint32_t ttl)
-{
-    ask(w, name, RR_A);
-    w->r.rcode = RCODE_NXDOMAIN;
-    add(w, SECTION_AUTHORITY, RR_SOA, ttl);
-}
-
-static void fail_with(struct world *w, const char *name)
-{
-    ask(w, name, RR_A);
-    w->r.rcode = RCODE_SERVFAIL;
-}
-
-static void done(struct cache *c)
-{
-    rcu_barrier_all();
-    cache_free(c);
-}
+#include "cache_replies.h"
 
 /* ---- what a reply is ---- */
 
@@ -401,136 +315,6 @@ static void test_fill(void **state)
     done(c);
 }
 
-/* ---- bounds ---- */
-
-static void test_capacity(void **state)
-{
-    struct cache_limits l = defaults;
-    uint32_t gone = 0, found = 0;
-    char name[32];
-    struct world w;
-    (void)state;
-    l.capacity[CACHE_SUCCESS] = 5; /* counts as the least */
-    struct cache *c = cache_new(&l);
-    for (int i = 0; i < 4000; i++) {
-        snprintf(name, sizeof name, "n%d.example.", i);
-        answer_with(&w, name, 100);
-        gone += store(c, &w, T0 + i);
-        assert_non_null(cache_find(c, &w.k, T0 + i)); /* what has just come is there */
-        assert_true(cache_count(c, CACHE_SUCCESS) <= CACHE_CAPACITY_MIN);
-        arena_done(&w.a);
-    }
-    for (int i = 0; i < 4000; i++) {
-        snprintf(name, sizeof name, "n%d.example.", i);
-        ask(&w, name, RR_A);
-        found += cache_find(c, &w.k, T0 + 4000) != NULL;
-        arena_done(&w.a);
-    }
-    assert_int_equal(found, cache_count(c, CACHE_SUCCESS));
-    assert_int_equal(found + gone, 4000);
-    assert_true(found > CACHE_CAPACITY_MIN * 9 / 10);
-    done(c);
-}
-
-/* One kind's flood leaves the other alone while there is room in the buckets. */
-static bool is_there(struct cache *c, const char *name, int64_t now, bool use)
-{
-    struct world w;
-    ask(&w, name, RR_A);
-    struct cache_entry *e = cache_find(c, &w.k, now);
-    if (e && use)
-        cache_mark_used(e);
-    arena_done(&w.a);
-    return e;
-}
-
-#define HOT       300
-#define HOT_EVERY 20 /* times that all hot ones are used */
-
-/* Names that are asked for again stay when a flood of others comes, though those would live longer;
- * until their end, when they go like others. */
-static void test_names_in_use_stay(void **state)
-{
-    struct cache_limits l = defaults;
-    char name[32];
-    struct world w;
-    unsigned hot = 0;
-    (void)state;
-    l.capacity[CACHE_SUCCESS] = CACHE_CAPACITY_MIN;
-    struct cache *c = cache_new(&l);
-    for (unsigned i = 0; i < HOT; i++) {
-        snprintf(name, sizeof name, "hot%u.example.", i);
-        answer_with(&w, name, 100);
-        store(c, &w, T0);
-        arena_done(&w.a);
-        (void)is_there(c, name, T0, true);
-    }
-    for (unsigned i = 0; i < HOT * HOT_EVERY; i++) {
-        snprintf(name, sizeof name, "flood%u.example.", i);
-        answer_with(&w, name, 3000);
-        store(c, &w, T0 + i);
-        arena_done(&w.a);
-        snprintf(name, sizeof name, "hot%u.example.", i % HOT);
-        hot += is_there(c, name, T0 + i, true) && i >= HOT * (HOT_EVERY - 1);
-    }
-    assert_true(hot >= HOT * 98 / 100); /* a bucket that is full of them gives one up */
-    for (unsigned i = 0; i < HOT * HOT_EVERY; i++) {
-        snprintf(name, sizeof name, "late%u.example.", i);
-        answer_with(&w, name, 3000);
-        store(c, &w, T0 + 101 * SECOND);
-        arena_done(&w.a);
-    }
-    assert_true(cache_count(c, CACHE_SUCCESS) <= CACHE_CAPACITY_MIN);
-    for (unsigned i = 0; i < HOT; i++) {
-        snprintf(name, sizeof name, "hot%u.example.", i);
-        assert_false(is_there(c, name, T0, false));
-    }
-    done(c);
-}
-
-/* With nothing but names in use the cache still takes new ones. */
-static void test_all_in_use(void **state)
-{
-    struct cache_limits l = defaults;
-    char name[32];
-    struct world w;
-    (void)state;
-    l.capacity[CACHE_SUCCESS] = CACHE_CAPACITY_MIN;
-    struct cache *c = cache_new(&l);
-    for (unsigned i = 0; i < 4 * CACHE_CAPACITY_MIN; i++) {
-        snprintf(name, sizeof name, "n%u.example.", i);
-        answer_with(&w, name, 100);
-        store(c, &w, T0 + i);
-        arena_done(&w.a);
-        assert_true(is_there(c, name, T0 + i, true));
-        assert_true(cache_count(c, CACHE_SUCCESS) <= CACHE_CAPACITY_MIN);
-    }
-    done(c);
-}
-
-static void test_kinds_have_their_own_room(void **state)
-{
-    struct cache *c = cache_new(&defaults);
-    char name[32];
-    struct world w;
-    (void)state;
-    for (int i = 0; i < 500; i++) {
-        snprintf(name, sizeof name, "n%d.example.", i);
-        answer_with(&w, name, 3000);
-        store(c, &w, T0);
-        arena_done(&w.a);
-    }
-    for (int i = 0; i < 20000; i++) {
-        snprintf(name, sizeof name, "x%d.example.", i);
-        deny_with(&w, name, 30);
-        store(c, &w, T0);
-        arena_done(&w.a);
-    }
-    assert_true(cache_count(c, CACHE_DENIAL) <= 10000);
-    assert_int_equal(cache_count(c, CACHE_SUCCESS), 500);
-    done(c);
-}
-
 static void test_counters_survive_a_renewal(void **state)
 {
     struct cache *c = cache_new(&defaults);
@@ -613,10 +397,6 @@ int main(void)
         cmocka_unit_test(test_prefer_positive),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_fill),
-        cmocka_unit_test(test_capacity),
-        cmocka_unit_test(test_kinds_have_their_own_room),
-        cmocka_unit_test(test_names_in_use_stay),
-        cmocka_unit_test(test_all_in_use),
         cmocka_unit_test(test_counters_survive_a_renewal),
         cmocka_unit_test(test_share),
         cmocka_unit_test(test_note),
