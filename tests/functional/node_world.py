@@ -64,13 +64,15 @@ class Node:
         (folder / "cluster").write_text(cluster % objects)
         (folder / "base").write_text(base)
         self.pods = pods
-        for pod in pods:
-            world.start(signpost, "dns", "-conf", str(folder / "cluster"), "-control", "", ns=pod,
-                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.dns = {pod: self.cluster_dns(pod) for pod in pods}
         for name, vip in (("kube-dns", VIP), ("kube-dns-upstream", UPSTREAM)):
             self.service(name, vip)
         world.daemon()
         self.until("cluster")
+
+    def cluster_dns(self, pod):
+        return self.world.start(self.signpost, "dns", "-conf", str(self.folder / "cluster"), "-control", "",
+                                ns=pod, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def service(self, name, vip):
         ports = [{"name": p.lower(), "port": 53, "protocol": p} for p in ("UDP", "TCP")]

@@ -114,6 +114,20 @@ print(n, bad)
 """
 
 
+STEADY = """import socket, struct, sys, time
+name = b"".join(bytes([len(l)]) + l.encode() for l in sys.argv[1].split(".")) + b"\\0"
+end, n, bad = time.monotonic() + float(sys.argv[2]), 0, 0
+while time.monotonic() < end:
+    n += 1
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.settimeout(3)
+        s.sendto(struct.pack("!6H", n & 65535, 256, 1, 0, 0, 0) + name + b"\\0\\1\\0\\1", ("10.96.0.10", 53))
+        bad += s.recv(512)[3] & 15 != 0
+    time.sleep(0.05)
+print(n, bad)
+"""
+
+
 def test_the_pods_of_the_cluster_dns_share_the_load(make):
     """Behind one address: a connection that has had its time makes way for one that may lead to another
     pod."""
@@ -124,6 +138,73 @@ def test_the_pods_of_the_cluster_dns_share_the_load(make):
     assert int(asked) > 200 and bad == "0", (asked, bad)
     counts = collections.Counter({pod: node.metric(COUNT, "127.0.0.1:9153", ns=pod) for pod in node.pods})
     assert min(counts.values()) > int(asked) / 10, counts
+
+
+AWAY = """cluster.local:53 {
+    prometheus 169.254.20.10:9253
+    nsid node
+    cache {
+        success 9984 2 1
+        denial 9984 1
+        prefetch 3 10s 50%
+        serve_stale 6s verify 300ms 5s 1s
+    }
+    bind __PILLAR__LOCAL__DNS__
+    forward . __PILLAR__CLUSTER__DNS__ {
+        force_tcp
+        max_age 30s
+    }
+}
+"""
+
+
+def reply_of(node, name):
+    """rcode, TTL of the first record of the first section that has one."""
+    text = node.world.run("dig", "+time=6", "+tries=1", "@" + VIP, name, ns="c1", check=False).stdout
+    rcode = re.search(r"status: (\w+)", text)
+    ttl = re.search(r"(?m)^[^;\s]\S*\s+(\d+)\s+IN\s", text)
+    return rcode and rcode[1], ttl and int(ttl[1])
+
+
+def test_the_cluster_dns_is_away(make):
+    """What was known is answered for a while, with a TTL that says so, and fresh when it is back."""
+    node = make(base=AWAY)
+    node.cache()
+    rcode, ttl = reply_of(node, "near.app.svc.cluster.local")
+    assert rcode == "NOERROR" and ttl <= 2
+    node.dns["p1"].kill()
+    node.dns["p1"].wait(10)
+    wait_for(lambda: reply_of(node, "near.app.svc.cluster.local") == ("NOERROR", 5), 10)
+    assert reply_of(node, "secret.other.svc.cluster.local")[0] == "SERVFAIL", "that was not known"
+    wait_for(lambda: reply_of(node, "near.app.svc.cluster.local")[0] == "SERVFAIL", 20)
+    assert node.metric(r"coredns_cache_served_stale_total\{.*", LINK_LOCAL + ":9253") >= 1
+    node.dns["p1"] = node.cluster_dns("p1")
+    wait_for(lambda: reply_of(node, "near.app.svc.cluster.local")[0] == "NOERROR", 20)
+
+
+def test_a_service_that_was_asked_for_too_early(make):
+    node = make(base=AWAY)
+    node.cache()
+    for _ in range(2):  # from the cluster DNS, then from the cache
+        rcode, ttl = reply_of(node, "late.app.svc.cluster.local")
+        assert rcode == "NXDOMAIN" and ttl <= 1
+    (node.folder / "objects" / "late.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: late, namespace: app}\n"
+        "spec: {clusterIP: 10.96.3.9, clusterIPs: [10.96.3.9], ports: [{name: http, port: 80}]}\n")
+    wait_for(lambda: reply_of(node, "late.app.svc.cluster.local")[0] == "NOERROR", 15)
+
+
+def test_what_is_asked_for_is_renewed_ahead(make):
+    """A client that goes on asking never waits for the cluster DNS, though its answer ends every four
+    seconds: misses do not grow."""
+    node = make(base=AWAY.replace("9984 2 1", "9984 4 1").replace("prefetch 3 10s 50%", "prefetch 2 10s 75%"))
+    node.cache()
+    misses = (r"coredns_cache_misses_total\{.*", LINK_LOCAL + ":9253")
+    before = node.metric(*misses)
+    out = node.world.run(sys.executable, "-c", STEADY, "near.app.svc.cluster.local", "9", ns="c1").stdout.split()
+    assert int(out[0]) > 8 and out[1] == "0", out
+    assert node.metric(*misses) == before + 1
+    assert node.metric(r"coredns_cache_prefetch_total\{.*", LINK_LOCAL + ":9253") >= 2
 
 
 def addresses_of(node, link):
