@@ -76,7 +76,7 @@ static bool find_in_hosts(struct explain_report *r, const struct pod_dns *pod, s
     if (!pod || pod_names_build(pod, r->request->cluster_domain, r->arena, &names, &e) < 0)
         return false;
     const char *text = hostsfile_text(pod, &names, r->request->node_hosts, r->arena);
-    if (hostsfile_find(text, r->name, 0, r->arena, &m) < 0)
+    if (hostsfile_find(&hostsfile_glibc, text, r->name, 0, r->arena, &m) < 0)
         return false;
     *ret_n = MIN(m.n, (size_t)EXPLAIN_ADDRESSES_MAX);
     memcpy(ips, m.ips, *ret_n * sizeof *ips);
@@ -137,7 +137,7 @@ static void walk(struct explain_report *r)
 {
     struct walk w;
     const char *name;
-    walk_init(&w, r->name, &r->lookup.stub, r->arena);
+    walk_init(&w, &walk_glibc, r->name, &r->lookup.stub, r->arena);
     r->lookup.dots = w.dots;
     while (r->lookup.candidates.n < CANDIDATES_MAX && (name = walk_next(&w))) {
         struct explain_candidate c = { .name = name };
