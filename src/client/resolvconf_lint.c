@@ -54,7 +54,7 @@ static void lint_server(struct lint *l, const struct strlist *words)
                                value));
         return;
     }
-    if (++l->servers == STUB_SERVERS_MAX + 1)
+    if (++l->servers == STUB_SERVERS_USED + 1)
         costs(l, "this is the fourth name server: resolvers ask the first three; take those that "
                  "are not needed out");
     if (ip_is_loopback(&ip))
