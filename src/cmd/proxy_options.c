@@ -156,9 +156,21 @@ static const struct flag flags[] = {
 
 #define FIRST_IGNORED "profiling"
 
+/* What depends on the mode, and nobody said. */
+static void complete(struct proxy_options *p)
+{
+    p->any_mode = !*p->mode;
+    if (p->any_mode)
+        p->mode = "nftables";
+    if (p->min_sync == NOT_SAID)
+        p->min_sync =
+            strcmp(p->mode, "iptables") == 0 ? IPTABLES_MIN_SYNC_NS : NFTABLES_MIN_SYNC_NS;
+}
+
 void proxy_options_defaults(struct proxy_options *ret)
 {
     *ret = defaults;
+    complete(ret);
 }
 
 /* Those that the user gave, as far as it can be seen in the arguments. */
@@ -205,16 +217,6 @@ static int read_file(void (*warn)(void *ctx, const char *text), struct err *e)
     return ret;
 }
 
-/* What depends on the mode, and nobody said. */
-static void complete(void)
-{
-    o.any_mode = !*o.mode;
-    if (o.any_mode)
-        o.mode = "nftables";
-    if (o.min_sync == NOT_SAID)
-        o.min_sync = strcmp(o.mode, "iptables") == 0 ? IPTABLES_MIN_SYNC_NS : NFTABLES_MIN_SYNC_NS;
-}
-
 int proxy_options_read(int argc, char **argv, struct proxy_options *ret,
                        void (*warn)(void *ctx, const char *text), struct err *e)
 {
@@ -230,7 +232,7 @@ int proxy_options_read(int argc, char **argv, struct proxy_options *ret,
     if (done == 0 && *o.config)
         done = read_file(warn, e);
     free(copy);
-    complete();
+    complete(&o);
     *ret = o;
     return done;
 }
