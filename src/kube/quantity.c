@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,4 +84,140 @@ int quantity_milli(const char *text, int64_t *ret)
         return ERR_LIMIT;
     *ret = (int64_t)milli;
     return 0;
+}
+
+/* ---- the canonical form ---- */
+
+__extension__ typedef __int128 wide;
+
+#define NANO        1000000000
+#define DIGITS_KEPT 27   /* of a number; more are beyond what is kept */
+#define SCALE_KEPT  1000 /* of an exponent */
+
+enum style { STYLE_SUFFIX, STYLE_EXPONENT, STYLE_BINARY };
+
+struct parts {
+    bool negative;
+    wide digits;
+    long scale; /* digits * 10^scale * 2^power */
+    unsigned power;
+    enum style style;
+};
+
+static bool read_suffix(const char *suffix, struct parts *p)
+{
+    static const char decimal[] = "num kMGTPE", binary[] = "KMGTPE";
+    const char *at = *suffix ? strchr(suffix[1] == 'i' ? binary : decimal, *suffix) : NULL;
+    if (is_exponent(suffix)) {
+        long n = strtol(suffix + 1, NULL, 10);
+        p->style = STYLE_EXPONENT;
+        p->scale += n;
+        return n > -SCALE_KEPT && n < SCALE_KEPT;
+    }
+    if (!*suffix)
+        return true;
+    if (suffix[1] == 'i') {
+        p->style = STYLE_BINARY;
+        p->power = 10 * (unsigned)(at - binary + 1);
+    } else {
+        p->scale += 3 * (at - decimal - 3);
+    }
+    return true;
+}
+
+static bool read_parts(const char *text, struct parts *p)
+{
+    size_t n = number_length(text), kept = 0;
+    bool point = false;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '.') {
+            point = true;
+        } else if (text[i] == '-') {
+            p->negative = true;
+        } else if (text[i] != '+') {
+            kept += p->digits > 0;
+            p->digits = p->digits * 10 + (text[i] - '0');
+            p->scale -= point;
+        }
+        if (kept >= DIGITS_KEPT)
+            return false;
+    }
+    return read_suffix(text + n, p);
+}
+
+/* In thousand-millionths, rounded away from zero to so many places. False: too big. */
+static bool nano_of(const struct parts *p, unsigned places, wide *ret)
+{
+    wide v = p->digits;
+    bool rest = false;
+    long scale = p->scale + 9;
+    if (__builtin_mul_overflow(v, (wide)1 << p->power, &v))
+        return false;
+    for (; v && scale > 0; scale--)
+        if (__builtin_mul_overflow(v, 10, &v))
+            return false;
+    for (; v && scale < 0; scale++) {
+        rest |= v % 10 != 0;
+        v /= 10;
+    }
+    v += rest;
+    wide step = 1;
+    for (; places < 9; places++)
+        step *= 10;
+    *ret = (v + step - 1) / step * step;
+    return true;
+}
+
+static void put(const struct parts *p, wide n, const char *suffix, char out[QUANTITY_TEXT_MAX])
+{
+    char digits[QUANTITY_TEXT_MAX];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + (int)(n % 10));
+        n /= 10;
+    } while (n);
+    (void)snprintf(out, QUANTITY_TEXT_MAX, "%s%s%s", p->negative ? "-" : "", digits + at, suffix);
+}
+
+static void put_decimal(const struct parts *p, wide n, char out[QUANTITY_TEXT_MAX])
+{
+    static const char *const words[] = { "n", "u", "m", "", "k", "M", "G", "T", "P", "E" };
+    int exponent = -9;
+    char suffix[16] = "";
+    while (n && n % 1000 == 0 && (p->style == STYLE_EXPONENT || exponent < 18)) {
+        n /= 1000;
+        exponent += 3;
+    }
+    if (p->style != STYLE_EXPONENT)
+        (void)snprintf(suffix, sizeof suffix, "%s", words[(exponent + 9) / 3]);
+    else if (exponent)
+        (void)snprintf(suffix, sizeof suffix, "e%d", exponent);
+    put(p, n, suffix, out);
+}
+
+static void put_binary(const struct parts *p, wide n, char out[QUANTITY_TEXT_MAX])
+{
+    static const char *const words[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };
+    size_t i = 0;
+    if (n > INT64_MAX)
+        n = INT64_MAX; /* more is not counted in these units */
+    for (; n % 1024 == 0 && i + 1 < ARRAY_SIZE(words); i++)
+        n /= 1024;
+    put(p, n, words[i], out);
+}
+
+const char *quantity_canonical(const char *text, unsigned places, char out[QUANTITY_TEXT_MAX])
+{
+    struct parts p = { 0 };
+    wide nano;
+    if (!quantity_is(text) || !read_parts(text, &p) || !nano_of(&p, places, &nano))
+        return text;
+    if (nano == 0)
+        return strcpy(out, "0");
+    if (p.style == STYLE_BINARY && nano % NANO == 0 && nano / NANO >= 1024)
+        put_binary(&p, nano / NANO, out);
+    else
+        put_decimal(&p, nano, out);
+    return out;
 }

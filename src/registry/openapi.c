@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "registry/describe.h"
 #include "registry/discovery.h"
 
 #include <string.h>
@@ -124,9 +125,23 @@ static json_t *field_schema(const struct schema_field *f, bool v3)
     else if (v3 && json_object_get(value, "$ref"))
         o = json_pack("{s:[o]}", "allOf", value);
     else if (json_object_get(value, "$ref"))
-        return o; /* nothing may stand beside a reference */
+        return o; /* no mark may stand beside a reference */
     add_marks(o, f);
     return o;
+}
+
+static void add_description(json_t *o, const char *text)
+{
+    if (text)
+        json_object_set_new(o, "description", json_string(text));
+}
+
+static const struct resource *resource_with(const struct schema_type *t)
+{
+    for (size_t i = 0; i < n_resources; i++)
+        if (resource_type(&resources[i]) == t)
+            return &resources[i];
+    return NULL;
 }
 
 static void add_fields(const struct schema_type *t, json_t *properties, json_t *required, bool v3)
@@ -137,7 +152,11 @@ static void add_fields(const struct schema_type *t, json_t *properties, json_t *
             add_fields(f->type, properties, required, v3);
             continue;
         }
-        json_object_set_new(properties, f->name, field_schema(f, v3));
+        json_t *schema = field_schema(f, v3);
+        bool meta = resource_with(t) && strcmp(f->name, "metadata") == 0;
+        add_description(schema, meta ? "The name, labels and all else that every object has."
+                                     : describe(t, f));
+        json_object_set_new(properties, f->name, schema);
         if (f->required)
             json_array_append_new(required, json_string(f->name));
     }
@@ -150,24 +169,20 @@ static json_t *kind_of(const struct resource *r, bool list)
     return json_pack("{s:s, s:s, s:s}", "group", r->group, "kind", kind, "version", r->version);
 }
 
-static const struct resource *resource_with(const struct schema_type *t)
-{
-    for (size_t i = 0; i < n_resources; i++)
-        if (resource_type(&resources[i]) == t)
-            return &resources[i];
-    return NULL;
-}
-
 static void add_head(json_t *properties)
 {
-    json_object_set_new(properties, "apiVersion", plain("string", NULL));
-    json_object_set_new(properties, "kind", plain("string", NULL));
+    json_t *version = plain("string", NULL), *kind = plain("string", NULL);
+    add_description(version, "The group and version of the kind, or the version alone.");
+    add_description(kind, "What the object is.");
+    json_object_set_new(properties, "apiVersion", version);
+    json_object_set_new(properties, "kind", kind);
 }
 
 static json_t *type_schema(const struct schema_type *t, bool v3)
 {
     const struct resource *r = resource_with(t);
     json_t *o = plain("object", NULL), *properties = json_object(), *required = json_array();
+    add_description(o, describe(t, NULL));
     if (r)
         add_head(properties);
     add_fields(t, properties, required, v3);

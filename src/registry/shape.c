@@ -159,13 +159,16 @@ static bool is_base64(const char *s)
     return n % 4 == 0 && n - digits <= 2 && strspn(s + digits, "=") == n - digits;
 }
 
-static int read_quantity(struct shaper *s, const json_t *v, json_t **ret)
+/* Lists of resources know no less than thousandths. */
+static int read_quantity(struct shaper *s, const struct schema_field *f, const json_t *v,
+                         json_t **ret)
 {
     char *number = json_is_number(v) ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
     const char *text = number ? number : json_string_value(v);
+    char canonical[QUANTITY_TEXT_MAX];
     bool ok = text && quantity_is(text);
     if (ok)
-        *ret = json_string(text);
+        *ret = json_string(quantity_canonical(text, f->shape == SCHEMA_MAP ? 3 : 9, canonical));
     free(number);
     return ok ? 0
               : wrong(s, "quantities must match the regular expression "
@@ -200,7 +203,7 @@ static int read_plain(struct shaper *s, const struct schema_field *f, const json
     case SCHEMA_INT64:
         return read_integer(s, f, v, ret);
     case SCHEMA_QUANTITY:
-        return read_quantity(s, v, ret);
+        return read_quantity(s, f, v, ret);
     case SCHEMA_TIME:
     case SCHEMA_MICRO_TIME:
         return read_time(s, f, v, ret);

@@ -86,7 +86,8 @@ def body(dice, kind, name):
         container = {"name": dice.choice(["c", "C_"] if dice.random() < 0.1 else ["c"]), "image": dice.choice(["i", "i:1", "h/i:latest"])}
         container |= dice.some(ports=lambda: [{"containerPort": dice.choice([80, 0, 8080]), **dice.some(name="web")}],
                                env=lambda: [{"name": "A", "value": dice.choice("xy")}],
-                               resources={"limits": {"memory": "64Mi", "cpu": "100m"}},
+                               resources=lambda: {"limits": {"memory": dice.choice(["64Mi", "64Mi", "0.5Gi", "65536Ki"]),
+                                                             "cpu": dice.choice(["100m", "100m", "0.1", "1000m", 2])}},
                                readinessProbe={"httpGet": {"port": 80}})
         made["spec"] = {"containers": [container], **dice.some(
             restartPolicy=lambda: dice.choice(["Always", "Never", "Bogus"]), nodeName="node-a",

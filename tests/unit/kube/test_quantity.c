@@ -38,8 +38,46 @@ static void test_quantities(void **state)
     assert_true(quantity_is("99E"));
 }
 
+static void test_canonical(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        { "0", "0" },
+        { "0Gi", "0" },
+        { "1000m", "1" },
+        { "0.5", "500m" },
+        { "1500m", "1500m" },
+        { "2000", "2k" },
+        { "100", "100" },
+        { "1024", "1024" },
+        { "1024Mi", "1Gi" },
+        { "1.5Gi", "1536Mi" },
+        { "512Ki", "512Ki" },
+        { "1Ki", "1Ki" },
+        { "0.5Ki", "512" },
+        { "0.1Ki", "102400m" },
+        { "1e3", "1e3" },
+        { "12e2", "1200" },
+        { "1E6", "1e6" },
+        { "+1.10", "1100m" },
+        { "-2000m", "-2" },
+        { "0.1n", "1n" },
+        { "16Ei", "9223372036854775807" },
+        { "1000000k", "1G" },
+        { "1.", "1" },
+        { "99999999999999999999999999999", "99999999999999999999999999999" },
+        { "x", "x" },
+    };
+    char out[QUANTITY_TEXT_MAX];
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        assert_string_equal(quantity_canonical(pairs[i][0], 9, out), pairs[i][1]);
+    assert_string_equal(quantity_canonical("1n", 3, out), "1m");
+    assert_string_equal(quantity_canonical("1.0005", 3, out), "1001m");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_quantities) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_quantities),
+                                        cmocka_unit_test(test_canonical) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
