@@ -213,6 +213,22 @@ static json_t *list_schema(const struct resource *r, bool v3)
                      "required", "items", "x-kubernetes-group-version-kind", kind_of(r, true));
 }
 
+/* Version 2 has no way to say that a value is of one of two types. */
+static json_t *base_schema(uint8_t base, bool v3)
+{
+    bool object = base == SCHEMA_FIELDS || base == SCHEMA_RAW;
+    bool time = base == SCHEMA_TIME || base == SCHEMA_MICRO_TIME;
+    bool mixed = base == SCHEMA_INT_OR_STRING;
+    if (v3 && (mixed || base == SCHEMA_QUANTITY)) {
+        json_t *o = json_pack("{s:[{s:s}, {s:s}]}", "oneOf", "type", mixed ? "integer" : "number",
+                              "type", "string");
+        if (mixed)
+            json_object_set_new(o, "format", json_string("int-or-string"));
+        return o;
+    }
+    return plain(object ? "object" : "string", time ? "date-time" : mixed ? "int-or-string" : NULL);
+}
+
 /* group NULL: of all groups. */
 static json_t *all_schemas(const char *group, bool v3)
 {
@@ -226,16 +242,9 @@ static json_t *all_schemas(const char *group, bool v3)
         if (!group || strcmp(resources[i].group, group) == 0)
             json_object_set_new(all, list_name(&resources[i], name),
                                 list_schema(&resources[i], v3));
-    for (uint8_t b = 0; b < SCHEMA_TYPE; b++) {
-        bool object = b == SCHEMA_FIELDS || b == SCHEMA_RAW,
-             time = b == SCHEMA_TIME || b == SCHEMA_MICRO_TIME;
+    for (uint8_t b = 0; b < SCHEMA_TYPE; b++)
         if (named_base(b))
-            json_object_set_new(all, named_base(b),
-                                plain(object ? "object" : "string", time ? "date-time"
-                                                                    : b == SCHEMA_INT_OR_STRING
-                                                                        ? "int-or-string"
-                                                                        : NULL));
-    }
+            json_object_set_new(all, named_base(b), base_schema(b, v3));
     return all;
 }
 

@@ -312,35 +312,6 @@ def test_bad_options(signpost, tmp_path, flags, words):
     assert done.returncode == 1 and words in done.stderr
 
 
-@pytest.mark.skipif(not any(os.access(os.path.join(p, "kubectl"), os.X_OK) for p in os.get_exec_path()),
-                    reason="there is no kubectl")
-def test_kubectl(signpost, tmp_path):
-    manifest = tmp_path / "all.json"
-    manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [
-        service("web", selector={"app": "web"}), config_map("m", x="1"), pod("p")]}))
-
-    def kubectl(*words):
-        done = subprocess.run(["kubectl", "--kubeconfig", registry.kubeconfig, "--cache-dir", tmp_path / "cache",
-                               *words], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    with Registry(signpost, tmp_path, memory=True) as registry:
-        assert "service/web created" in kubectl("apply", "-f", str(manifest), "--validate=false")
-        manifest.write_text(manifest.read_text().replace('"x": "1"', '"x": "2"'))
-        assert "configmap/m configured" in kubectl("apply", "-f", str(manifest), "--validate=false")
-        assert "10.96." in kubectl("get", "svc", "web", "-o", "wide")
-        assert "80/TCP" in kubectl("describe", "service", "web")
-        kubectl("create", "configmap", "n", "--from-literal=a=b")
-        kubectl("label", "cm", "n", "x=y")
-        kubectl("annotate", "cm", "n", "x=y")
-        assert kubectl("get", "cm", "-l", "x=y", "-o", "name") == "configmap/n\n"
-        kubectl("patch", "svc", "web", "-p", '{"spec":{"type":"NodePort"}}')
-        assert 30000 <= int(kubectl("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")) <= 32767
-        assert "endpointslices" in kubectl("api-resources")
-        kubectl("delete", "-f", str(manifest))
-
-
 def owned_by(owner, name, ns):
     made = config_map(name, ns)
     made["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": owner["kind"], "uid": owner["metadata"]["uid"],
