@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "kube/check.h"
+#include "kube/quantity.h"
 #include "registry/path.h"
 #include "registry/value.h"
 
@@ -137,6 +138,24 @@ static bool named_before(const json_t *list, size_t n, const char *name)
     return false;
 }
 
+static void check_resources(const json_t *c, const char *at, struct fault *f)
+{
+    const json_t *limits = path_get(c, "resources.limits"), *value;
+    const char *key;
+    char why[192];
+    json_object_foreach(path_get(c, "resources.requests"), key, value)
+    {
+        const json_t *limit = json_object_get(limits, key);
+        int64_t asked, most;
+        if (!limit || quantity_milli(json_string_value(value), &asked) < 0 ||
+            quantity_milli(json_string_value(limit), &most) < 0 || asked <= most)
+            continue;
+        (void)snprintf(why, sizeof why, "must be less than or equal to %.100s limit of %.40s", key,
+                       json_string_value(limit));
+        fault_value(f, at, value, why);
+    }
+}
+
 static void check_container(const json_t *list, size_t i, const char *path, struct fault *f)
 {
     const json_t *c = json_array_get(list, i), *ports = json_object_get(c, "ports");
@@ -152,6 +171,8 @@ static void check_container(const json_t *list, size_t i, const char *path, stru
     (void)snprintf(field, sizeof field, "%s[%zu].image", path, i);
     if (!image || !*image)
         fault_required(f, field, "");
+    (void)snprintf(field, sizeof field, "%s[%zu].resources.requests", path, i);
+    check_resources(c, field, f);
     for (size_t p = 0; p < json_array_size(ports); p++) {
         (void)snprintf(at, sizeof at, "%s[%zu].ports[%zu]", path, i, p);
         check_port(json_array_get(ports, p), at, f);

@@ -111,6 +111,25 @@ static int merge_list(const struct schema_field *field, json_t *list, const json
     return r;
 }
 
+/* A list that was not there is taken as it stands, equal keys and all. */
+static int take_list(const struct schema_field *field, json_t *list, const json_t *patch,
+                     struct fault *f)
+{
+    int r = 0;
+    for (size_t i = 0; i < json_array_size(patch) && r == 0; i++) {
+        json_t *e = json_array_get(patch, i), *made = json_is_object(e) ? json_object() : NULL;
+        const char *how = directive(e);
+        if (how && (strcmp(how, "delete") == 0 || json_object_size(e) == 1)) {
+            json_decref(made);
+            continue;
+        }
+        if (made)
+            r = merge_object(field->type, made, e, f);
+        json_array_append_new(list, made ? made : json_incref(e));
+    }
+    return r;
+}
+
 static size_t place_of(const struct schema_field *field, const json_t *list, const json_t *element)
 {
     if (field->merge_key)
@@ -170,6 +189,8 @@ static int merge_field(const struct schema_field *field, json_t *doc, const char
         json_object_del(doc, key);
         return 0;
     }
+    if (list && field->merge && json_is_array(value) && !json_is_array(json_object_get(doc, key)))
+        return take_list(field, list_at(doc, key), value, f);
     if (list && field->merge && json_is_array(value)) {
         json_t *before = json_deep_copy(list_at(doc, key));
         int r = merge_list(field, list_at(doc, key), value, f);

@@ -345,7 +345,7 @@ static void check_change(const json_t *doc, const json_t *old, struct fault *f)
     }
     if (service_needs_health(doc) && service_needs_health(old) && health && before &&
         !json_equal(health, before))
-        fault_value(f, "spec.healthCheckNodePort", health, "field is immutable");
+        fault_field_forbidden(f, "spec.healthCheckNodePort", "field is immutable");
     const char *class = path_text(doc, "spec.loadBalancerClass");
     if (service_is(doc, "LoadBalancer") && service_is(old, "LoadBalancer") &&
         !str_eq(class, path_text(old, "spec.loadBalancerClass")))

@@ -11,6 +11,7 @@ struct taking {
     struct write *w;
     struct allocator *a;
     struct fault *f;
+    json_t *claimed; /* node ports that the request asks for, as far as it was looked at */
 };
 
 static int invalid(struct taking *t)
@@ -192,20 +193,34 @@ static bool had_port(const struct taking *t, json_int_t port)
     return port && json_integer_value(path_get(t->w->old, "spec.healthCheckNodePort")) == port;
 }
 
-static int check_port(struct taking *t, const json_t *port, const char *field)
+/* Why this request cannot have a port; NULL: it is the request's from now on. A new Service may ask
+ * for one only once. */
+static const char *claim_wrong(struct taking *t, long n, char out[128])
 {
-    char range[32], why[128];
-    long n = (long)json_integer_value(port);
-    if (had_port(t, n) || t->w->dry_run)
-        return 0;
-    if (!allocator_port_in_range(t->a, n)) {
-        (void)snprintf(why, sizeof why,
+    char range[32];
+    bool claimed = false;
+    for (size_t i = 0; i < json_array_size(t->claimed); i++)
+        claimed |= json_integer_value(json_array_get(t->claimed, i)) == n;
+    if (had_port(t, n) || (claimed && t->w->old))
+        return NULL;
+    if (!t->w->dry_run && !allocator_port_in_range(t->a, n)) {
+        (void)snprintf(out, 128,
                        "provided port is not in the valid range. The range of valid ports is %s",
                        allocator_port_range(t->a, range));
-        fault_value(t->f, field, port, why);
-    } else if (allocator_port_used(t->a, n)) {
-        fault_value(t->f, field, port, "provided port is already allocated");
+        return out;
     }
+    if (claimed || allocator_port_used(t->a, n))
+        return "provided port is already allocated";
+    json_array_append_new(t->claimed, json_integer(n));
+    return NULL;
+}
+
+static int claim_port(struct taking *t, const json_t *port, const char *field)
+{
+    char text[128];
+    const char *wrong = claim_wrong(t, (long)json_integer_value(port), text);
+    if (wrong)
+        fault_value(t->f, field, port, wrong);
     return invalid(t);
 }
 
@@ -220,16 +235,29 @@ static int draw_port(struct taking *t, json_t *mine, json_t *holder, const char 
     return 0;
 }
 
-/* In a new Service another port of the same number shares its node port. */
+/* In a new Service ports of the same number share a node port, that of the first of them. */
 static json_t *shared_port(const json_t *list, const json_t *p)
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *o = json_array_get(list, i);
         json_t *n = json_object_get(o, "nodePort");
-        if (o != p && n && json_equal(json_object_get(o, "port"), json_object_get(p, "port")))
+        if (json_integer_value(n) &&
+            json_equal(json_object_get(o, "port"), json_object_get(p, "port")))
             return n;
     }
     return NULL;
+}
+
+/* Is that node port one which an earlier port of the same number has been given? */
+static bool has_shared(const json_t *list, size_t i)
+{
+    const json_t *p = json_array_get(list, i);
+    for (size_t k = 0; k < i; k++) {
+        const json_t *o = json_array_get(list, k);
+        if (json_equal(json_object_get(o, "port"), json_object_get(p, "port")))
+            return json_equal(json_object_get(o, "nodePort"), json_object_get(p, "nodePort"));
+    }
+    return false;
 }
 
 static int take_port(struct taking *t, json_t *mine, size_t i, bool draw)
@@ -238,17 +266,18 @@ static int take_port(struct taking *t, json_t *mine, size_t i, bool draw)
     const json_t *list = service_ports(t->w->doc);
     json_t *p = json_array_get(list, i), *shared;
     (void)snprintf(field, sizeof field, "spec.ports[%zu].nodePort", i);
-    if (json_integer_value(json_object_get(p, "nodePort")))
-        return check_port(t, json_object_get(p, "nodePort"), field);
-    if (!draw)
+    bool given = json_integer_value(json_object_get(p, "nodePort")) != 0;
+    if (!given && !draw)
         return 0;
-    if (!t->w->old && (shared = shared_port(list, p))) {
-        if (check_port(t, shared, field) < 0)
-            return -1;
+    if (!given && !t->w->old && (shared = shared_port(list, p))) {
         json_object_set(p, "nodePort", shared);
-        return 0;
+        given = true;
     }
-    return draw_port(t, mine, p, "nodePort");
+    if (!given)
+        return draw_port(t, mine, p, "nodePort");
+    if (!t->w->old && has_shared(list, i))
+        return 0;
+    return claim_port(t, json_object_get(p, "nodePort"), field);
 }
 
 /* Two ports of one protocol with one node port: unnamed ports take it over from the same old one.
@@ -268,11 +297,24 @@ static int check_twice(struct taking *t, size_t i)
     return 0;
 }
 
+static int take_health(struct taking *t, json_t *mine)
+{
+    char text[128];
+    long n = (long)json_integer_value(path_get(t->w->doc, "spec.healthCheckNodePort"));
+    if (!n)
+        return draw_port(t, mine, path_object(t->w->doc, "spec"), "healthCheckNodePort");
+    const char *wrong = claim_wrong(t, n, text);
+    return !wrong ? 0
+                  : fault_set(t->f, 500, "InternalError",
+                              "Internal error occurred: failed to allocate requested HealthCheck "
+                              "NodePort %ld: %s",
+                              n, wrong);
+}
+
 static int take_ports(struct taking *t)
 {
     json_t *doc = t->w->doc, *mine = json_array();
     const json_t *list = service_ports(doc);
-    const json_t *health = path_get(doc, "spec.healthCheckNodePort");
     bool draw = !service_is(doc, "LoadBalancer") ||
                 json_is_true(path_get(doc, "spec.allocateLoadBalancerNodePorts"));
     int r = 0;
@@ -286,12 +328,8 @@ static int take_ports(struct taking *t)
         if (r == 0)
             r = check_twice(t, i);
     }
-    if (r == 0 && service_needs_health(doc)) {
-        if (health && json_integer_value(health))
-            r = check_port(t, health, "spec.healthCheckNodePort");
-        else
-            r = draw_port(t, mine, path_object(doc, "spec"), "healthCheckNodePort");
-    }
+    if (r == 0 && service_needs_health(doc) && !service_needs_health(t->w->old))
+        r = take_health(t, mine);
     json_decref(mine);
     return r;
 }
@@ -324,6 +362,7 @@ int service_take(struct write *w, struct fault *f)
     struct taking t = { .w = w, .a = registry_allocator(w->registry), .f = f };
     if (*w->sub || !service_needs_ip(w->doc))
         return 0;
+    t.claimed = json_array();
     service_check_ips(w->doc, f);
     int r = invalid(&t);
     if (r == 0) {
@@ -331,9 +370,12 @@ int service_take(struct write *w, struct fault *f)
         r = invalid(&t);
     }
     bool exchanged = is_exchanged(w);
-    if (r == 0 && !exchanged)
+    if (r == 0)
         r = settle_families(&t);
     if (r == 0 && !exchanged && !service_is_headless(w->doc))
         r = take_ips(&t);
-    return r < 0 ? r : take_ports(&t);
+    if (r == 0)
+        r = take_ports(&t);
+    json_decref(t.claimed);
+    return r;
 }
