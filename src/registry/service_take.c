@@ -334,19 +334,31 @@ static int take_ports(struct taking *t)
     return r;
 }
 
-/* The second address is given back by saying that there is to be one family. */
+static bool loses_second(const struct taking *t, const char *list)
+{
+    return json_array_size(path_get(t->w->old, list)) == 2 &&
+           json_array_size(path_get(t->w->doc, list)) == 1;
+}
+
+/* The second address or family is given back by saying that there is to be one. */
 static void check_release(struct taking *t)
 {
+    static const char path[] = "spec.ipFamilyPolicy";
     json_t *doc = t->w->doc;
-    const char *old = path_text(t->w->old, "spec.ipFamilyPolicy");
-    if (json_array_size(path_get(t->w->old, "spec.clusterIPs")) != 2 ||
-        json_array_size(path_get(doc, "spec.clusterIPs")) != 1)
+    const char *old = path_text(t->w->old, path);
+    bool ip = loses_second(t, "spec.clusterIPs"), family = loses_second(t, "spec.ipFamilies");
+    if (!ip && !family)
         return;
     if (old)
-        path_default_text(doc, "spec.ipFamilyPolicy", old);
-    if (!str_eq(path_text(doc, "spec.ipFamilyPolicy"), "SingleStack"))
-        fault_value(t->f, "spec.ipFamilyPolicy", path_get(doc, "spec.ipFamilyPolicy"),
+        path_default_text(doc, path, old);
+    if (str_eq(path_text(doc, path), "SingleStack"))
+        return;
+    if (ip)
+        fault_value(t->f, path, path_get(doc, path),
                     "must be 'SingleStack' to release the secondary cluster IP");
+    if (family)
+        fault_value(t->f, path, path_get(doc, path),
+                    "must be 'SingleStack' to release the secondary IP family");
 }
 
 /* The checks will tell: no address is drawn for it. */
