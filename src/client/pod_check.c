@@ -1,6 +1,7 @@
 #include "client/pod_check.h"
 
 #include "client/resolvconf.h"
+#include "client/resolvconf_lint.h"
 #include "kube/check.h"
 
 #include <stdarg.h>
@@ -153,4 +154,36 @@ void pod_dns_check(const struct pod_dns *p, bool strict_searches, pod_problem_fn
     check_label(&c, "hostname", p->hostname);
     check_label(&c, "subdomain", p->subdomain);
     check_override(&c);
+}
+
+/* ---- what is allowed, but hardly meant ---- */
+
+/* Whether the node's own file plays a part: nothing is known of that one here. */
+static bool is_of_the_node(const struct pod_dns *p)
+{
+    bool first = !text_given(p->policy) || str_eq(p->policy, "ClusterFirst");
+    return str_eq(p->policy, "Default") || (first && p->host_network);
+}
+
+static void pass_on(void *ctx, const struct resolvconf_finding *f)
+{
+    problem(ctx, "its resolv.conf: %s", f->text);
+}
+
+void pod_dns_lint(const struct pod_dns *p, struct arena *a, pod_problem_fn *fn, void *ctx)
+{
+    struct kubelet_dns kubelet = { .host_path = "", .cluster_domain = "cluster.local" };
+    struct check c = { .p = p, .fn = fn, .ctx = ctx };
+    struct resolvconf file;
+    struct dns_notes notes;
+    struct err e = { 0 };
+    strlist_add(&kubelet.cluster_dns, a, "10.96.0.10"); /* any */
+    if (!p->has_config || is_of_the_node(p) ||
+        resolvconf_build(&kubelet, p, a, &file, &notes, &e) < 0)
+        return;
+    for (size_t i = 0; i < notes.n; i++)
+        if (notes.items[i].on == NOTE_POD)
+            problem(&c, "the kubelet would write an event: %s: %s", notes.items[i].reason,
+                    notes.items[i].text);
+    resolvconf_lint(resolvconf_text(&file, a), a, pass_on, &c);
 }

@@ -97,26 +97,34 @@ static void lint_search(struct lint *l, const struct strlist *words)
 
 /* ---- options ---- */
 
+#define OUT "take it out, or leave it for what runs with glibc"
+
 /* musl knows those with a number here, and no other. */
 static const struct {
     const char *name;
-    long max; /* glibc's; 0: takes no number */
+    long max;          /* glibc's; 0: takes no number */
+    const char *there; /* what musl does instead, and what to do; NULL: it does no harm */
 } options[] = {
-    { "ndots", STUB_NDOTS_MAX },
-    { "timeout", STUB_TIMEOUT_MAX },
-    { "attempts", STUB_ATTEMPTS_MAX },
-    { "rotate", 0 },
-    { "edns0", 0 },
-    { "single-request", 0 },
-    { "single-request-reopen", 0 },
-    { "no-tld-query", 0 },
-    { "use-vc", 0 },
-    { "no-reload", 0 },
-    { "trust-ad", 0 },
-    { "no-aaaa", 0 },
-    { "strict-error", 0 },
-    { "inet6", 0 },
-    { "debug", 0 },
+    { "ndots", STUB_NDOTS_MAX, NULL },
+    { "timeout", STUB_TIMEOUT_MAX, NULL },
+    { "attempts", STUB_ATTEMPTS_MAX, NULL },
+    { "rotate", 0, "it asks all servers at once; " OUT },
+    { "edns0", 0, "its messages have 512 bytes; keep answers for it small" },
+    { "single-request", 0,
+      "it sends A and AAAA at once; against answers that are lost by that, let pods ask a cache on "
+      "their node" },
+    { "single-request-reopen", 0,
+      "it sends A and AAAA at once; against answers that are lost by that, let pods ask a cache on "
+      "their node" },
+    { "no-tld-query", 0, "it asks for names without a dot, too; put the domain behind them" },
+    { "use-vc", 0, "it asks over UDP; let pods ask a cache on their node, which asks over TCP" },
+    { "no-reload", 0, "it reads the file for each name; " OUT },
+    { "trust-ad", 0, "it does not show AD to programs; let such a program ask by itself" },
+    { "no-aaaa", 0,
+      "it asks for AAAA all the same; let the server say quickly that there is none" },
+    { "strict-error", 0, "it has no such choice; " OUT },
+    { "inet6", 0, "and newer glibc has none, either; take it out" },
+    { "debug", 0, NULL },
 };
 
 static void lint_number(struct lint *l, const char *option, const char *value, long max)
@@ -128,8 +136,10 @@ static void lint_number(struct lint *l, const char *option, const char *value, l
         return;
     }
     if (n > max)
-        costs(l, arena_printf(l->arena, "option %s:%ld counts as %ld, the most that glibc takes",
-                              option, n, max));
+        costs(l,
+              arena_printf(l->arena,
+                           "option %s:%ld counts as %ld, the most that glibc takes; write %s:%ld",
+                           option, n, max, option, max));
     if (str_eq(option, "attempts") && n == 0)
         breaks(l, "option attempts:0 makes glibc ask nobody; write attempts:1 or more");
     if (str_eq(option, "ndots")) {
@@ -147,12 +157,16 @@ static void lint_option(struct lint *l, const char *option)
             continue;
         if (options[i].max)
             lint_number(l, options[i].name, value, options[i].max);
-        else if (!str_eq(option, "debug"))
-            costs(l, arena_printf(l->arena, "option %s has no effect in musl (Alpine)", option));
+        else if (options[i].there)
+            costs(l, arena_printf(l->arena, "option %s has no effect in musl (Alpine): %s", option,
+                                  options[i].there));
         return;
     }
     costs(l,
-          arena_printf(l->arena, "option '%s' is known to no resolver; is it misspelt?", option));
+          arena_printf(l->arena,
+                       "option '%s' is known to no resolver and has no effect; write it right, or "
+                       "take it out",
+                       option));
 }
 
 /* ---- lines ---- */
@@ -168,7 +182,10 @@ static void lint_known(struct lint *l, const struct strlist *words)
         for (size_t i = 1; i < words->n; i++)
             lint_option(l, words->items[i]);
     else if (!str_eq(key, "sortlist") && !str_eq(key, "lookup") && !str_eq(key, "family"))
-        costs(l, arena_printf(l->arena, "'%s' is known to no resolver; is it misspelt?", key));
+        costs(l, arena_printf(l->arena,
+                              "'%s' is known to no resolver, and the line has no effect; write it "
+                              "right, or take it out",
+                              key));
 }
 
 static void lint_line(struct lint *l, const char *line, size_t len)
@@ -199,6 +216,21 @@ static bool is_of_a_cluster(const struct strlist *searches)
     return false;
 }
 
+/* With as many dots as that, or more, musl does not walk the list at all. */
+static void lint_musl_walk(struct lint *l)
+{
+    long ndots = l->ndots_line ? l->ndots : 1;
+    const char *name = ndots > 1 ? "NAME.NAMESPACE.svc" : ndots ? "NAME.NAMESPACE" : "NAME";
+    if (ndots > 2 || !is_of_a_cluster(&l->searches))
+        return;
+    tell(l, l->ndots_line, false,
+         arena_printf(l->arena,
+                      "ndots:%ld with a cluster's search list: musl (Alpine) looks for a name with "
+                      "%ld dots or more only as it stands, so that %s is not found there; write "
+                      "such names with the cluster's domain, or set ndots:5",
+                      ndots, ndots, name));
+}
+
 static void lint_whole(struct lint *l)
 {
     size_t n = l->searches.n;
@@ -215,8 +247,10 @@ static void lint_whole(struct lint *l)
             arena_printf(l->arena,
                          "ndots:%ld with %zu search elements: a name outside with fewer than %ld "
                          "dots takes %zu queries instead of 2; put a dot behind complete names, or "
-                         "set ndots:1 or 2 in the Pod's dnsConfig",
+                         "set ndots:1 or 2 in the Pod's dnsConfig and write the cluster's names in "
+                         "full",
                          l->ndots, n, l->ndots, 2 * (n + 1)));
+    lint_musl_walk(l);
 }
 
 void resolvconf_lint(const char *text, struct arena *a, resolvconf_finding_fn *fn, void *ctx)

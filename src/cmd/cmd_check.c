@@ -136,6 +136,13 @@ static void tell_pod(void *ctx, const char *text)
                   text);
 }
 
+static void warn_pod(void *ctx, const char *text)
+{
+    const struct pod_place *at = ctx;
+    (void)fprintf(stderr, "%s:%d: Pod %s/%s: warning: %s\n", at->file, at->line, at->namespace,
+                  at->name, text);
+}
+
 static void check_pod(const struct tree *t, const char *file, struct tally *tally)
 {
     cleanup(arena_done) struct arena a;
@@ -148,6 +155,7 @@ static void check_pod(const struct tree *t, const char *file, struct tally *tall
     }
     struct pod_place at = { tally, file, pod.namespace, pod.name, t->line };
     pod_dns_check(&pod, false, tell_pod, &at);
+    pod_dns_lint(&pod, &a, warn_pod, &at);
 }
 
 static void check_pods(void *ctx, const struct tree *t, const char *file)
@@ -290,6 +298,7 @@ const struct command cmd_check = {
     .details =
         "Files ending in .yaml, .yml or .json and folders are read as manifests, resolv*.conf "
         "as what resolvers read, all others as Corefiles. Of a resolv.conf also what is slow "
-        "or differs between glibc, musl and Go is told, as a warning.",
+        "or differs between glibc, musl and Go is told, as a warning; likewise of the one that a "
+        "Pod with dnsConfig would get.",
     .run = run,
 };

@@ -96,6 +96,16 @@ spec:
 """
 
 
+def test_a_pod_whose_file_is_hardly_meant(signpost, tmp_path):
+    """A warning is no failure."""
+    (tmp_path / "pod.yaml").write_text(POD.replace("dnsPolicy: None", "dnsConfig: {searches: [.]}").replace(
+        "1.2.3,", "1.2.3.4,"))
+    run = check(signpost, tmp_path / "pod.yaml")
+    assert run.returncode == 0, run.stderr
+    for words in ("search element '.'", "ndots:5 with 4 search elements"):
+        assert "pod.yaml:1: Pod app/p: warning: its resolv.conf: " + words in run.stderr, run.stderr
+
+
 def test_pods(signpost, tmp_path):
     folder = tmp_path / "manifests"
     (folder / "deep").mkdir(parents=True)

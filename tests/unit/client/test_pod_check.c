@@ -14,6 +14,7 @@
 
 #define SERVERS(list) "dnsConfig: {nameservers: [" list "]}"
 #define X33           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X63           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X64           "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 /* want: parts of the sentences, "|" between them. T and a number: tests/cases.txt. */
@@ -73,23 +74,64 @@ static void compare(void *ctx, const char *text)
     *want += len + ((*want)[len] == '|');
 }
 
+static void read_pod(struct arena *a, const char *spec, struct pod_dns *ret)
+{
+    struct tree_doc doc;
+    struct err e = { 0 };
+    const char *text = arena_printf(a, "metadata: {name: p, namespace: app}\nspec: {%s}\n", spec);
+    assert_int_equal(tree_parse(text, strlen(text), "pod", a, &doc, &e), 0);
+    assert_int_equal(pod_manifest_read(doc.documents[0], "pod", a, ret, &e), 0);
+}
+
 static void test_problems(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct arena a;
-        struct tree_doc doc;
         struct pod_dns pod;
-        struct err e = { 0 };
-        char text[2048];
         const char *want = rows[i].want;
-        (void)snprintf(text, sizeof text, "metadata: {name: p}\nspec: {%s}\n", rows[i].spec);
         arena_init(&a, 4096);
-        assert_int_equal(tree_parse(text, strlen(text), "pod", &a, &doc, &e), 0);
-        assert_int_equal(pod_manifest_read(doc.documents[0], "pod", &a, &pod, &e), 0);
+        read_pod(&a, rows[i].spec, &pod);
         pod_dns_check(&pod, rows[i].strict, compare, &want);
         if (*want)
             fail_msg("%s: nothing was told of '%s'", rows[i].spec, want);
+        arena_done(&a);
+    }
+}
+
+/* What is allowed, but hardly meant: want as above. */
+static const struct {
+    const char *spec, *want;
+} meant[] = {
+    { "dnsPolicy: ClusterFirst", "" },
+    { "dnsPolicy: Default, dnsConfig: {searches: [.]}", "" },
+    { "hostNetwork: true, dnsConfig: {searches: [.]}", "" },
+    { "dnsPolicy: None, " SERVERS("10.96.0.10"), "" },
+    { "dnsPolicy: None, " SERVERS("127.0.0.53"), "its resolv.conf: this name server is the host" },
+    { "dnsConfig: {searches: [.]}", "search element '.'|ndots:5 with 4 search elements" },
+    { SERVERS("1.1.1.1"), "musl (Alpine) asks all of them at once|ndots:5 with 3" },
+    { "dnsPolicy: ClusterFirstWithHostNet, hostNetwork: true, dnsConfig: {options: [{name: ndots, "
+      "value: '2'}]}",
+      "ndots:2 with 3 search elements|NAME.NAMESPACE.svc is not found there" },
+    { "dnsConfig: {searches: [" X63 "." X63 "." X63 "." X33 "]}",
+      "musl (Alpine) passes over this line of 286 bytes|ndots:5 with 4" },
+    { SERVERS("1.1.1.1, 1.1.1.2, 1.1.1.3"),
+      "the kubelet would write an event: DNSConfigForming: Nameserver limits|at once|ndots:5 with "
+      "3" },
+};
+
+static void test_what_is_hardly_meant(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(meant); i++) {
+        struct arena a;
+        struct pod_dns pod;
+        const char *want = meant[i].want;
+        arena_init(&a, 4096);
+        read_pod(&a, meant[i].spec, &pod);
+        pod_dns_lint(&pod, &a, compare, &want);
+        if (*want)
+            fail_msg("%s: nothing was told of '%s'", meant[i].spec, want);
         arena_done(&a);
     }
 }
@@ -108,6 +150,7 @@ static void test_option_without_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_problems),
-                                        cmocka_unit_test(test_option_without_a_name) };
+                                        cmocka_unit_test(test_option_without_a_name),
+                                        cmocka_unit_test(test_what_is_hardly_meant) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

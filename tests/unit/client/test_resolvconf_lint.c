@@ -42,10 +42,22 @@ static const struct {
     { GOOD "options attempts:0\n", "2! ask nobody" },
     { GOOD "options ndots:16\n", "2 option ndots:16 counts as 15" },
     { GOOD "options timeout:31 attempts:6\n", "2 counts as 30|2 counts as 5" },
+    { GOOD "options edns0 single-request single-request-reopen no-tld-query\n",
+      "2 option edns0 has no effect|2 option single-request has|2 option single-request-reopen|"
+      "2 option no-tld-query" },
+    { GOOD "options no-reload trust-ad no-aaaa strict-error inet6\n",
+      "2 option no-reload|2 option trust-ad|2 option no-aaaa|2 option strict-error|2 option "
+      "inet6" },
     { GOOD "options dots:5\n", "2 'dots:5' is known to no resolver" },
     { GOOD "namserver 1.1.1.1\n", "2 'namserver' is known to no resolver" },
     { GOOD "nameserver 1.1.1.1\nsearch app.svc.cluster.local svc.cluster.local\n",
-      "0! musl (Alpine) asks all of them at once" },
+      "0! musl (Alpine) asks all of them at once|0 so that NAME.NAMESPACE is not found there" },
+    { GOOD "search app.svc.cluster.local svc.cluster.local\noptions ndots:2\n",
+      "3 takes 6 queries instead of 2|3 so that NAME.NAMESPACE.svc is not found there" },
+    { GOOD "search app.svc.cluster.local svc.cluster.local\noptions ndots:0\n",
+      "3 so that NAME is not found there" },
+    { GOOD "search app.svc.cluster.local svc.cluster.local\noptions ndots:3\n",
+      "3 takes 6 queries instead of 2" },
     { GOOD "nameserver 1.1.1.1\nsearch corp.test\n", "" },
     { "nameserver 10.96.0.10", "" }, /* without a line's end */
 };
@@ -64,6 +76,8 @@ static void compare(void *ctx, const struct resolvconf_finding *f)
     (void)snprintf(place, sizeof place, "%d%s ", f->line, f->breaks ? "!" : "");
     if (!str_starts(words, place) || !strstr(f->text, words + strlen(place)))
         fail_msg("%s: '%s%s' and not '%s'", t->row, place, f->text, words);
+    if (!strchr(f->text, ';'))
+        fail_msg("'%s' does not say how to mend it", f->text);
     t->want += len + (t->want[len] == '|');
 }
 
