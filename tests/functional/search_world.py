@@ -1,8 +1,12 @@
 """A node with pods of two namespaces and its cache, with autopath or without: what a name costs them."""
+import subprocess
+import sys
+
+import pytest
 from dns_world import MANIFEST
 from forward_world import wait_for
 from node_world import LINK_LOCAL, VIP, Node
-from proxy_world import pod4
+from proxy_world import pod4, world  # noqa: F401  a fixture
 
 OUTSIDE = """
 . 60 IN SOA ns root 1 2 3 4 60
@@ -70,10 +74,15 @@ metadata: {name: %s, namespace: %s}
 spec: {nodeName: node1, containers: [{name: c, image: x}]}
 status: {phase: Running, podIP: %s, podIPs: [{ip: %s}]}
 """
+METER = """import re, sys, urllib.request
+while sys.stdin.readline():
+    lines = urllib.request.urlopen(sys.argv[1], timeout=10).read().decode().splitlines()
+    print(int(sum(float(l.split()[-1]) for l in lines if re.match(sys.argv[2], l))), flush=True)
+"""
 COUNT = r"coredns_dns_requests_total\{.*"
 
 
-def make_node(world, signpost, folder, autopath=True, **more):
+def make_node(world, signpost, folder, autopath=True, **more):  # noqa: F811
     (folder / "root.db").write_text(OUTSIDE)
     (folder / "pods").mkdir()
     (folder / "pods" / "pods.yaml").write_text("".join(
@@ -87,15 +96,26 @@ def make_node(world, signpost, folder, autopath=True, **more):
     return node
 
 
+@pytest.fixture(name="make")
+def make_fixture(world, signpost, tmp_path):  # noqa: F811
+    yield lambda **more: make_node(world, signpost, tmp_path, **more)
+    log = tmp_path / "cache.log"
+    assert not log.exists() or "Sanitizer" not in log.read_text(), log.read_text()
+
+
 class Walker:
     """A client whose questions the node's cache counts; nobody else asks meanwhile."""
 
     def __init__(self, node, program):
-        self.node, self.client = node, node.client(program, "app")
+        self.client = node.client(program, "app")
+        self.meter = node.world.start(sys.executable, "-c", METER, "http://%s:9253/metrics" % LINK_LOCAL, COUNT,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.seen = self.count()
 
     def count(self):
-        return int(self.node.metric(COUNT, LINK_LOCAL + ":9253"))
+        self.meter.stdin.write("now\n")
+        self.meter.stdin.flush()
+        return int(self.meter.stdout.readline())
 
     def walk(self, name):
         """The answer, and how many questions it took."""
