@@ -123,6 +123,7 @@ struct explain_report {
     const struct service *service; /* or NULL */
     const struct service_port *service_port;
     VEC(struct explain_endpoint) endpoints;
+    unsigned n_stale;             /* of those that are in, how many have no pod any more */
     VEC(struct explain_leg) dns;  /* to the name servers */
     VEC(struct explain_leg) legs; /* to the target, in the order of the walk */
     VEC(struct explain_cause) causes, notes;

@@ -98,8 +98,19 @@ static const char *out_text(const struct gather *g, const struct slice *s, const
     return ready_but_out(g, s, e);
 }
 
-static const char *in_text(const struct explain_report *r, const struct endpoint *e)
+/* The slice names a pod that is there no more. */
+static bool is_stale(const struct explain_report *r, const struct slice *s,
+                     const struct endpoint *e)
 {
+    return *slice_str(s, e->pod) && !pod_of_endpoint(r, s, e) &&
+           store_count(r->request->store, KIND_POD) > 0;
+}
+
+static const char *in_text(const struct explain_report *r, const struct slice *s,
+                           const struct endpoint *e)
+{
+    if (is_stale(r, s, e))
+        return "in its slice, but there is no such pod";
     if (!(e->conditions & ENDPOINT_READY))
         return "terminating, but serving, and no other is ready";
     return r->service->publish_not_ready ? "counts as ready: publishNotReadyAddresses" : "ready";
@@ -135,7 +146,8 @@ static void add_row(struct gather *g, const struct slice *s, const struct endpoi
         return;
     row.in = g->portal ? (use_of(g->portal, &e->ip, row.port) & g->list) != 0
                        : (e->conditions & ENDPOINT_READY) != 0;
-    row.why = row.in ? in_text(r, e) : out_text(g, s, e, port);
+    r->n_stale += row.in && is_stale(r, s, e);
+    row.why = row.in ? in_text(r, s, e) : out_text(g, s, e, port);
     vec_push(&r->endpoints, row);
 }
 
@@ -199,6 +211,14 @@ void explain_endpoints(struct explain_report *r, const struct portal *portal, ui
     const struct meta *m = &r->service->object.meta;
     vec_clear(&r->endpoints);
     store_each_slice_of(r->request->store, m->namespace, m->name, each_slice, &g);
+    if (r->n_stale > 0)
+        explain_note(
+            r, "stale-endpoint",
+            arena_printf(r->arena,
+                         "%u of the endpoints belong to pods that are not there: connections "
+                         "to them end in silence",
+                         r->n_stale),
+            "see whether the EndpointSlice controller runs");
     if (r->service->n_selector > 0)
         store_each(r->request->store, KIND_POD, m->namespace, each_pod, &g);
     if (r->endpoints.n > 1)

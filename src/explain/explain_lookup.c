@@ -1,5 +1,6 @@
 /* The client's search walk, with the answers that the cluster's DNS would give. */
 #include "client/hostsfile.h"
+#include "client/resolvconf_lint.h"
 #include "client/stub_conf.h"
 #include "explain/explain_impl.h"
 #include "kube/pod.h"
@@ -57,6 +58,14 @@ static const char *resolv_text(struct explain_report *r, const struct pod_dns *p
     return resolvconf_text(&r->lookup.conf, r->arena);
 }
 
+/* What some resolver makes of the file that was not meant. */
+static void on_finding(void *ctx, const struct resolvconf_finding *f)
+{
+    struct explain_report *r = ctx;
+    if (f->breaks)
+        explain_note(r, "resolv-conf", f->text, NULL);
+}
+
 static void read_conf(struct explain_report *r, const struct pod_dns *pod)
 {
     const struct stub_env env = { .hostname = NULL };
@@ -64,6 +73,8 @@ static void read_conf(struct explain_report *r, const struct pod_dns *pod)
                        : r->request->host_resolv ? r->request->host_resolv
                                                  : "";
     stub_conf_parse(text, &env, r->arena, &r->lookup.stub);
+    if (*text)
+        resolvconf_lint(text, r->arena, on_finding, r);
     r->lookup.ndots = (unsigned)MAX(r->lookup.stub.ndots, 0);
 }
 

@@ -91,6 +91,13 @@ class Folder:
         return said
 
 
+class Bare(Folder):
+    """With nothing in it."""
+
+    def __init__(self, program, path):  # pylint: disable=super-init-not-called
+        self.program, self.path = program, path
+
+
 @pytest.fixture
 def folder(signpost, tmp_path):
     return Folder(signpost, tmp_path)
@@ -250,6 +257,35 @@ def test_endpoints_in_and_out(folder):
     assert why == {"app/w1": (True, "ready"), "app/w3": (False, "not ready"),
                    "app/w4": (False, "not an endpoint: the pod has no address yet (Pending)"),
                    "app/w5": (False, "not an endpoint: the pod has ended (Failed)")}
+
+
+def test_stale_endpoint(folder):
+    made = slice_of("web", ["10.244.1.3", "10.244.1.4"])
+    for number, e in enumerate(made["endpoints"]):
+        e["targetRef"] = {"kind": "Pod", "namespace": "app", "name": "w%d" % (number + 1)}
+    folder.write(CLIENT, DNS, WEBS[0], service("web"), made)
+    said = folder.say("app/c", "web")
+    assert codes(said, "notes") == ["stale-endpoint"] and said["notes"][0]["text"].startswith("1 of the")
+    assert {e["pod"]: e["why"] for e in said["endpoints"]} == {
+        "app/w1": "ready", "app/w2": "in its slice, but there is no such pod"}
+
+
+def test_resolv_conf_that_not_all_can_read(folder):
+    """musl drops a search line of more than 255 bytes."""
+    searches = ["domain-%02d.of.a.very.long.list.example" % i for i in range(8)]
+    folder.write(pod("c", "10.244.1.9", dnsConfig={"searches": searches}), DNS, *WEBS, service("web"))
+    said = folder.say("app/c", "web")
+    assert said["reachable"] and codes(said, "notes") == ["resolv-conf"]
+    assert "musl" in said["notes"][0]["text"]
+
+
+def test_without_a_dns_service(signpost, tmp_path):
+    (tmp_path / "a.json").write_text("\n".join(json.dumps(o) for o in [CLIENT, *WEBS, service("web")]))
+    (tmp_path / "b.yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: app}\n")
+    said = Folder.say(Bare(signpost, tmp_path), "app/c", "web")
+    assert said["reachable"] and codes(said, "notes") == ["no-dns-service", "no-node"]
+    said = Folder.say(Bare(signpost, tmp_path), "app/c", "web", "--cluster-dns", "10.96.0.10")
+    assert codes(said)[0] == "dns-unreachable"
 
 
 def test_conditions_and_hints(folder):
