@@ -28,7 +28,7 @@ enum field {
     FIELD_MARK,
     FIELD_PRIORITY,
     FIELD_IN,          /* name of the interface that it came by */
-    FIELD_STATE,       /* 1 << enum packet_state */
+    FIELD_STATE,       /* 1 << enum packet_state, and PACKET_TRANSLATED_BIT */
     FIELD_TRANSLATED,  /* 1: the connection has a new destination */
     FIELD_SOURCE_TYPE, /* 1: the source is an address of this node */
     FIELD_TARGET_TYPE, /* 1: the destination is */
@@ -88,13 +88,14 @@ enum part_kind {
     PART_NAME,   /* the interface's name is, or begins with, `name` */
     PART_IN_SET, /* the expression is in `set` */
     PART_CHANCE, /* `chance` of all packets */
+    PART_KEPT,   /* the client is kept where the chain of `verdict` translates to */
     /* what is done when all before it were true */
     PART_SET_MARK,
     PART_SET_PRIORITY,
     PART_LOOK_UP,   /* the verdict that the expression has in `set` */
-    PART_TRANSLATE, /* to the destination that the expression gives */
+    PART_TRANSLATE, /* to what the expression gives; without one to prefix.ip and words[0] */
     PART_MASQUERADE,
-    PART_REMEMBER, /* the client, in the dynamic map `set` */
+    PART_REMEMBER, /* the client, in the dynamic map `set` or a list */
     PART_VERDICT,
 };
 
@@ -112,7 +113,7 @@ struct part {
     bool name_begins;
     const struct firewall_map *set;
     double chance;
-    uint32_t seconds; /* PART_REMEMBER */
+    uint32_t seconds; /* PART_REMEMBER, PART_KEPT */
     struct firewall_verdict verdict;
 };
 

@@ -13,6 +13,7 @@ struct frame {
 struct way {
     struct packet packet;
     uint32_t mark, priority;
+    uint32_t keeps; /* for how many seconds a list was asked */
     struct flow_outcome outcome;
     struct frame frames[FLOW_DEPTH_MAX];
     unsigned depth;
@@ -58,7 +59,7 @@ static uint32_t raw_number(const struct walker *w, const struct way *y, enum fie
     case FIELD_PRIORITY:
         return y->priority;
     case FIELD_STATE:
-        return 1u << y->packet.state;
+        return 1u << y->packet.state | (y->outcome.translated ? PACKET_TRANSLATED_BIT : 0);
     case FIELD_TRANSLATED:
         return y->outcome.translated;
     case FIELD_SOURCE_TYPE:
@@ -247,10 +248,27 @@ static enum result draw(struct walker *w, struct way *y, const struct rule *rule
     return missed == 0 ? LEFT : FAILED;
 }
 
+/* Does the chain lead to where the client is kept? */
+static bool leads_to_kept(const struct way *y, const struct firewall_chain *c)
+{
+    vec_each (rule, &c->rules)
+        for (unsigned i = 0; i < rule->n_parts; i++)
+            if (rule->parts[i].kind == PART_TRANSLATE &&
+                ip_equal(&rule->parts[i].prefix.ip, &y->packet.kept) &&
+                rule->parts[i].words[0] == y->packet.kept_port)
+                return true;
+    return false;
+}
+
 static enum result run_translation(struct walker *w, struct way *y, const struct rule *rule,
                                    const struct part *p)
 {
     const struct firewall_map *map = p->expression.map;
+    if (p->expression.n == 0) {
+        note(w, y, rule, NULL, NULL);
+        translate(y, &p->prefix.ip, (uint16_t)p->words[0]);
+        return LEFT;
+    }
     if (!map || !map->is_dynamic)
         return map ? draw(w, y, rule, p) : FAILED;
     if (!y->packet.kept.family)
@@ -339,6 +357,9 @@ static enum result run_part(struct walker *w, struct way *y, const struct rule *
         return PASSED;
     case PART_CHANCE:
         return run_chance(w, y, p);
+    case PART_KEPT:
+        y->keeps = p->seconds;
+        return leads_to_kept(y, p->verdict.chain) ? PASSED : FAILED;
     case PART_SET_MARK:
     case PART_SET_PRIORITY:
         return run_setting(w, y, p, found, map);
@@ -355,7 +376,7 @@ static enum result run_part(struct walker *w, struct way *y, const struct rule *
         y->depth = 0;
         return LEFT;
     case PART_REMEMBER:
-        y->outcome.remembered = p->seconds;
+        y->outcome.remembered = p->seconds ? p->seconds : y->keeps;
         return PASSED;
     case PART_VERDICT:
         note(w, y, rule, *map, *found);

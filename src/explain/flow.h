@@ -17,6 +17,8 @@
 
 enum packet_state { PACKET_NEW, PACKET_ESTABLISHED, PACKET_RELATED, PACKET_INVALID };
 
+#define PACKET_TRANSLATED_BIT 0x100u /* beside the states: its connection has a new destination */
+
 struct packet {
     uint8_t protocol; /* IPPROTO_* */
     struct ip from, to;

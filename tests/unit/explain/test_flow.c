@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "explain/ipt_text.h"
 #include "explain/nft_text.h"
 #include "explain/node_view.h"
 #include "world.h"
@@ -324,6 +325,123 @@ static void refused_text(void **state)
     }
 }
 
+/* In IPv6 the rule that remembers clients is not text of nft's. */
+static void affinity_in_ipv6(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s,
+               "apiVersion: v1\nkind: Service\nmetadata: {name: six, namespace: ns}\n"
+               "spec: {clusterIP: \"fd00:10:96::9\", sessionAffinity: ClientIP, ports: [{name: p, "
+               "port: 80}]}\n---\n"
+               "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv6\n"
+               "metadata: {name: six-1, namespace: ns, labels: {kubernetes.io/service-name: six}}\n"
+               "ports: [{name: p, port: 8080}]\nendpoints: [{addresses: "
+               "[\"fd00:10:244:1::1\"]}]\n",
+               NULL, false);
+    check(&s, "fd00:10:244:1::5", "fd00:10:96::9", 80, "sent fd00:10:244:1::1:8080 kept 10800s");
+    check(&s, "fd00:10:244:1::1", "fd00:10:96::9", 80,
+          "sent fd00:10:244:1::1:8080 masqueraded kept 10800s");
+    scene_done(&s);
+}
+
+/* ---- iptables */
+
+static const char tables[] =
+    "*filter\n:KUBE-SERVICES - [0:0]\n:KUBE-PROXY-FIREWALL - [0:0]\n:KUBE-FORWARD - [0:0]\n"
+    "-I FORWARD -m conntrack --ctstate NEW -m comment --comment \"service portals\" -j "
+    "KUBE-SERVICES\n"
+    "-I OUTPUT -m conntrack --ctstate NEW -j KUBE-SERVICES\n-I FORWARD -j KUBE-FORWARD\n"
+    "-I FORWARD -m conntrack --ctstate NEW -j KUBE-PROXY-FIREWALL\n"
+    "-A KUBE-FORWARD -m conntrack --ctstate INVALID -m nfacct --nfacct-name x -j DROP\n"
+    "-A KUBE-FORWARD -m mark --mark 0x00004000/0x00004000 -j ACCEPT\n"
+    "-A KUBE-PROXY-FIREWALL -m tcp -p tcp -d 203.0.113.1 --dport 80 -j DROP\n"
+    "-A KUBE-SERVICES -m comment --comment \"ns/none has no endpoints\" -m tcp -p tcp -d "
+    "10.96.0.20 "
+    "--dport 80 -j REJECT\nCOMMIT\n"
+    "*nat\n"
+    "-I OUTPUT -j KUBE-SERVICES\n-I PREROUTING -j KUBE-SERVICES\n"
+    "-I POSTROUTING -j KUBE-POSTROUTING\n"
+    "-A KUBE-MARK-MASQ -j MARK --or-mark 0x00004000\n"
+    "-A KUBE-POSTROUTING -m mark ! --mark 0x00004000/0x00004000 -j RETURN\n"
+    "-A KUBE-POSTROUTING -j MARK --xor-mark 0x00004000\n"
+    "-A KUBE-POSTROUTING -j MASQUERADE --random-fully\n"
+    "-A KUBE-SERVICES -m tcp -p tcp -d 10.96.0.10 --dport 80 -j KUBE-SVC-A\n"
+    "-A KUBE-SERVICES -m tcp -p tcp -d 203.0.113.1 --dport 80 -j KUBE-FW-A\n"
+    "-A KUBE-SERVICES -m addrtype --dst-type LOCAL ! -d 127.0.0.0/8 -j KUBE-NODEPORTS\n"
+    "-A KUBE-NODEPORTS -m tcp -p tcp --dport 30080 -j KUBE-EXT-A\n"
+    "-A KUBE-FW-A -s 10.0.0.0/8 -j KUBE-EXT-A\n-A KUBE-FW-A -m comment --comment \"no target\"\n"
+    "-A KUBE-EXT-A -j KUBE-MARK-MASQ\n-A KUBE-EXT-A -j KUBE-SVC-A\n"
+    "-A KUBE-SVC-A -m tcp -p tcp -d 10.96.0.10 --dport 80 ! -s 10.244.0.0/16 -j KUBE-MARK-MASQ\n"
+    "-A KUBE-SVC-A -m recent --name KUBE-SEP-2 --rcheck --seconds 60 --reap -j KUBE-SEP-2\n"
+    "-A KUBE-SVC-A -m statistic --mode random --probability 0.2500000000 -j KUBE-SEP-1\n"
+    "-A KUBE-SVC-A -j KUBE-SEP-2\n"
+    "-A KUBE-SEP-1 -s 10.244.1.1 -j KUBE-MARK-MASQ\n"
+    "-A KUBE-SEP-1 -m tcp -p tcp -j DNAT --to-destination 10.244.1.1:8080\n"
+    "-A KUBE-SEP-2 -m recent --name KUBE-SEP-2 --set -m tcp -p tcp -j DNAT --to-destination "
+    "10.244.2.2:8080\nCOMMIT\n";
+
+static void iptables(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct err e;
+    scene_open(&s, "", NULL, false);
+    firewall_done(&s.view.firewall);
+    firewall_init(&s.view.firewall);
+    if (ipt_text_read(&s.view.firewall, 4, tables, &e) < 0)
+        fail_msg("%s", e.text);
+    check(&s, "10.244.1.5", "10.96.0.10", 80,
+          "75% sent 10.244.2.2:8080 kept 60s, 25% sent 10.244.1.1:8080");
+    check(&s, "10.244.1.1", "10.96.0.10", 80,
+          "75% sent 10.244.2.2:8080 kept 60s, 25% sent 10.244.1.1:8080 masqueraded");
+    check(&s, "192.168.0.9", "10.96.0.10", 80,
+          "75% sent 10.244.2.2:8080 masqueraded kept 60s, 25% sent 10.244.1.1:8080 masqueraded");
+    check(&s, "10.1.1.1", "203.0.113.1", 80,
+          "75% sent 10.244.2.2:8080 masqueraded kept 60s, 25% sent 10.244.1.1:8080 masqueraded");
+    check(&s, "192.0.2.1", "203.0.113.1", 80, "dropped");
+    check(&s, "node", "192.168.0.1", 30080,
+          "75% sent 10.244.2.2:8080 masqueraded kept 60s, 25% sent 10.244.1.1:8080 masqueraded");
+    check(&s, "node", "192.168.0.1", 30081, "to the node itself");
+    check(&s, "node", "10.96.0.20", 80, "rejected");
+    check(&s, "10.244.1.5", "10.96.0.20", 80, "rejected");
+    check(&s, "10.244.1.5", "10.96.0.20", 81, "sent");
+    struct packet p = packet_of("10.244.1.5", "10.96.0.10", 80, IPPROTO_TCP);
+    assert_int_equal(ip_parse("10.244.2.2", &p.kept), 0);
+    p.kept_port = 8080;
+    check_packet(&s, &p, "sent 10.244.2.2:8080 kept 60s");
+    scene_done(&s);
+}
+
+static void refused_iptables(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        { "-A X -j ACCEPT", "*TABLE" },
+        { "*raw\n", "table raw" },
+        { "*nat\n-A X -j DNAT --to-source 1.2.3.4:5", "--to-destination" },
+        { "*nat\n\n-A X -m u32 -j ACCEPT", "line 3: \"u32\"" },
+        { "*nat\n-A X -p icmp", "a protocol" },
+        { "*nat\n-A X --dport 70000", "a port" },
+        { "*nat\n-A X --ctstate OLD", "a state" },
+        { "*nat\n-A X -s 1.2.3", "an address" },
+        { "*nat\n-A X -m recent --name L --update", "--rcheck" },
+        { "*nat\n-Z X", "-A, -I, -X or -F" },
+        { "*nat\n-A X -j", "a target" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct firewall f;
+        struct err e = { 0 };
+        firewall_init(&f);
+        assert_true(ipt_text_read(&f, 4, cases[i].text, &e) < 0);
+        if (!strstr(e.text, cases[i].error))
+            fail_msg("%s, not %s", e.text, cases[i].error);
+        firewall_done(&f);
+    }
+}
+
 /* Rules that call each other for ever end the walk, not the walker. */
 static void loops(void **state)
 {
@@ -355,7 +473,8 @@ int main(void)
         cmocka_unit_test(affinity),       cmocka_unit_test(nobody),
         cmocka_unit_test(masquerade_all), cmocka_unit_test(many_endpoints),
         cmocka_unit_test(steps),          cmocka_unit_test(refused_text),
-        cmocka_unit_test(loops),
+        cmocka_unit_test(loops),          cmocka_unit_test(affinity_in_ipv6),
+        cmocka_unit_test(iptables),       cmocka_unit_test(refused_iptables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
