@@ -271,6 +271,10 @@ static int run(int argc, char **argv)
     if (rc == 0)
         rc = work(&r, &e);
     arena_done(&r.arena);
+    flag_list_done(&o->objects.manifests);
+    flag_list_done(&o->cluster_dns);
+    flag_list_done(&o->outside);
+    flag_list_done(&o->proxy.cluster_cidr);
     if (rc < 0)
         (void)fprintf(stderr, "signpost explain: %s\n", e.text);
     return rc < 0 ? EXIT_TROUBLE : rc;
