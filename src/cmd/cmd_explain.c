@@ -21,7 +21,8 @@
 struct options {
     struct explain_objects_options objects;
     struct proxy_options proxy;
-    const char *proxy_config, *at, *protocol, *cluster_domain, *host_resolv, *host_hosts, *output;
+    const char *proxy_config, *mode, *as, *at, *protocol, *cluster_domain, *host_resolv,
+        *host_hosts, *output;
     struct flag_list cluster_dns, outside;
     bool json;
 };
@@ -31,6 +32,7 @@ struct run {
     struct arena arena;
     struct options options;
     struct proxy_settings settings;
+    struct chain_options chains[FAMILIES];
     struct explain_objects objects;
     struct explain_dns *dns;
     struct explain_request request;
@@ -100,6 +102,8 @@ static int read_proxy(struct run *r, struct err *e)
     if (o->proxy_config)
         rc = proxy_config_read(o->proxy_config, &o->proxy, on_warning, e);
     o->proxy.range = o->objects.range;
+    if (o->mode)
+        o->proxy.mode = o->mode;
     if (rc == 0)
         rc = proxy_settings_of(&o->proxy, &r->settings, e);
     for (unsigned f = 0; f < FAMILIES && rc == 0; f++) {
@@ -107,6 +111,10 @@ static int read_proxy(struct run *r, struct err *e)
         if (r->settings.pod_cidrs_of_node)
             r->request.rules[f].local_mode = LOCAL_CIDR;
     }
+    proxy_settings_chains(&r->settings, r->chains);
+    for (unsigned f = 0; f < FAMILIES; f++)
+        r->chains[f].drop_invalid = true;
+    r->request.chains = r->settings.mode == MODE_IPTABLES ? r->chains : NULL;
     return rc;
 }
 
@@ -202,6 +210,8 @@ static int work(struct run *r, struct err *e)
     if (rc == 0)
         rc = read_protocol(r->options.protocol, &r->request.protocol, e);
     if (rc == 0)
+        rc = way_from_text(r->options.as, &r->request.way, e);
+    if (rc == 0)
         rc = read_proxy(r, e);
     if (rc == 0)
         rc = read_files(r, e);
@@ -219,8 +229,10 @@ static int work(struct run *r, struct err *e)
 
 static int run(int argc, char **argv)
 {
-    struct run r = { .options = {
-                         .protocol = "tcp", .cluster_domain = "cluster.local", .output = "text" } };
+    struct run r = { .options = { .as = "glibc",
+                                  .protocol = "tcp",
+                                  .cluster_domain = "cluster.local",
+                                  .output = "text" } };
     struct options *o = &r.options;
     proxy_options_defaults(&o->proxy);
     const struct flag flags[] = {
@@ -232,6 +244,8 @@ static int run(int argc, char **argv)
         { "master", FLAG_STRING, &o->objects.master, "URL",
           "The API server's URL, whatever the kubeconfig says." },
         { "protocol", FLAG_STRING, &o->protocol, "tcp|udp|sctp", "What is sent (default tcp)." },
+        { "as", FLAG_STRING, &o->as, "NAME",
+          "Whose ways the look-up follows, as in `lookup --as` (default glibc)." },
         { "at", FLAG_STRING, &o->at, "NODE",
           "Node at which a request from outside of the cluster arrives." },
         { "cluster-domain", FLAG_STRING, &o->cluster_domain, "DOMAIN",
@@ -246,6 +260,8 @@ static int run(int argc, char **argv)
           "What the world's DNS says, *.NAME=IP for all names below; others do not exist then." },
         { "proxy-config", FLAG_STRING, &o->proxy_config, "FILE",
           "KubeProxyConfiguration of the nodes' proxies." },
+        { "proxy-mode", FLAG_STRING, &o->mode, "MODE",
+          "The proxies' --proxy-mode: nftables (default) or iptables." },
         { "cluster-cidr", FLAG_LIST, &o->proxy.cluster_cidr, "CIDR",
           "The proxies' --cluster-cidr: addresses of pods." },
         { "detect-local-mode", FLAG_STRING, &o->proxy.detect_local, "MODE",

@@ -267,6 +267,7 @@ static int open_view(struct explain_report *r, struct err *e)
     const struct node_view_options o = { .node =
                                              r->source.node ? r->source.node->object.meta.name : "",
                                          .rules = { r->request->rules[0], r->request->rules[1] },
+                                         .chains = r->request->chains,
                                          .ranges = r->request->ranges,
                                          .n_ranges = r->request->n_ranges };
     int rc = node_view_open(&r->view, r->request->store, &o, e);

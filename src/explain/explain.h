@@ -7,7 +7,7 @@
 #pragma once
 
 #include "client/resolvconf.h"
-#include "client/walk.h"
+#include "client/way.h"
 #include "explain/node_view.h"
 #include "store/store.h"
 
@@ -44,13 +44,15 @@ struct explain_request {
     const char *at;      /* Node where what comes from outside arrives; NULL: the target's own */
     const char *to;      /* as the client types it: name or address, with ":PORT" or without */
     enum protocol protocol;
+    const struct way *way; /* whose search walk */
     const char *cluster_domain;
     const struct pod_dns *pod_dns; /* of the pod, NULL: as an ordinary pod's */
     const char *host_resolv;       /* text of the node's resolv.conf; NULL: not known */
     struct strlist cluster_dns;    /* none: the address of the Service kube-system/kube-dns */
     const char *node_hosts;        /* text of the node's hosts file, or NULL */
     struct ruleset_options rules[2];
-    const struct ip_prefix *ranges; /* of cluster IPs */
+    const struct chain_options *chains; /* [2]: the proxy is in iptables mode; or NULL */
+    const struct ip_prefix *ranges;     /* of cluster IPs */
     size_t n_ranges;
     bool assumed_status; /* pods without a status were taken as running: to be said */
     explain_ask_fn *ask;

@@ -72,7 +72,7 @@ static void read_conf(struct explain_report *r, const struct pod_dns *pod)
     const char *text = pod                       ? resolv_text(r, pod)
                        : r->request->host_resolv ? r->request->host_resolv
                                                  : "";
-    stub_conf_parse(text, &env, r->arena, &r->lookup.stub);
+    r->request->way->read_conf(text, &env, r->arena, &r->lookup.stub);
     if (*text)
         resolvconf_lint(text, r->arena, on_finding, r);
     r->lookup.ndots = (unsigned)MAX(r->lookup.stub.ndots, 0);
@@ -87,7 +87,7 @@ static bool find_in_hosts(struct explain_report *r, const struct pod_dns *pod, s
     if (!pod || pod_names_build(pod, r->request->cluster_domain, r->arena, &names, &e) < 0)
         return false;
     const char *text = hostsfile_text(pod, &names, r->request->node_hosts, r->arena);
-    if (hostsfile_find(&hostsfile_glibc, text, r->name, 0, r->arena, &m) < 0)
+    if (hostsfile_find(r->request->way->hosts, text, r->name, 0, r->arena, &m) < 0)
         return false;
     *ret_n = MIN(m.n, (size_t)EXPLAIN_ADDRESSES_MAX);
     memcpy(ips, m.ips, *ret_n * sizeof *ips);
@@ -148,7 +148,7 @@ static void walk(struct explain_report *r)
 {
     struct walk w;
     const char *name;
-    walk_init(&w, &walk_glibc, r->name, &r->lookup.stub, r->arena);
+    walk_init(&w, r->request->way->walk, r->name, &r->lookup.stub, r->arena);
     r->lookup.dots = w.dots;
     while (r->lookup.candidates.n < CANDIDATES_MAX && (name = walk_next(&w))) {
         struct explain_candidate c = { .name = name };
@@ -221,6 +221,24 @@ static void add_near(struct explain_report *r, const struct explain_answer *a)
         vec_push(&r->near, a->near[i]);
 }
 
+/* Some resolvers never walk the list with a name of so many dots. */
+static bool blame_way(struct explain_report *r)
+{
+    const struct explain_lookup *l = &r->lookup;
+    const struct way *way = r->request->way;
+    if (way->walk->searches_after || l->dots < l->ndots || !l->conf.searches.n ||
+        str_ends(r->name, "."))
+        return false;
+    explain_cause(
+        r, "not-searched",
+        arena_printf(r->arena,
+                     "%s takes a name of %u dot%s as it is and never walks the search list "
+                     "with it, as ndots is %u; %s itself does not exist",
+                     way->like, l->dots, l->dots == 1 ? "" : "s", l->ndots, r->name),
+        "write the whole name, or raise ndots");
+    return true;
+}
+
 /* The candidate that says most about the miss: one with names nearby, else the first of the
  * cluster's own. */
 static void blame_name(struct explain_report *r)
@@ -233,6 +251,8 @@ static void blame_name(struct explain_report *r)
     }
     if (best)
         add_near(r, &best->answer);
+    if (blame_way(r))
+        return;
     const char *cause = best ? best->answer.cause : "it does not exist";
     explain_cause(r, best && best->outcome == WALK_NODATA ? "no-address" : "no-such-name",
                   arena_printf(r->arena, "the name %s has no address: %s", r->name, cause),

@@ -94,6 +94,18 @@ static const char *interface_of(const struct explain_report *r, const struct nod
     return o->local_mode == LOCAL_PREFIX ? arena_printf(r->arena, "%s0", o->local_interface) : NULL;
 }
 
+/* Leaves the node for an address that only rules could have turned into somebody's. */
+static bool is_lost(const struct explain_report *r, const struct flow_outcome *o)
+{
+    if (explain_service_at(r->request->store, &o->to) &&
+        !explain_node_at(r->request->store, &o->to))
+        return true;
+    for (size_t i = 0; i < r->request->n_ranges; i++)
+        if (ip_prefix_contains(&r->request->ranges[i], &o->to))
+            return true;
+    return false;
+}
+
 static void walk_at(struct explain_report *r, const struct node_view *v, const struct packet *p,
                     struct explain_leg *l)
 {
@@ -107,7 +119,7 @@ static void walk_at(struct explain_report *r, const struct node_view *v, const s
     flow_walk(&v->firewall, v->addresses.items, v->addresses.n, p, r->arena, &l->flow);
     l->all_ok = true;
     vec_each (o, &l->flow.outcomes) {
-        bool arrives = o->end == FLOW_SENT || o->end == FLOW_HERE;
+        bool arrives = (o->end == FLOW_SENT && !is_lost(r, o)) || o->end == FLOW_HERE;
         l->ok |= arrives;
         l->all_ok &= arrives;
     }
@@ -127,6 +139,7 @@ static int open_other(struct explain_report *r, const struct node *n, struct err
 {
     const struct node_view_options o = { .node = n->object.meta.name,
                                          .rules = { r->request->rules[0], r->request->rules[1] },
+                                         .chains = r->request->chains,
                                          .ranges = r->request->ranges,
                                          .n_ranges = r->request->n_ranges };
     if (r->other.node && strcmp(r->other.node, n->object.meta.name) == 0)

@@ -74,6 +74,16 @@ const char *explain_owner_text(const struct explain_report *r, const struct ip *
     return n ? arena_printf(r->arena, "node %s", n->object.meta.name) : "";
 }
 
+/* Conditions that tell one Service or client from others; those on states of packets do not. */
+static bool tells_apart(const struct part *p)
+{
+    if (p->kind == PART_EQUAL)
+        return p->expression.terms[0].field == FIELD_PORT ||
+               p->expression.terms[0].field == FIELD_PRIORITY;
+    return p->kind == PART_PREFIX || p->kind == PART_NAME || p->kind == PART_CHANCE ||
+           p->kind == PART_KEPT;
+}
+
 bool explain_step_matters(const struct flow_step *s)
 {
     if (s->element)
@@ -81,38 +91,66 @@ bool explain_step_matters(const struct flow_step *s)
     for (unsigned i = 0; i < s->rule->n_parts; i++) {
         const struct part *p = &s->rule->parts[i];
         bool leads_on = p->kind == PART_VERDICT &&
-                        (p->verdict.kind == FIREWALL_JUMP || p->verdict.kind == FIREWALL_GOTO);
-        if (p->kind >= PART_SET_MARK && p->kind != PART_SET_PRIORITY && !leads_on)
+                        (p->verdict.kind == FIREWALL_JUMP || p->verdict.kind == FIREWALL_GOTO ||
+                         p->verdict.kind == FIREWALL_RETURN);
+        if (tells_apart(p) ||
+            (p->kind >= PART_SET_MARK && p->kind != PART_SET_PRIORITY && !leads_on))
             return true;
     }
     return false;
 }
 
-/* The rule that marked the packet, or else the one that masquerades for a reason of its own. */
+static bool has_part(const struct flow_step *s, enum part_kind kind)
+{
+    for (unsigned i = 0; i < s->rule->n_parts; i++)
+        if (s->rule->parts[i].kind == kind)
+            return true;
+    return false;
+}
+
+/* The mark means: masquerade; who set it has the reason. In iptables mode marks are set in a chain
+ * of their own, and the step before tells who jumped there. */
+static const char *mark_text(const struct explain_report *r, const struct flow_step *mark)
+{
+    static const struct {
+        const char *chain, *text;
+    } known[] = {
+        { "external", "came to a node port or an address of the outside, which with policy Cluster "
+                      "may lead to another node: the replies must come back by this one" },
+        { "nat KUBE-EXT-",
+          "came to a node port or an address of the outside: the replies must come "
+          "back by this node" },
+        { "by-source", "this node itself asks" },
+        { "nat KUBE-SEP-", "to oneself" },
+        { "nat KUBE-SVC-", "from outside the cluster, or everyone is" },
+        { "nat KUBE-SVL-", "from outside the cluster, or everyone is" },
+    };
+    const struct flow_step *by =
+        strcmp(mark->chain->name, "nat KUBE-MARK-MASQ") == 0 && mark->before ? mark->before : mark;
+    if (by == mark && mark->rule->comment)
+        return mark->rule->comment;
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (str_starts(by->chain->name, known[i].chain))
+            return known[i].text;
+    return arena_printf(r->arena, "marked in %s", by->chain->name);
+}
+
 const char *explain_masquerade_text(const struct explain_report *r, const struct flow_outcome *o)
 {
     const struct flow_step *mark = NULL, *masquerade = NULL;
     if (!o->masqueraded)
         return NULL;
     for (const struct flow_step *s = o->last; s; s = s->before) {
-        for (unsigned i = 0; i < s->rule->n_parts; i++) {
-            if (s->rule->parts[i].kind == PART_MASQUERADE)
-                masquerade = s;
-            else if (s->rule->parts[i].kind == PART_SET_MARK)
-                mark = s;
-        }
+        bool ends = has_part(s, PART_MASQUERADE);
+        if (ends)
+            masquerade = s;
+        else if (has_part(s, PART_SET_MARK) && !has_part(s, PART_VERDICT) &&
+                 strcmp(s->chain->name, "nat KUBE-POSTROUTING") != 0)
+            mark = s;
     }
-    if (masquerade && masquerade->rule->comment)
+    if (masquerade && masquerade->map)
         return masquerade->rule->comment;
-    if (mark && mark->rule->comment)
-        return mark->rule->comment;
-    if (mark && strcmp(mark->chain->name, "external") == 0)
-        return "came to a node port or an address of the outside, which with policy Cluster may "
-               "lead "
-               "to another node: the replies must come back by this one";
-    if (mark && strcmp(mark->chain->name, "by-source") == 0)
-        return "this node itself asks";
-    return mark ? arena_printf(r->arena, "marked in %s", mark->chain->name) : "by a rule";
+    return mark ? mark_text(r, mark) : "by a rule";
 }
 
 const char *explain_reply_text(const struct explain_report *r, const struct explain_leg *l,

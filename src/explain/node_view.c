@@ -1,8 +1,10 @@
 #include "explain/node_view.h"
 
 #include "base/str.h"
+#include "explain/ipt_text.h"
 #include "explain/nft_text.h"
 #include "kube/pod.h"
+#include "proxy/chainset.h"
 
 #include <string.h>
 
@@ -21,19 +23,46 @@ static void add_keep(void *ctx, uint32_t seconds)
                   seconds, seconds);
 }
 
-static void render(const struct node_view *v, unsigned f, const struct surroundings *around,
-                   struct strbuf *out)
+static void render_nftables(const struct ruleset_options *o, const struct portal_change *all,
+                            size_t n, const struct surroundings *around, struct strbuf *out)
 {
-    struct portal_change *all;
-    struct ruleset *rules = ruleset_new(&v->rules[f]);
-    size_t n = model_all(v->model, v->rules[f].family, &all);
+    struct ruleset *rules = ruleset_new(o);
     struct text text = { out };
     ruleset_skeleton(rules, out);
     (void)ruleset_stage(rules, all, n, around, out);
-    if (v->rules[f].family == 6)
+    if (o->family == 6)
         ruleset_new_keeps(rules, add_keep, &text);
     ruleset_free(rules);
+}
+
+static void render_iptables(const struct chain_options *o, const struct portal_change *all,
+                            size_t n, const struct surroundings *around, struct strbuf *out)
+{
+    static const struct chainset_saved nothing;
+    struct chainset *chains = chainset_new(o);
+    if (chainset_turns_comments(chains, all, n))
+        chainset_turn_comments(chains);
+    (void)chainset_stage(chains, all, n, STAGE_ALL, around, &nothing, out);
+    chainset_free(chains);
+}
+
+/* The rules of one family, as their text says them. */
+static int read_rules(struct node_view *v, unsigned f, const struct node_view_options *o,
+                      const struct surroundings *around, struct err *e)
+{
+    cleanup(strbuf_done) struct strbuf text = { 0 };
+    struct portal_change *all;
+    size_t n = model_all(v->model, v->rules[f].family, &all);
+    if (o->chains) {
+        struct chain_options chains = o->chains[f];
+        chains.rules = v->rules[f];
+        render_iptables(&chains, all, n, around, &text);
+    } else {
+        render_nftables(&v->rules[f], all, n, around, &text);
+    }
     free(all);
+    return o->chains ? ipt_text_read(&v->firewall, v->rules[f].family, text.p, e)
+                     : nft_text_read(&v->firewall, text.p, e);
 }
 
 static void take_node(struct node_view *v, const struct node *n)
@@ -54,7 +83,6 @@ static void take_node(struct node_view *v, const struct node *n)
 int node_view_open(struct node_view *v, struct store *store, const struct node_view_options *o,
                    struct err *e)
 {
-    cleanup(strbuf_done) struct strbuf text = { 0 };
     const struct object *node = store_get(store, KIND_NODE, "", o->node);
     *v = (struct node_view){ .model = NULL };
     memcpy(v->rules, o->rules, sizeof v->rules);
@@ -66,9 +94,9 @@ int node_view_open(struct node_view *v, struct store *store, const struct node_v
                                          .n_node_ips = v->addresses.n,
                                          .ranges = o->ranges,
                                          .n_ranges = o->n_ranges };
-    for (unsigned f = 0; f < ARRAY_SIZE(v->rules); f++)
-        render(v, f, &around, &text);
-    int rc = nft_text_read(&v->firewall, text.p, e);
+    int rc = 0;
+    for (unsigned f = 0; f < ARRAY_SIZE(v->rules) && rc == 0; f++)
+        rc = read_rules(v, f, o, &around, e);
     if (rc < 0)
         node_view_done(v);
     return rc;

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "explain/flow.h"
+#include "proxy/chains.h"
 #include "proxy/model.h"
 #include "proxy/ruleset.h"
 
@@ -11,6 +12,9 @@ struct node_view_options {
     const char *node; /* its name; "": none of those that the objects speak of */
     /* IPv4 and IPv6. LOCAL_CIDR without a range: the node's own pod CIDR, where it has one. */
     struct ruleset_options rules[2];
+    /* [2], IPv4 and IPv6: the proxy is in iptables mode; their `rules` are those above. NULL: it is
+     * in nftables mode. */
+    const struct chain_options *chains;
     const struct ip_prefix *ranges; /* of cluster IPs */
     size_t n_ranges;
 };

@@ -345,7 +345,7 @@ def test_text(folder):
 S = ["app.svc.cluster.local", "svc.cluster.local", "cluster.local"]
 
 
-def walk(folder, name, exist, searches=None, ndots=None, policy=None, aliases=None):
+def walk(folder, name, exist, searches=None, ndots=None, policy=None, aliases=None, way="glibc"):
     """exist: names of the world. Returns the candidates and the report."""
     config = {}
     if searches is not None:
@@ -362,7 +362,7 @@ def walk(folder, name, exist, searches=None, ndots=None, policy=None, aliases=No
                  pod("w7", "10.244.1.7", WEB, ns="default"), service("bar"),
                  service("bar", "10.96.1.2", "other"), service("kubernetes", "10.96.0.1", "default"))
     outside = ["--outside", ",".join(e + "=192.0.2.9" for e in exist)] if exist else ["--outside", "none.test=192.0.2.9"]
-    said = folder.say("app/c", name, *outside)
+    said = folder.say("app/c", name, "--as", way, *outside)
     return [c["name"] for c in said["lookup"]["candidates"]], said
 
 
@@ -403,6 +403,28 @@ def test_walks(folder, case):
     assert got == candidates
     assert (said["lookup"]["won"] == len(candidates) - 1) == found
     assert said["reachable"] == found, said["verdict"]
+
+
+# name, further search, ndots -> candidates of glibc, of musl; found by each
+WAYS = {
+    "five dots, nowhere": ("a.b.c.d.e.f", 5, ["a.b.c.d.e.f"] + listed("a.b.c.d.e.f", S), ["a.b.c.d.e.f"], 0, 0),
+    "three labels": ("kubernetes.default.svc", 2,
+                     ["kubernetes.default.svc"] + listed("kubernetes.default.svc", S), ["kubernetes.default.svc"], 1, 0),
+    "two labels": ("kubernetes.default", 2, listed("kubernetes.default", S[:2]), listed("kubernetes.default", S[:2]), 1, 1),
+    "ndots:0": ("bar", 0, ["bar", "bar." + S[0]], ["bar"], 1, 0),
+}
+
+
+@pytest.mark.parametrize("case", WAYS)
+def test_ways(folder, case):
+    """What glibc and Go find by the search list, musl may never look for."""
+    name, ndots, glibc, musl, found_glibc, found_musl = WAYS[case]
+    for way, candidates, found in (("glibc", glibc, found_glibc), ("go", glibc, found_glibc),
+                                   ("musl", musl, found_musl)):
+        got, said = walk(folder, name, [], ndots=ndots, way=way)
+        assert got == candidates and said["reachable"] == bool(found), (way, said["verdict"])
+        if way == "musl" and not found:
+            assert codes(said) == ["not-searched"] and "never walks the search list" in said["verdict"]
 
 
 def test_root_in_the_search_list(folder):
