@@ -242,7 +242,7 @@ static void on_taken(void *ctx)
     uv_timer_stop(&p->look);
     http_servers_retire();
     dns_server_drain(p->server);
-    p->drain_until = uv_now(&p->loop) + DRAIN_MS;
+    p->drain_until = uv_now(p->loop) + DRAIN_MS;
     uv_timer_start(&p->drain, on_drain, 0, DRAIN_LOOK_MS);
 }
 
@@ -255,11 +255,11 @@ static void on_tick(uv_timer_t *t)
 static int wait_ready(struct dns_process *p, struct err *e)
 {
     cleanup(strbuf_done) struct strbuf waiting = { 0 };
-    uint64_t end = uv_now(&p->loop) + READY_MS;
+    uint64_t end = uv_now(p->loop) + READY_MS;
     uv_timer_start(&p->drain, on_tick, DRAIN_LOOK_MS, DRAIN_LOOK_MS);
-    while (!p->is_ending && !dns_server_is_ready(p->server, &waiting) && uv_now(&p->loop) < end) {
+    while (!p->is_ending && !dns_server_is_ready(p->server, &waiting) && uv_now(p->loop) < end) {
         strbuf_reset(&waiting);
-        uv_run(&p->loop, UV_RUN_ONCE);
+        uv_run(p->loop, UV_RUN_ONCE);
     }
     uv_timer_stop(&p->drain);
     if (p->is_ending)
@@ -277,7 +277,7 @@ static int wait_to_serve(struct dns_process *p)
 {
     uv_timer_start(&p->wait, on_tick, WAIT_LOOK_MS, WAIT_LOOK_MS);
     while (!p->is_ending && dns_server_waits(p->server))
-        uv_run(&p->loop, UV_RUN_ONCE);
+        uv_run(p->loop, UV_RUN_ONCE);
     uv_timer_stop(&p->wait);
     return p->is_ending;
 }
@@ -285,7 +285,7 @@ static int wait_to_serve(struct dns_process *p)
 static int tell_serving(struct dns_process *p, struct err *e)
 {
     p->is_serving = true;
-    return p->serving ? p->serving(p->ctx, &p->loop, e) : 0;
+    return p->serving ? p->serving(p->ctx, p->loop, e) : 0;
 }
 
 /* Its folder has to be there, and open for writing, before the guard closes. */
@@ -299,7 +299,7 @@ static void let_write_control(struct dns_process *p)
 static int open_control(struct dns_process *p, struct err *e)
 {
     p->control_socket = (struct dns_control){
-        .loop = &p->loop, .server = p->server, .clusters = &p->clusters, .taken = on_taken, .ctx = p
+        .loop = p->loop, .server = p->server, .clusters = &p->clusters, .taken = on_taken, .ctx = p
     };
     return dns_control_open(&p->control_socket, p->control, p->takeover, e);
 }
@@ -343,7 +343,7 @@ static void print_start(const struct dns_process *p)
 static int start(struct dns_process *p, struct err *e)
 {
     struct dns_options options = { .workers = (unsigned)p->workers,
-                                   .loop = &p->loop,
+                                   .loop = p->loop,
                                    .open_source = clusters_open_source,
                                    .source_ctx = &p->clusters,
                                    .set_reload = set_reload,
@@ -391,34 +391,21 @@ static void remove_pidfile(const char *pidfile)
         log_warning("pidfile %s: %s", pidfile, strerror(errno));
 }
 
-static void finish(struct dns_process *p)
-{
-    begin_end(p, false);
-    dns_control_close(&p->control_socket);
-    dns_server_stop(p->server);
-    clusters_close(&p->clusters);
-    loop_done(&p->loop);
-    dns_server_free(p->server);
-    if (p->pidfile)
-        remove_pidfile(p->pidfile);
-}
-
 static void watch_signal(struct dns_process *p, uv_signal_t *s, uv_signal_cb fn, int number)
 {
-    uv_signal_init(&p->loop, s);
+    uv_signal_init(p->loop, s);
     s->data = p;
     uv_signal_start(s, fn, number);
 }
 
-static void begin(struct dns_process *p)
+static void begin(struct dns_process *p, uv_loop_t *loop)
 {
-    uv_loop_init(&p->loop);
-    p->clusters.loop = &p->loop;
+    p->loop = p->clusters.loop = loop;
     rand_init(&p->rand);
-    uv_timer_init(&p->loop, &p->look);
-    uv_timer_init(&p->loop, &p->lameduck);
-    uv_timer_init(&p->loop, &p->drain);
-    uv_timer_init(&p->loop, &p->wait);
+    uv_timer_init(p->loop, &p->look);
+    uv_timer_init(p->loop, &p->lameduck);
+    uv_timer_init(p->loop, &p->drain);
+    uv_timer_init(p->loop, &p->wait);
     p->look.data = p->drain.data = p->wait.data = p;
     reload_failed = metric_counter("coredns_reload_failed_total",
                                    "Counter of the number of failed reload attempts.", "");
@@ -442,18 +429,42 @@ int dns_process_check(const struct dns_process *p, struct err *e)
     return 0;
 }
 
+int dns_process_open(struct dns_process *p, uv_loop_t *loop, struct err *e)
+{
+    begin(p, loop);
+    return start(p, e);
+}
+
+void dns_process_close(struct dns_process *p)
+{
+    begin_end(p, false);
+    dns_control_close(&p->control_socket);
+    dns_server_stop(p->server);
+    clusters_close(&p->clusters);
+}
+
+void dns_process_free(struct dns_process *p)
+{
+    dns_server_free(p->server);
+    if (p->pidfile)
+        remove_pidfile(p->pidfile);
+}
+
 int dns_process_run(struct dns_process *p, struct err *e)
 {
+    static uv_loop_t loop; /* as long as p */
     mem_reserve();
     accept_init();
     int ret = guard_begin(&p->guard, p->pidfile, e);
     if (ret < 0)
         return ret;
-    begin(p);
-    ret = start(p, e);
+    uv_loop_init(&loop);
+    ret = dns_process_open(p, &loop, e);
     if (ret == 0)
-        uv_run(&p->loop, UV_RUN_DEFAULT);
-    finish(p);
+        uv_run(&loop, UV_RUN_DEFAULT);
+    dns_process_close(p);
+    loop_done(&loop);
+    dns_process_free(p);
     return ret < 0 ? ret : 0;
 }
 

@@ -30,7 +30,7 @@ struct dns_process {
     void *ctx;
 
     /* ---- its own ---- */
-    uv_loop_t loop;
+    uv_loop_t *loop;
     uv_signal_t term, interrupt, usr1, hup;
     uv_timer_t lameduck; /* from the first signal to end until the end */
     bool is_serving, is_ending;
@@ -50,18 +50,22 @@ struct dns_process {
     uint64_t drain_until;
 };
 
-/* The rows of a command's table of flags. */
-#define DNS_PROCESS_FLAGS(p)                                                                       \
+/* The rows of a command's table of flags; first those for a command that does more than DNS. */
+#define DNS_PART_FLAGS(p)                                                                          \
     { "dns.port", FLAG_INT, &(p).port, "PORT",                                                     \
       "Port of server blocks that name none (default 53)." },                                      \
-        { "p", FLAG_INT, &(p).port, "PORT", "The same as -dns.port." },                            \
         { "workers", FLAG_INT, &(p).workers, "N",                                                  \
           "Worker threads (default: one a usable core)." },                                        \
         { "pidfile", FLAG_STRING, &(p).pidfile, "FILE",                                            \
           "Write the process id there once serving." },                                            \
-        { "control", FLAG_STRING, &(p).control, "PATH",                                            \
-          "Unix socket that `dns why` and -takeover talk to (default " DNS_CONTROL_PATH            \
-          " where that can be made); \"\": none." },                                               \
+    {                                                                                              \
+        "control", FLAG_STRING, &(p).control, "PATH",                                              \
+            "Unix socket that `dns why` and -takeover talk to (default " DNS_CONTROL_PATH          \
+            " where that can be made); \"\": none."                                                \
+    }
+
+#define DNS_PROCESS_FLAGS(p)                                                                       \
+    DNS_PART_FLAGS(p), { "p", FLAG_INT, &(p).port, "PORT", "The same as -dns.port." },             \
         { "quiet", FLAG_BOOL, &(p).quiet, NULL, "Do not print zones and version at the start." },  \
     {                                                                                              \
         "takeover", FLAG_BOOL, &(p).takeover, NULL,                                                \
@@ -74,5 +78,11 @@ int dns_process_check(const struct dns_process *p, struct err *e);
 /* Serves until a signal ends it. p is zeroed but for the command's part and lives as long as the
  * process. */
 int dns_process_run(struct dns_process *p, struct err *e);
+/* The same in parts, for a process that has more on its loop than DNS, and that has seen to its
+ * rights itself (guard_begin()). open: serves; a signal to end stops the loop when the lameduck
+ * time is over. close: on failure, too, before the loop ends; free: after it. */
+int dns_process_open(struct dns_process *p, uv_loop_t *loop, struct err *e);
+void dns_process_close(struct dns_process *p);
+void dns_process_free(struct dns_process *p);
 /* Reads the configuration and serves it if it is another than what is served. */
 void dns_process_look(struct dns_process *p);
