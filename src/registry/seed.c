@@ -45,7 +45,7 @@ static void log_fault(const char *file, const json_t *doc, const struct fault *f
 
 /* A request as if a client had sent it. */
 static struct call *call_for(struct registry *r, const struct resource *of, const char *namespace,
-                             const char *name)
+                             const char *name, const char *sub)
 {
     struct call *c = call_inside(r);
     c->request = (struct request){ .method = "PATCH",
@@ -53,7 +53,7 @@ static struct call *call_for(struct registry *r, const struct resource *of, cons
                                    .group = of->group,
                                    .version = of->version,
                                    .resource = of,
-                                   .sub = "" };
+                                   .sub = sub };
     c->request.namespace = arena_strdup(&c->arena, namespace);
     c->request.name = arena_strdup(&c->arena, name);
     c->request.query[0] = (struct request_parameter){ "fieldManager", SEED_MANAGER };
@@ -63,9 +63,9 @@ static struct call *call_for(struct registry *r, const struct resource *of, cons
 }
 
 static int apply_as(struct registry *r, const struct resource *of, const char *namespace,
-                    const json_t *doc, const char *file)
+                    const json_t *doc, const char *sub, const char *file)
 {
-    struct call *c = call_for(r, of, namespace, meta_name(doc));
+    struct call *c = call_for(r, of, namespace, meta_name(doc), sub);
     cleanup_free char *text = json_dumps(doc, JSON_COMPACT);
     c->given = text;
     c->given_len = strlen(text);
@@ -84,8 +84,27 @@ static void need_namespace(struct registry *r, const char *name, const char *fil
         return;
     json_t *doc = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "Namespace",
                             "metadata", "name", name);
-    (void)apply_as(r, of, "", doc, file);
+    (void)apply_as(r, of, "", doc, "", file);
     json_decref(doc);
+}
+
+/* A file may say what a kubelet or a load balancer would: addresses of Pods, Nodes, Services. One
+ * that does not any more takes it back. */
+static int apply_status(struct registry *r, const struct resource *of, const char *namespace,
+                        const json_t *doc, const char *file)
+{
+    const json_t *status = json_object_get(doc, "status");
+    const struct item *i = registry_find(r, of, namespace, meta_name(doc));
+    bool said = json_object_size(status) > 0;
+    if (!of->has_status || !i || (!said && !strstr(i->text, "\"subresource\":\"status\"")))
+        return 0;
+    json_t *part = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", resource_api_version(of), "kind",
+                             of->kind, "metadata", "name", meta_name(doc));
+    if (said)
+        json_object_set_new(part, "status", json_deep_copy(status));
+    int code = apply_as(r, of, namespace, part, "status", file);
+    json_decref(part);
+    return code;
 }
 
 static void note(struct manifest *m, const struct resource *of, const char *namespace,
@@ -109,7 +128,9 @@ static int apply(struct seed *s, struct manifest *m, const json_t *doc, const ch
     namespace = !of->namespaced ? "" : *namespace ? namespace : "default";
     if (of->namespaced)
         need_namespace(s->registry, namespace, file);
-    int r = apply_as(s->registry, of, namespace, doc, file);
+    int r = apply_as(s->registry, of, namespace, doc, "", file);
+    if (r == 0)
+        r = apply_status(s->registry, of, namespace, doc, file);
     if (r == 0 || registry_find(s->registry, of, namespace, meta_name(doc)))
         note(m, of, namespace, meta_name(doc));
     return r;

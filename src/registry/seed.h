@@ -1,9 +1,9 @@
 /* Folders of manifests that an API is filled from, and that it goes on following: every second it
  * is looked whether a file is new, changed or gone. Each object is applied on the server's side by
- * the manager "signpost-manifests", so that what other clients write into other fields stays; an
- * object that no file holds any more is deleted, also when it left while nobody was looking. What
- * is wrong with a file is told in the log, and leaves its objects as they were. Namespaces that an
- * object needs are made. */
+ * the manager "signpost-manifests", its status, too, so that what other clients write into other
+ * fields stays; an object that no file holds any more is deleted, also when it left while nobody
+ * was looking. What is wrong with a file is told in the log, and leaves its objects as they were.
+ * Namespaces that an object needs are made. */
 #pragma once
 
 #include "registry/registry.h"

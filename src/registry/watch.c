@@ -189,12 +189,8 @@ static void on_bookmark(uv_timer_t *t)
 
 void watches_close(struct server *s)
 {
-    while (s->watches) {
-        struct exchange *x = s->watches->exchange;
-        exchange_on_gone(x, NULL, NULL);
-        watch_free(s->watches);
-        exchange_abort(x);
-    }
+    while (s->watches)
+        on_end(&s->watches->end); /* as if its time were over: clients come again */
 }
 
 /* ---- the beginning ---- */
