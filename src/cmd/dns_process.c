@@ -362,7 +362,7 @@ static int start(struct dns_process *p, struct err *e)
         ret = start_serving(p, e);
     if (ret == 0 && !p->quiet) /* not earlier: who reads this may ask at once */
         print_start(p);
-    if (ret == 0)
+    if (ret == 0 && !p->is_part)
         notify_ready();
     if (ret == 0 && p->interval) {
         hex(dns_server_corefile(p->server)->sha512, text);

@@ -17,6 +17,7 @@ struct dns_process {
     const char *control;  /* flag of the control socket; NULL: the default */
     long port;            /* of server blocks that name none */
     long workers;         /* 0: one a core */
+    bool is_part;         /* of a command that says itself when all is ready */
     bool quiet, takeover; /* takeover: follow the process at the control socket */
     struct guard guard;
     /* Reads the configuration as it is now. */
@@ -79,8 +80,9 @@ int dns_process_check(const struct dns_process *p, struct err *e);
  * process. */
 int dns_process_run(struct dns_process *p, struct err *e);
 /* The same in parts, for a process that has more on its loop than DNS, and that has seen to its
- * rights itself (guard_begin()). open: serves; a signal to end stops the loop when the lameduck
- * time is over. close: on failure, too, before the loop ends; free: after it. */
+ * rights itself (guard_begin()). open: serves (1: a signal has ended it before); a signal to end
+ * stops the loop when the lameduck time is over. close: on failure, too, before the loop ends;
+ * free: after it. */
 int dns_process_open(struct dns_process *p, uv_loop_t *loop, struct err *e);
 void dns_process_close(struct dns_process *p);
 void dns_process_free(struct dns_process *p);

@@ -7,8 +7,9 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &cmd_dns,     &cmd_cache, &cmd_proxy,      &cmd_controller, &cmd_registry, &cmd_lookup,
-    &cmd_explain, &cmd_trace, &cmd_resolvconf, &cmd_hosts,      &cmd_lab,      &cmd_check,
+    &cmd_dns,   &cmd_cache,  &cmd_proxy,   &cmd_controller, &cmd_registry,
+    &cmd_up,    &cmd_lookup, &cmd_explain, &cmd_trace,      &cmd_resolvconf,
+    &cmd_hosts, &cmd_lab,    &cmd_check,
 };
 
 static void usage(FILE *out)

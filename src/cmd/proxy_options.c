@@ -56,56 +56,14 @@ static const struct flag flags[] = {
       "Requests to the API server at once after a calm (default 10)." },
     { "manifests", FLAG_LIST, &o.manifests, "DIR",
       "Folder with manifests to follow in place of an API server; repeatable." },
-    { "hostname-override", FLAG_STRING, &o.hostname_override, "NAME",
-      "This node's name (default: the host's name in lower case)." },
-    { "bind-address", FLAG_STRING, &o.bind_address, "IP",
-      "This node's address, in place of what its Node object says; nothing listens there." },
+    PROXY_PART_FLAGS(o),
     { "bind-address-hard-fail", FLAG_BOOL, &o.bind_hard_fail, NULL,
       "End when the health or metrics address is taken, rather than try again." },
-    { "proxy-mode", FLAG_STRING, &o.mode, "MODE", "`nftables` (default) or `iptables`." },
-    { "cluster-cidr", FLAG_LIST, &o.cluster_cidr, "CIDR",
-      "Addresses of pods, at most one range a family; others are masqueraded." },
-    { "detect-local-mode", FLAG_STRING, &o.detect_local, "MODE",
-      "How pods are told from others: ClusterCIDR, NodeCIDR, BridgeInterface or "
-      "InterfaceNamePrefix." },
-    { "pod-bridge-interface", FLAG_STRING, &o.bridge, "NAME", "The pods' bridge." },
-    { "pod-interface-name-prefix", FLAG_STRING, &o.prefix, "TEXT",
-      "How the names of the pods' interfaces begin." },
-    { "masquerade-all", FLAG_BOOL, &o.masquerade_all, NULL, "Masquerade pods' connections, too." },
-    { "iptables-masquerade-bit", FLAG_INT, &o.masquerade_bit, "N",
-      "Bit of the packet mark that says: masquerade (default 14)." },
-    { "nodeport-addresses", FLAG_LIST, &o.node_port_addresses, "CIDR",
-      "Where node ports are open: ranges that hold addresses of this node, or `primary` (default "
-      "in nftables mode), `all` (default in iptables mode) or, in iptables mode, `localhost`." },
-    { "iptables-localhost-nodeports", FLAG_BOOL, &o.localhost_node_ports, NULL,
-      "Iptables mode: node ports at 127.0.0.0/8, too (default true); sets route_localnet." },
-    { "min-sync-period", FLAG_DURATION, &o.min_sync, "TIME",
-      "Least time between two writes to the kernel (default 100ms, in iptables mode 1s)." },
     { "iptables-min-sync-period", FLAG_DURATION, &o.min_sync, "TIME",
       "The same as --min-sync-period." },
-    { "iptables-sync-period", FLAG_DURATION, &o.sync_period, "TIME",
-      "Time between two looks whether the tables are still there (default 30s); 0: never." },
-    { "healthz-bind-address", FLAG_STRING, &o.healthz_address, "IP:PORT",
-      "Where /healthz and /livez answer (default 0.0.0.0:10256); empty: nowhere." },
-    { "metrics-bind-address", FLAG_STRING, &o.metrics_address, "IP:PORT",
-      "Where /metrics and /proxyMode answer (default 127.0.0.1:10249); empty: nowhere." },
     { "service-cluster-ip-range", FLAG_STRING, &o.range, "CIDR[,CIDR]",
       "Where cluster IPs come from: those that no Service has are dropped, and Services in "
       "manifests that come without one get one." },
-    { "conntrack-max-per-core", FLAG_INT, &o.tuning.max_per_core, "N",
-      "Tracked connections a core (default 32768); 0 leaves the kernel's limit alone." },
-    { "conntrack-min", FLAG_INT, &o.tuning.min, "N",
-      "Tracked connections whatever the number of cores (default 131072)." },
-    { "conntrack-tcp-timeout-established", FLAG_DURATION, &o.tuning.tcp_established_ns, "TIME",
-      "Idle time of TCP connections (default 24h); 0 leaves it alone." },
-    { "conntrack-tcp-timeout-close-wait", FLAG_DURATION, &o.tuning.tcp_close_wait_ns, "TIME",
-      "Time of half-closed TCP connections (default 1h); 0 leaves it alone." },
-    { "conntrack-tcp-be-liberal", FLAG_BOOL, &o.tuning.tcp_be_liberal, NULL,
-      "Let TCP packets outside the window pass." },
-    { "conntrack-udp-timeout", FLAG_DURATION, &o.tuning.udp_ns, "TIME",
-      "Idle time of UDP flows without a reply; 0 leaves it alone." },
-    { "conntrack-udp-timeout-stream", FLAG_DURATION, &o.tuning.udp_stream_ns, "TIME",
-      "Idle time of UDP flows; 0 leaves it alone." },
     { "oom-score-adj", FLAG_INT, &o.oom_score_adj, "N",
       "How unlikely the kernel kills this process when memory runs out (default -999)." },
     { "cleanup", FLAG_BOOL, &o.cleanup, NULL, "Remove the rules and exit." },
@@ -156,8 +114,7 @@ static const struct flag flags[] = {
 
 #define FIRST_IGNORED "profiling"
 
-/* What depends on the mode, and nobody said. */
-static void complete(struct proxy_options *p)
+void proxy_options_complete(struct proxy_options *p)
 {
     p->any_mode = !*p->mode;
     if (p->any_mode)
@@ -170,7 +127,6 @@ static void complete(struct proxy_options *p)
 void proxy_options_defaults(struct proxy_options *ret)
 {
     *ret = defaults;
-    complete(ret);
 }
 
 /* Those that the user gave, as far as it can be seen in the arguments. */
@@ -232,7 +188,7 @@ int proxy_options_read(int argc, char **argv, struct proxy_options *ret,
     if (done == 0 && *o.config)
         done = read_file(warn, e);
     free(copy);
-    complete(&o);
+    proxy_options_complete(&o);
     *ret = o;
     return done;
 }

@@ -44,7 +44,7 @@ static int read_options(struct registry_process *p, struct registry_options *o, 
     return 0;
 }
 
-static bool in_memory(const struct registry_process *p)
+bool registry_process_in_memory(const struct registry_process *p)
 {
     return strcmp(p->data, ":memory:") == 0;
 }
@@ -53,7 +53,8 @@ static bool in_memory(const struct registry_process *p)
 static int find_folder(const struct registry_process *p, char out[CREDENTIALS_PATH], struct err *e)
 {
     char copy[CREDENTIALS_PATH];
-    (void)snprintf(copy, sizeof copy, "%s", in_memory(p) ? REGISTRY_FOLDER "/x" : p->data);
+    (void)snprintf(copy, sizeof copy, "%s",
+                   registry_process_in_memory(p) ? REGISTRY_FOLDER "/x" : p->data);
     (void)snprintf(out, CREDENTIALS_PATH, "%s", dirname(copy));
     if (mkdir(out, 0700) < 0 && errno != EEXIST)
         return err_set(e, -errno, "make the folder %s: %s", out, strerror(errno));
@@ -125,7 +126,7 @@ int registry_process_open(struct registry_process *p, uv_loop_t *loop, struct er
     char where[CREDENTIALS_PATH];
     p->loop = loop;
     int code = read_options(p, &o, e);
-    if (code == 0 && !(p->plain && in_memory(p)))
+    if (code == 0 && !(p->plain && registry_process_in_memory(p)))
         code = find_folder(p, where, e);
     if (code == 0)
         code = registry_open(&o, &p->registry, e);

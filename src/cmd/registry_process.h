@@ -72,6 +72,7 @@ struct registry_process {
 int registry_process_check(struct registry_process *p, struct err *e);
 /* All but the command's part of p is zero. On failure, too, registry_process_close() is due. */
 int registry_process_open(struct registry_process *p, uv_loop_t *loop, struct err *e);
+bool registry_process_in_memory(const struct registry_process *p); /* it keeps nothing */
 /* Says in the log where it is and who may do what. */
 void registry_process_announce(const struct registry_process *p);
 /* Ends all; the loop must turn once more, and then p may go. */

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["cache", "check", "controller", "dns", "explain", "hosts", "lab", "lookup", "proxy", "registry", "resolvconf", "trace"]
+COMMANDS = ["cache", "check", "controller", "dns", "explain", "hosts", "lab", "lookup", "proxy", "registry", "resolvconf", "trace",
+            "up"]
 
 
 def output(*words):
