@@ -90,8 +90,12 @@ static void test_strategic(void **state)
     strategic("core.Volume", "{'name':'v','emptyDir':{}}",
               "{'hostPath':{'path':'/x'},'$retainKeys':['name','hostPath']}",
               "{'name':'v','hostPath':{'path':'/x'}}");
-    strategic(spec, "{}", "{'ports':[{'name':'a'}]}", NULL);
-    strategic(spec, "{}", "{'ports':['a']}", NULL);
+    strategic(spec, "{'ports':[{'port':1}]}", "{'ports':[{'name':'a'}]}", NULL);
+    strategic(spec, "{'ports':[{'port':1}]}", "{'ports':['a']}", NULL);
+    /* A list that was not there is taken as it stands; what is wrong with it, the checks will say.
+     */
+    strategic(spec, "{}", "{'ports':[{'name':'a'},{'name':'b'}]}",
+              "{'ports':[{'name':'a'},{'name':'b'}]}");
     strategic(spec, "{}", "{'$patch':'shout'}", NULL);
 }
 
