@@ -55,10 +55,11 @@ def new_world(program):
 # ---- under load ----
 
 def asked_and_lost(text):
-    """dnsperf's own counts."""
-    sent = int(re.search(r"Queries sent: +(\d+)", text)[1])
+    """dnsperf's own counts, without the queries that were under way when it was told to end."""
+    counts = {key: int(n) for key, n in re.findall(r"Queries (sent|interrupted): +(\d+)", text)}
+    asked = counts["sent"] - counts.get("interrupted", 0)
     good = re.search(r"NOERROR (\d+)", text)
-    return sent, sent - (int(good[1]) if good else 0)
+    return asked, asked - (int(good[1]) if good else 0)
 
 
 @contextlib.contextmanager
@@ -70,6 +71,7 @@ def load(node, rate):
                              "-c", "8", "-l", "3600", "-q", "2000", ns="c1", stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT)
     yield result
+    time.sleep(TIMEOUT_S + 0.5)  # what is lost counts as lost by then
     asker.send_signal(signal.SIGINT)  # it tells what it counted
     result += asked_and_lost(asker.communicate(timeout=TIMEOUT_S + 30)[0])
     node.world.children.remove(asker)
@@ -85,7 +87,6 @@ def kill(node, flags, o):
             time.sleep(o.down)
             process = node.cache(*flags)
             progress("killed %d of %d times" % (n + 1, o.kills))
-        time.sleep(o.up)
     return result
 
 
