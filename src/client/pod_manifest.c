@@ -3,7 +3,10 @@
 #include "client/textfile.h"
 #include "config/tree.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define ITEMS_MAX 4096 /* of any list read here: far above what the API takes */
 
@@ -216,7 +219,8 @@ int pod_manifest_read(const struct tree *pod, const char *file, struct arena *a,
 struct search {
     const char *which; /* or NULL */
     const struct tree *found;
-    size_t n; /* that match */
+    const char *file; /* where it is */
+    size_t n;         /* that match */
 };
 
 static bool is_wanted(const struct tree *pod, const char *which)
@@ -253,25 +257,70 @@ static void search_document(struct search *s, const struct tree *t)
     }
 }
 
-int pod_manifest_load(const char *path, const char *which, struct arena *a, struct pod_dns *ret,
-                      struct err *e)
+static int search_file(struct search *s, const char *path, struct arena *a, struct err *e)
 {
-    struct search s = { .which = which };
     struct tree_doc docs;
     const char *text;
-    size_t len;
+    size_t len, before = s->n;
     int rc = textfile_read(path, POD_MANIFEST_MAX, a, &text, &len, e);
     if (rc == 0)
         rc = tree_parse(text, len, path, a, &docs, e);
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < docs.n; i++)
-        search_document(&s, docs.documents[i]);
+        search_document(s, docs.documents[i]);
+    if (s->n > before)
+        s->file = arena_strdup(a, path);
+    return 0;
+}
+
+static bool is_manifest(const char *name)
+{
+    return str_ends(name, ".yaml") || str_ends(name, ".yml") || str_ends(name, ".json");
+}
+
+static int no_hidden(const struct dirent *d)
+{
+    return d->d_name[0] != '.';
+}
+
+/* In the order of names; what is in a file that cannot be read might be the Pod, so that ends it.
+ */
+static int search_folder(struct search *s, const char *path, unsigned depth, struct arena *a,
+                         struct err *e)
+{
+    struct dirent **entries = NULL;
+    int rc = 0, n = scandir(path, &entries, no_hidden, alphasort);
+    if (n < 0)
+        return err_set(e, -errno, "%s: %s", path, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        const char *child = arena_printf(a, "%s/%s", path, entries[i]->d_name);
+        struct stat st;
+        bool there = rc == 0 && stat(child, &st) == 0;
+        if (there && S_ISDIR(st.st_mode) && depth < POD_FOLDER_DEPTH_MAX)
+            rc = search_folder(s, child, depth + 1, a, e);
+        else if (there && S_ISREG(st.st_mode) && is_manifest(child))
+            rc = search_file(s, child, a, e);
+        free(entries[i]);
+    }
+    free(entries);
+    return rc;
+}
+
+int pod_manifest_load(const char *path, const char *which, struct arena *a, struct pod_dns *ret,
+                      struct err *e)
+{
+    struct search s = { .which = which };
+    struct stat st;
+    bool folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    int rc = folder ? search_folder(&s, path, 0, a, e) : search_file(&s, path, a, e);
+    if (rc < 0)
+        return rc;
     if (s.n == 0)
         return err_set(e, ERR_NOT_FOUND, "%s: no Pod%s%s in it", path, which ? " " : "",
                        which ? which : "");
     if (s.n > 1)
         return err_set(e, ERR_INVALID, "%s: %zu Pods%s%s; say which one as NAMESPACE/NAME", path,
                        s.n, which ? " named " : "", which ? which : "");
-    return pod_manifest_read(s.found, path, a, ret, e);
+    return pod_manifest_read(s.found, s.file, a, ret, e);
 }

@@ -13,7 +13,10 @@ int pod_manifest_read(const struct tree *pod, const char *file, struct arena *a,
 
 #define POD_MANIFEST_MAX (16 << 20) /* bytes of a file */
 
-/* The Pod of a file ("-": standard input) of YAML or JSON, of any number of documents and Lists.
+#define POD_FOLDER_DEPTH_MAX 20 /* folders inside of folders */
+
+/* The Pod of a file ("-": standard input) of YAML or JSON, of any number of documents and Lists, or
+ * of all *.yaml, *.yml and *.json below a folder (hidden ones are left out).
  * which: "NAME" or "NAMESPACE/NAME"; NULL when the file has only one. Other kinds are passed over;
  * templates of workloads are not Pods. */
 int pod_manifest_load(const char *path, const char *which, struct arena *a, struct pod_dns *ret,

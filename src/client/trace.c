@@ -23,34 +23,113 @@ static void better_name(const struct trace *t, struct trace_advice *a)
     snprintf(a->better, sizeof a->better, "%s%s", name, len && name[len - 1] == '.' ? "" : ".");
 }
 
+/* Where the list was left before its end, and whether it was tried at all. */
+static void look_at_list(const struct trace *t, struct trace_advice *a)
+{
+    const struct stub_result *r = t->result;
+    const struct stub_candidate *last = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_candidates; i++) {
+        if (!searched(t, &r->candidates[i]))
+            continue;
+        last = &r->candidates[i];
+        n++;
+    }
+    size_t len = strlen(t->name);
+    bool absolute = len && t->name[len - 1] == '.', list = t->conf->searches.n > 0;
+    a->not_searched = r->n_candidates && n == 0 && r->won < 0 && list && !absolute;
+    if (last && last->outcome != WALK_FOUND && n < t->conf->searches.n)
+        a->left_list_at = last->name;
+}
+
+/* A name from outside: fewer ndots let it be tried as it is first. */
+static unsigned helpful_ndots(const struct trace *t)
+{
+    const struct stub_result *r = t->result;
+    unsigned dots = 0;
+    if (r->won <= 0 || searched(t, &r->candidates[r->won]))
+        return 0;
+    for (const char *p = t->name; *p; p++)
+        dots += *p == '.';
+    return dots;
+}
+
 struct trace_advice trace_advise(const struct trace *t)
 {
     const struct stub_result *r = t->result;
-    struct trace_advice a = { .queries = r->n_queries };
+    struct trace_advice a = { .queries = r->n_queries, .ndots = helpful_ndots(t) };
     for (size_t i = 0; i < r->n_candidates; i++) {
         const struct stub_candidate *c = &r->candidates[i];
-        bool ends =
-            c->outcome == WALK_FAILED || c->outcome == WALK_BAD || c->outcome == WALK_UNREACHABLE;
         a.before_winner += (int)i == r->won ? 0 : c->n_queries;
-        if (ends && searched(t, c))
-            a.left_list_at = c->name;
     }
     for (size_t i = 0; i < r->n_queries; i++) {
         const struct stub_query *q = &r->queries[i];
         size_t j = r->candidates[q->candidate].first_query;
         while (j < i && r->queries[j].type != q->type)
             j++;
-        a.again += j < i;
+        bool cut = q->tcp && !r->queries[j].tcp; /* the way from UDP to TCP is no repetition */
+        a.again += j < i && !cut;
     }
+    look_at_list(t, &a);
     better_name(t, &a);
     return a;
 }
 
+/* What comes after a candidate that was not the winner. */
+static const char *what_next(const struct trace *t, size_t candidate)
+{
+    const struct stub_result *r = t->result;
+    if (candidate + 1 == r->n_candidates)
+        return "the walk ends";
+    struct trace_advice a = { 0 };
+    look_at_list(t, &a);
+    return r->candidates[candidate].name == a.left_list_at ? "leaves the list" : "next";
+}
+
+static const char *answer_meaning(const struct stub_query *q, const struct stub_candidate *c,
+                                  const struct stub_query *all)
+{
+    if (q->tc) {
+        const struct stub_query *last = &all[c->first_query + c->n_queries - 1];
+        return last->tcp ? "cut: again over TCP" : "cut";
+    }
+    switch (q->rcode) {
+    case RCODE_NOERROR:
+        return q->answers ? "data" : "no such data";
+    case RCODE_NXDOMAIN:
+        return "no such name";
+    case RCODE_SERVFAIL:
+        return "server failed";
+    case RCODE_REFUSED:
+        return "server will not say";
+    default:
+        return "of no use";
+    }
+}
+
+const char *trace_meaning(const struct trace *t, size_t query, char *buf, size_t size)
+{
+    const struct stub_result *r = t->result;
+    const struct stub_query *q = &r->queries[query];
+    const struct stub_candidate *c = &r->candidates[q->candidate];
+    bool won = (int)q->candidate == r->won, last = query + 1 == c->first_query + c->n_queries;
+    if (won && q->answers && !q->tc)
+        return "won";
+    const char *what = q->fate == STUB_ANSWERED  ? answer_meaning(q, c, r->queries)
+                       : q->fate == STUB_PENDING ? "another was quicker"
+                                                 : "no answer";
+    if (won || !last)
+        return what;
+    snprintf(buf, size, "%s: %s", what, what_next(t, q->candidate));
+    return buf;
+}
+
 static const char *source_text(const struct stub_result *r)
 {
-    static const char *const texts[] = {
-        [STUB_FROM_DNS] = "dns", [STUB_FROM_FILES] = "files", [STUB_FROM_LITERAL] = "literal"
-    };
+    static const char *const texts[] = { [STUB_FROM_DNS] = "dns",
+                                         [STUB_FROM_FILES] = "files",
+                                         [STUB_FROM_LITERAL] = "literal",
+                                         [STUB_FROM_ITSELF] = "itself" };
     return texts[r->source];
 }
 
@@ -113,7 +192,9 @@ static void add_candidate(struct table *t, const struct trace *tr, size_t index)
         table_cell(t, TABLE_DIM, "%s", number ? number : "");
         table_cell(t, won ? TABLE_STRONG : TABLE_PLAIN, "%s", i ? "" : c->name);
         add_query(t, tr, q);
-        table_cell(t, TABLE_GOOD, won && q->answers && !q->tc ? "won" : "");
+        char buf[64];
+        table_cell(t, won && q->answers && !q->tc ? TABLE_GOOD : TABLE_DIM, "%s",
+                   trace_meaning(tr, c->first_query + i, buf, sizeof buf));
     }
     if (c->n_queries == 0) {
         table_cell(t, TABLE_DIM, "%zu", index + 1);
@@ -176,7 +257,9 @@ static void print_result(const struct trace *t, FILE *out)
               renamed ? r->canonical : "", ms);
     if (r->source != STUB_FROM_DNS)
         tone_line(out, TABLE_PLAIN, "  from %s, without a query",
-                  r->source == STUB_FROM_FILES ? "the hosts file" : "the text itself");
+                  r->source == STUB_FROM_FILES     ? "the hosts file"
+                  : r->source == STUB_FROM_LITERAL ? "the text itself"
+                                                   : "the library itself");
     for (size_t i = 0; i < r->n_ips; i++) {
         char text[IP_TEXT_MAX];
         tone_line(out, TABLE_PLAIN, "  %s", ip_text(&r->ips[i], text));
@@ -193,7 +276,12 @@ static void print_advice(const struct trace *t, FILE *out)
                   "Advice: %zu of %zu queries were in vain; asking for \"%s\" "
                   "(with the dot) saves %s.",
                   a.before_winner, a.queries, a.better, a.before_winner == 1 ? "it" : "them");
-    else if (t->result->error && a.queries)
+    if (a.better[0] && a.ndots)
+        tone_line(
+            out, TABLE_WARN,
+            "Advice: so does ndots:%u in the Pod's dnsConfig, for all names with as many dots.",
+            a.ndots);
+    if (!a.better[0] && t->result->error && a.queries)
         tone_line(out, TABLE_WARN, "Advice: all %zu quer%s in vain.", a.queries,
                   a.queries == 1 ? "y was" : "ies were");
     if (a.left_list_at)
@@ -201,6 +289,11 @@ static void print_advice(const struct trace *t, FILE *out)
                   "Advice: %s got no usable answer; %s leaves the search list "
                   "there and does not try what follows in it.",
                   a.left_list_at, t->as);
+    if (a.not_searched)
+        tone_line(out, TABLE_WARN,
+                  "Advice: with ndots:%d, %s takes this name as it is and does not try the search "
+                  "list; write the whole name.",
+                  t->conf->ndots, t->as);
     if (a.again)
         tone_line(out, TABLE_WARN,
                   "Advice: %zu of %zu queries were repeats: look at the server%s above that failed "
@@ -233,7 +326,7 @@ static void json_query(struct strbuf *out, const struct trace *t, const struct s
         [STUB_PENDING] = "not-awaited", [STUB_ANSWERED] = "answered", [STUB_TIMED_OUT] = "timeout",
         [STUB_REFUSED] = "refused",     [STUB_BROKEN] = "broken",
     };
-    char type[16], rcode[16], server[IP_TEXT_MAX + 10];
+    char type[16], rcode[16], server[IP_TEXT_MAX + 10], meaning[64];
     strbuf_puts(out, "{");
     json_put_member(out, "candidate", t->result->candidates[q->candidate].name);
     strbuf_putc(out, ',');
@@ -245,7 +338,10 @@ static void json_query(struct strbuf *out, const struct trace *t, const struct s
     json_put_member(out, "rcode", q->fate == STUB_ANSWERED ? rcode_text(q->rcode, rcode) : NULL);
     strbuf_printf(out, ",\"answers\":%u,\"truncated\":%s,\"attempt\":%u,\"localPort\":%u",
                   q->answers, q->tc ? "true" : "false", q->attempt + 1u, q->local_port);
-    strbuf_printf(out, ",\"sentUs\":%" PRId64 ",\"tookUs\":%" PRId64 "}", q->sent_us, q->time_us);
+    strbuf_printf(out, ",\"sentUs\":%" PRId64 ",\"tookUs\":%" PRId64 ",", q->sent_us, q->time_us);
+    json_put_member(out, "meaning",
+                    trace_meaning(t, (size_t)(q - t->result->queries), meaning, sizeof meaning));
+    strbuf_putc(out, '}');
 }
 
 static void json_conf(struct strbuf *out, const struct stub_conf *c)
@@ -327,5 +423,7 @@ void trace_json(const struct trace *t, struct strbuf *out)
     json_put_member(out, "betterName", a.better[0] ? a.better : NULL);
     strbuf_putc(out, ',');
     json_put_member(out, "leftListAt", a.left_list_at);
+    strbuf_printf(out, ",\"notSearched\":%s,\"ndots\":%u", a.not_searched ? "true" : "false",
+                  a.ndots);
     strbuf_puts(out, "}}\n");
 }
