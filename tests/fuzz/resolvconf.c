@@ -1,8 +1,8 @@
-/* Any text as a resolv.conf: as the kubelet reads it, as glibc does, and the file that a Pod gets
- * from it. */
+/* Any text as a resolv.conf: as the kubelet reads it, as each resolver does, and the file that a Pod
+ * gets from it. */
 #include "client/resolvconf.h"
-#include "client/stub_conf.h"
 #include "client/textfile.h"
+#include "client/way.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,15 +40,28 @@ static void write_again(const struct resolvconf *r, struct arena *a)
     require(back.servers.n == r->servers.n && back.searches.n == r->searches.n);
 }
 
-static void read_as_glibc(const char *text, struct arena *a)
+static void read_in_way(const struct way *way, const char *text, struct arena *a)
 {
     static const struct stub_env env = { .hostname = "pod.example.org",
                                          .res_options = "ndots:3 rotate" };
     struct stub_conf conf;
-    stub_conf_parse(text, &env, a, &conf);
+    struct walk w;
+    unsigned candidates = 0;
+    way->read_conf(text, &env, a, &conf);
     require(conf.n_servers >= 1 && conf.n_servers <= STUB_SERVERS_MAX);
-    require(conf.ndots <= STUB_NDOTS_MAX && conf.timeout <= STUB_TIMEOUT_MAX);
-    require(conf.attempts <= STUB_ATTEMPTS_MAX);
+    require(conf.ndots >= 0 && conf.timeout_ms / 1000 == conf.timeout);
+    if (way == &way_glibc) {
+        require(conf.n_servers <= STUB_SERVERS_USED);
+        require(conf.ndots <= STUB_NDOTS_MAX && conf.timeout <= STUB_TIMEOUT_MAX);
+        require(conf.attempts <= STUB_ATTEMPTS_MAX);
+    } else {
+        require(conf.attempts >= 0 && conf.timeout_ms >= 0);
+    }
+    walk_init(&w, way->walk, "bar.other", &conf, a);
+    while (walk_next(&w)) {
+        walk_report(&w, WALK_NXDOMAIN);
+        require(++candidates <= conf.searches.n + 1);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -60,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (text) {
         if (resolvconf_parse_host(text, &a, &r, NULL) == 0)
             write_again(&r, &a);
-        read_as_glibc(text, &a);
+        for (size_t i = 0; ways[i]; i++)
+            read_in_way(ways[i], text, &a);
     }
     arena_done(&a);
     return 0;
