@@ -1,5 +1,5 @@
-/* Any text as a resolv.conf: as the kubelet reads it, as each resolver does, and the file that a Pod
- * gets from it. */
+/* Any text as a resolv.conf: as the kubelet reads it, as each resolver does, and the file that a
+ * Pod gets from it. */
 #include "client/resolvconf.h"
 #include "client/textfile.h"
 #include "client/way.h"
