@@ -104,6 +104,7 @@ static int read_proxy(struct run *r, struct err *e)
     o->proxy.range = o->objects.range;
     if (o->mode)
         o->proxy.mode = o->mode;
+    proxy_options_complete(&o->proxy);
     if (rc == 0)
         rc = proxy_settings_of(&o->proxy, &r->settings, e);
     for (unsigned f = 0; f < FAMILIES && rc == 0; f++) {
