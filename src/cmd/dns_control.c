@@ -59,6 +59,10 @@ static bool send_sockets(struct control_client *client, const struct dns_handed_
 static void hand_over(struct dns_control *c, struct control_client *client)
 {
     char line[64];
+    if (!c->taken) {
+        send_error(client, "this process serves more than DNS: it is not taken over");
+        return;
+    }
     if (c->successor) {
         send_error(client, "another process is taking over at this moment");
         return;
@@ -77,7 +81,7 @@ static void hand_over(struct dns_control *c, struct control_client *client)
 
 static void taken(struct dns_control *c, struct control_client *client)
 {
-    if (client != c->successor) {
+    if (!c->taken || client != c->successor) {
         control_end(client);
         return;
     }

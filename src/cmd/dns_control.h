@@ -21,7 +21,7 @@ struct dns_control {
     uv_loop_t *loop;
     struct dns_server *server;
     struct clusters *clusters;
-    void (*taken)(void *ctx); /* another process serves the sockets from now on */
+    void (*taken)(void *ctx); /* another process serves the sockets from now on; NULL: none may */
     void *ctx;
     struct control_server *socket;
     struct control_client *successor; /* has asked for the sockets */

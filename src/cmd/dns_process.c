@@ -298,9 +298,11 @@ static void let_write_control(struct dns_process *p)
 
 static int open_control(struct dns_process *p, struct err *e)
 {
-    p->control_socket = (struct dns_control){
-        .loop = p->loop, .server = p->server, .clusters = &p->clusters, .taken = on_taken, .ctx = p
-    };
+    p->control_socket = (struct dns_control){ .loop = p->loop,
+                                              .server = p->server,
+                                              .clusters = &p->clusters,
+                                              .taken = p->is_part ? NULL : on_taken,
+                                              .ctx = p };
     return dns_control_open(&p->control_socket, p->control, p->takeover, e);
 }
 

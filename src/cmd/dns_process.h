@@ -13,11 +13,11 @@
 
 struct dns_process {
     /* ---- by the command, before dns_process_run() ---- */
-    const char *pidfile;  /* NULL: none */
-    const char *control;  /* flag of the control socket; NULL: the default */
-    long port;            /* of server blocks that name none */
-    long workers;         /* 0: one a core */
-    bool is_part;         /* of a command that says itself when all is ready */
+    const char *pidfile; /* NULL: none */
+    const char *control; /* flag of the control socket; NULL: the default */
+    long port;           /* of server blocks that name none */
+    long workers;        /* 0: one a core */
+    bool is_part; /* of a command that says itself when all is ready, and is not taken over */
     bool quiet, takeover; /* takeover: follow the process at the control socket */
     struct guard guard;
     /* Reads the configuration as it is now. */

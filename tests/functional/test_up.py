@@ -130,10 +130,13 @@ def test_shop_from_name_to_pod(world):
     assert up.stop() == 0
 
 
-def test_pods_with_status_in_manifests(world):
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
+def test_pods_with_status_in_manifests(world, mode):
     """No kubelet at all: a file says where the Pods are; and a file that does not any more takes it back."""
     objects(world, node(), service("web", selector={"app": "web"}), pod("a", pod4("p1")), pod("b", pod4("p2")))
-    up = Up(world, "--manifests", world.folder, "--dns-address", NODE4, "--hostname-override", "node1")
+    up = Up(world, "--manifests", world.folder, "--dns-address", NODE4, "--hostname-override", "node1",
+            "--proxy-mode", mode)
+    assert "%s, on node node1" % mode in up.out.read_text()
     address, = up.dig("web.default.svc.cluster.local")
     until(lambda: set(up.backends(address)) == {"p1", "p2"})
     assert up.dig("10-244-1-11.default.pod.cluster.local") == [pod4("p1")]
@@ -196,6 +199,10 @@ def test_own_corefile_and_reload(world):
                     "seen.default.svc.other.test", check=False)
     assert "Service default/seen" in why.stdout, why.stdout + why.stderr
     assert "as %s says" % conf in up.out.read_text()
+    conf.with_name("other").write_text("other.test:5300 {\n    bind %s\n    whoami\n}\n" % NODE4)
+    other = world.run(world.program, "dns", "-conf", str(conf.with_name("other")), "--takeover", "--control",
+                      str(up.folder / "dns.sock"), check=False)
+    assert other.returncode == 1 and "serves more than DNS" in other.stderr
     for i in range(8):  # more than what SQLite keeps beside its file: it writes into the file itself
         up.call("POST", "/api/v1/namespaces/default/configmaps", {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m%d" % i}, "data": {"x": "y" * 900000}})
