@@ -119,7 +119,7 @@ def print_table(title, made, style):
     for services, rows in made.items():
         for name, m in rows.items():
             if "failed" in m:
-                print(style.dim(f"{name:<20} {services:>9,} failed: {' '.join(m['failed'].split())}"))
+                print(style.dim(f"{name:<20} {services:>9,} failed: {' '.join(m['failed'].split())[-300:]}"))
             elif title == "flows" or "first_sync_s" in m:
                 line = report.line(cells(title, name, services, m, rows.get(BASE, {})), COLUMNS[title])
                 print(style.bold(line) if name == "signpost" else line)

@@ -81,8 +81,9 @@ route add default via 169.254.1.1
     run("ip", "-n", "pods", "route", "add", "local", POD_RANGE, "dev", "lo")
     run("ip", "-n", "pods", "link", "set", "hole", "up")  # takes what no rule translates, and is silent
     write_sysctl("ipv4/ip_forward", "1")
+    # Flows that have ended, and those that came before the rules, must not be in the way of later ones with their ports.
     write_sysctl("netfilter/nf_conntrack_tcp_timeout_close", "1")
-    write_sysctl("netfilter/nf_conntrack_max", "1048576")
+    write_sysctl("netfilter/nf_conntrack_tcp_timeout_syn_sent", "1")
 
 
 def in_netns(name, *argv):

@@ -48,9 +48,9 @@ struct event_writer *event_writer_new(const struct write_target *to)
     struct event_writer *w = xcalloc(1, sizeof *w);
     w->to = *to;
     rand_init(&w->rand);
-    w->written = metric_counter("signpost_controller_events_total", "Events written.", "");
+    w->written = metric_counter("signpost_events_total", "Events written.", "");
     w->dropped =
-        metric_counter("signpost_controller_events_dropped_total",
+        metric_counter("signpost_events_dropped_total",
                        "Events that were not written, as there were too many or it failed.", "");
     return w;
 }

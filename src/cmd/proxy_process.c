@@ -1,18 +1,19 @@
 #include "cmd/proxy_process.h"
 
 #include "base/log.h"
+#include "cmd/event_writer.h"
 #include "cmd/proxy_tables.h"
-#include "endpoints/cluster_ip.h"
 #include "kube/pod.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#define SYNC_PATIENCE_MS 30000
-#define NODE_PATIENCE_MS 300000 /* for the Node object with its pod CIDRs */
-#define LISTEN_RETRY_MS  5000
-#define CONFIG_LOOK_MS   2000
+#define SYNC_PATIENCE_MS    30000
+#define NODE_PATIENCE_MS    300000 /* for the Node object with its pod CIDRs */
+#define LISTEN_RETRY_MS     5000
+#define CONFIG_LOOK_MS      2000
+#define FULL_SYNC_PERIOD_NS 3600000000000LL /* an hour, as the original */
 
 static void end(struct proxy_process *p, const char *why)
 {
@@ -42,76 +43,19 @@ static const struct node *own_node(const struct proxy_process *p)
     return o ? node_of(o) : NULL;
 }
 
-/* The address from which this machine would send to the world; for a folder without our Node. */
-static void guess_address(struct ip *ret, uint8_t family)
-{
-    struct sockaddr_storage to, from;
-    socklen_t len = sizeof from;
-    struct ip ip;
-    cleanup_close int fd =
-        socket(family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
-    if (fd < 0 || ip_parse(family == 4 ? "192.0.2.1" : "2001:db8::1", &ip) < 0)
-        return;
-    socklen_t to_len = ip_to_sockaddr(&ip, 9, &to);
-    if (connect(fd, (struct sockaddr *)&to, to_len) == 0 &&
-        getsockname(fd, (struct sockaddr *)&from, &len) == 0)
-        *ret = ip_of_sockaddr((struct sockaddr *)&from);
-}
-
-static void find_node_ips(struct proxy_process *p, struct address_list *out)
-{
-    struct ip primary[FAMILIES];
-    memcpy(primary, model_place(p->model)->addresses, sizeof primary);
-    for (unsigned f = 0; f < FAMILIES; f++)
-        if (!own_node(p) && !primary[f].family)
-            guess_address(&primary[f], f == 0 ? 4 : 6);
-    node_port_addresses(&p->settings, primary, out);
-}
-
-static bool same_ips(const struct address_list *a, const struct address_list *b)
-{
-    return a->ips.n == b->ips.n &&
-           (a->ips.n == 0 || memcmp(a->ips.items, b->ips.items, a->ips.n * sizeof(struct ip)) == 0);
-}
-
-/* Ranges of cluster IPs: as told; a folder's Services are served by our own allocator. */
-static size_t service_ranges(const struct proxy_process *p, struct ip_prefix ret[FAMILIES])
-{
-    static const char *const own[] = { CLUSTER_IP_DEFAULT_V4, CLUSTER_IP_DEFAULT_V6 };
-    size_t n = 0;
-    for (; n < p->settings.n_service_ranges; n++)
-        ret[n] = p->settings.service_ranges[n];
-    if (n == 0 && is_local(p))
-        for (; n < ARRAY_SIZE(own); n++)
-            if (ip_prefix_parse(own[n], &ret[n]) < 0)
-                abort();
-    return n;
-}
-
-static struct surroundings surroundings_of(const struct proxy_process *p,
-                                           struct ip_prefix ranges[FAMILIES])
-{
-    size_t n = service_ranges(p, ranges);
-    return (struct surroundings){ .node_ips = p->node_ips.ips.items,
-                                  .n_node_ips = p->node_ips.ips.n,
-                                  .ranges = ranges,
-                                  .n_ranges = n };
-}
-
 static void refresh_around(struct proxy_process *p)
 {
-    struct address_list now = { 0 };
-    struct ip_prefix ranges[FAMILIES];
-    find_node_ips(p, &now);
-    if (p->running && same_ips(&now, &p->node_ips)) {
-        vec_done(&now.ips);
+    struct proxy_around now = { 0 };
+    proxy_around_find(cluster_store(p->cluster), p->model, &p->settings, is_local(p), &now);
+    if (p->running && proxy_around_equal(&now, &p->around)) {
+        proxy_around_done(&now);
         return;
     }
-    vec_done(&p->node_ips.ips);
-    p->node_ips = now;
+    proxy_around_done(&p->around);
+    p->around = now;
     if (!p->sync)
         return;
-    struct surroundings a = surroundings_of(p, ranges);
+    struct surroundings a = proxy_around_view(&p->around);
     sync_set_around(p->sync, &a);
 }
 
@@ -141,8 +85,7 @@ static void watch_addresses(struct proxy_process *p)
 static int print_rules(struct proxy_process *p, struct err *e)
 {
     struct strbuf text = { 0 };
-    struct ip_prefix ranges[FAMILIES];
-    struct surroundings around = surroundings_of(p, ranges);
+    struct surroundings around = proxy_around_view(&p->around);
     model_refresh(p->model);
     proxy_rules_print(p->model, &p->settings, &around, &text);
     (void)fwrite(text.p, 1, text.len, stdout);
@@ -161,7 +104,7 @@ static void update_health_ports(struct proxy_process *p, const struct health_che
     for (unsigned f = 0; f < FAMILIES; f++)
         if (p->chains[f].node_ports_everywhere)
             vec_push(&ips.ips, any[f]);
-    vec_each (ip, &p->node_ips.ips)
+    vec_each (ip, &p->around.node_ips.ips)
         if (!p->chains[family_index(ip->family)].node_ports_everywhere)
             vec_push(&ips.ips, *ip);
     health_ports_update(p->ports, checks, n, ips.ips.items, ips.ips.n);
@@ -195,7 +138,6 @@ static bool find_pod_cidrs(struct proxy_process *p)
 
 static void make_sync(struct proxy_process *p, bool live)
 {
-    struct ip_prefix ranges[FAMILIES];
     const struct ruleset_options *rules = p->settings.rules;
     if (p->settings.mode == MODE_IPTABLES)
         p->iptables = proxy_rules_prepare(&p->settings, on_warning, p->chains);
@@ -207,14 +149,13 @@ static void make_sync(struct proxy_process *p, bool live)
                                                .chains = { p->chains[0], p->chains[1] },
                                                .min_period_ns = p->options.min_sync,
                                                .period_ns = p->options.sync_period,
+                                               .full_period_ns = FULL_SYNC_PERIOD_NS,
                                                .health = &p->health,
                                                .metrics = &p->metrics,
                                                .live = live,
                                                .synced = on_synced_kernel,
                                                .ctx = p });
     refresh_around(p);
-    struct surroundings a = surroundings_of(p, ranges);
-    sync_set_around(p->sync, &a);
 }
 
 static void on_node_patience_end(uv_timer_t *t)
@@ -284,6 +225,8 @@ static void on_change(void *ctx, const struct change *c)
 {
     struct proxy_process *p = ctx;
     const struct object *o = c->new ? c->new : c->old;
+    if (c->kind == KIND_SERVICE_CIDR && p->running)
+        refresh_around(p);
     if (c->kind != KIND_NODE || strcmp(o->meta.name, p->settings.node_name) != 0)
         return;
     health_node(&p->health, !c->new || c->new->meta.deleting || node_of(c->new)->leaving);
@@ -306,6 +249,41 @@ static void on_config_change(uv_fs_poll_t *poll, int status, const uv_stat_t *be
     (void)now;
     end(poll->data, status < 0 ? "the configuration file cannot be read any more"
                                : "the configuration file has changed: start again");
+}
+
+/* ---- what the API server's Events say */
+
+static void write_event(struct proxy_process *p, const char *kind, const struct meta *about,
+                        bool warning, const char *reason, const char *message)
+{
+    if (p->events)
+        event_writer_write(p->events, &(struct event){ .api_version = "v1",
+                                                       .kind = kind,
+                                                       .about = about,
+                                                       .component = "kube-proxy",
+                                                       .reason = reason,
+                                                       .message = message,
+                                                       .warning = warning });
+}
+
+static void on_port_refused(void *ctx, const char *service, const char *text)
+{
+    struct proxy_process *p = ctx;
+    const char *slash = strchr(service, '/');
+    char ns[256];
+    (void)snprintf(ns, sizeof ns, "%.*s", (int)(slash - service), service);
+    const struct object *o = store_get(cluster_store(p->cluster), KIND_SERVICE, ns, slash + 1);
+    log_warning("%s", text);
+    if (o)
+        write_event(p, "Service", &o->meta, true, "FailedToStartServiceHealthcheck", text);
+}
+
+/* As the original: about the Node, whose name stands for its uid. */
+static void tell_started(struct proxy_process *p)
+{
+    const char *name = p->settings.node_name;
+    const struct meta node = { .namespace = "", .name = name, .uid = name };
+    write_event(p, "Node", &node, false, "Starting", "signpost proxy has started.");
 }
 
 /* ---- pages */
@@ -359,7 +337,8 @@ static int open_cluster(struct proxy_process *p, struct err *e)
                                           .kubeconfig = *o->kubeconfig ? o->kubeconfig : NULL,
                                           .endpoint = *o->master ? o->master : NULL,
                                           .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |
-                                                   1u << KIND_NODE,
+                                                   1u << KIND_NODE | 1u << KIND_SERVICE_CIDR,
+                                          .node = p->settings.node_name,
                                           .qps = (double)o->api_qps,
                                           .burst = (double)o->api_burst,
                                           .labels = SELECTOR };
@@ -452,7 +431,11 @@ void proxy_process_serve(struct proxy_process *p)
     watch_addresses(p);
     if (*p->options.config)
         uv_fs_poll_start(&p->config_file, on_config_change, p->options.config, CONFIG_LOOK_MS);
-    p->ports = health_ports_new(p->loop, &p->health, on_warning, NULL);
+    if (cluster_client(p->cluster))
+        p->events =
+            event_writer_new(&(struct write_target){ .client = cluster_client(p->cluster) });
+    tell_started(p);
+    p->ports = health_ports_new(p->loop, &p->health, on_port_refused, p);
     const struct node *n = own_node(p);
     health_node(&p->health, n && (n->object.meta.deleting || n->leaving));
     p->listener = (struct listener){ .changed = on_change, .synced = on_synced, .ctx = p };
@@ -464,6 +447,7 @@ static void stop_serving(struct proxy_process *p)
     store_unlisten(cluster_store(p->cluster), &p->listener);
     health_ports_free(p->ports);
     p->ports = NULL;
+    event_writer_free(p->events);
     for (size_t i = 0; i < ARRAY_SIZE(p->pages); i++)
         health_stop(p->pages[i].running);
 }
@@ -483,6 +467,6 @@ void proxy_process_close(struct proxy_process *p)
 void proxy_process_free(struct proxy_process *p)
 {
     nl_done(&p->address_watch);
-    vec_done(&p->node_ips.ips);
+    proxy_around_done(&p->around);
     health_done(&p->health);
 }

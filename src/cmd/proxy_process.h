@@ -6,11 +6,13 @@
 #pragma once
 
 #include "cmd/cluster.h"
-#include "cmd/node_ports.h"
+#include "cmd/proxy_around.h"
 #include "cmd/proxy_rules.h"
 #include "kernel/address_watch.h"
 #include "proxy/health_ports.h"
 #include "proxy/sync.h"
+
+struct event_writer;
 
 struct proxy_page {
     const char *flag;
@@ -39,7 +41,8 @@ struct proxy_process {
     struct proxy_metrics metrics;
     struct health health;
     struct proxy_page pages[2];
-    struct address_list node_ips;
+    struct proxy_around around;
+    struct event_writer *events;             /* NULL without an API server */
     struct ip node_addresses[FAMILIES];      /* of the Node when rules were first written */
     const struct iptables_backend *iptables; /* NULL: nftables mode */
     struct chain_options chains[FAMILIES];

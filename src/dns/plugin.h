@@ -154,7 +154,7 @@ struct object_source {
     const char *const *namespaces;
     size_t n_namespaces;
     const char *labels, *namespace_labels;
-    const char *node;     /* of pods only those on that node; NULL: all */
+    const char *node;     /* of pods only those on that node, of Nodes that one; NULL: all */
     double qps, burst;    /* requests to it in a second, and at once; 0: no limit */
     unsigned inflight;    /* requests that wait for the head of its reply; 0: no limit */
     bool coredns_metrics; /* of these requests, under the names that CoreDNS has for them */

@@ -24,6 +24,7 @@ static const struct kind_row kind_rows[] = {
     { "ConfigMap", "", "v1", KIND_CONFIGMAP },
     { "Endpoints", "", "v1", KIND_ENDPOINTS },
     { "EndpointSlice", "discovery.k8s.io/", "v1", KIND_SLICE },
+    { "ServiceCIDR", "networking.k8s.io/", "v1", KIND_SERVICE_CIDR },
 };
 
 /* What a document says it is; a List's items may leave it to the List. */
@@ -83,6 +84,7 @@ static struct object *decode_kind(struct decoder *d, enum kind kind)
         struct namespace namespace;
         struct configmap configmap;
         struct endpoints endpoints;
+        struct service_cidr service_cidr;
     } u;
     memset(&u, 0, sizeof u);
     u.object.kind = kind;
@@ -98,6 +100,8 @@ static struct object *decode_kind(struct decoder *d, enum kind kind)
         decode_namespace(d, &u.namespace);
     else if (kind == KIND_ENDPOINTS)
         decode_endpoints(d, &u.endpoints);
+    else if (kind == KIND_SERVICE_CIDR)
+        decode_service_cidr(d, &u.service_cidr);
     else
         decode_configmap(d, &u.configmap);
     return d->failed ? NULL : object_copy(&u.object);

@@ -177,6 +177,17 @@ void decode_node(struct decoder *d, struct node *node)
         node->cpu_milli = decode_cpu(d, status);
 }
 
+void decode_service_cidr(struct decoder *d, struct service_cidr *s)
+{
+    decode_meta(d, KIND_SERVICE_CIDR, &s->object.meta);
+    const struct tree *list =
+        decode_list(d, decode_map(d, d->root, "spec"), "cidrs", SMALL_LIST_MAX);
+    struct ip_prefix *cidrs = arena_alloc(&d->arena, decode_count(list) * sizeof *cidrs);
+    s->cidrs = cidrs;
+    for (const struct tree *c = list ? list->child : NULL; c; c = c->next)
+        cidrs[s->n_cidrs++] = decode_prefix(d, c, decode_scalar_text(d, c));
+}
+
 void decode_namespace(struct decoder *d, struct namespace *ns)
 {
     decode_meta(d, KIND_NAMESPACE, &ns->object.meta);

@@ -196,6 +196,12 @@ static const struct field configmap_fields[] = {
 };
 LAYOUT(configmap, false);
 
+static const struct field service_cidr_fields[] = {
+    META(service_cidr),
+    LIST(service_cidr, cidrs, n_cidrs, &ip_prefix_layout),
+};
+LAYOUT(service_cidr, false);
+
 const struct layout *const layouts[KIND_COUNT] = {
     [KIND_NAMESPACE] = &namespace_layout,
     [KIND_NODE] = &node_layout,
@@ -204,4 +210,5 @@ const struct layout *const layouts[KIND_COUNT] = {
     [KIND_SLICE] = &slice_layout,
     [KIND_CONFIGMAP] = &configmap_layout,
     [KIND_ENDPOINTS] = &endpoints_layout,
+    [KIND_SERVICE_CIDR] = &service_cidr_layout,
 };

@@ -18,13 +18,14 @@ const char *kind_text(enum kind kind)
         [KIND_SLICE] = "EndpointSlice",
         [KIND_CONFIGMAP] = "ConfigMap",
         [KIND_ENDPOINTS] = "Endpoints",
+        [KIND_SERVICE_CIDR] = "ServiceCIDR",
     };
     return kind < KIND_COUNT ? text[kind] : "?";
 }
 
 bool kind_is_namespaced(enum kind kind)
 {
-    return kind != KIND_NAMESPACE && kind != KIND_NODE;
+    return kind != KIND_NAMESPACE && kind != KIND_NODE && kind != KIND_SERVICE_CIDR;
 }
 
 const char *protocol_text(enum protocol p)

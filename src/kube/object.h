@@ -31,6 +31,7 @@ enum kind {
     KIND_SLICE, /* discovery.k8s.io/v1 EndpointSlice */
     KIND_CONFIGMAP,
     KIND_ENDPOINTS,
+    KIND_SERVICE_CIDR, /* networking.k8s.io/v1 ServiceCIDR */
     KIND_COUNT,
 };
 

@@ -36,6 +36,13 @@ struct node {
     bool leaving;      /* taint ToBeDeletedByClusterAutoscaler */
 };
 
+/* A range of cluster IPs. */
+struct service_cidr {
+    struct object object;
+    const struct ip_prefix *cidrs; /* spec.cidrs: at most one a family */
+    uint8_t n_cidrs;
+};
+
 struct namespace
 {
     struct object object;
@@ -58,6 +65,11 @@ static inline const struct pod *pod_of(const struct object *o)
 static inline const struct node *node_of(const struct object *o)
 {
     return (const struct node *)o;
+}
+
+static inline const struct service_cidr *service_cidr_of(const struct object *o)
+{
+    return (const struct service_cidr *)o;
 }
 
 static inline const struct configmap *configmap_of(const struct object *o)

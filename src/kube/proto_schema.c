@@ -93,7 +93,7 @@ MESSAGE(endpoint_subset, MANY(1, "addresses", endpoint_address), MANY(2, "notRea
         MANY(3, "ports", subset_port));
 MESSAGE(endpoints, ONE(1, "metadata", object_meta), MANY(2, "subsets", endpoint_subset));
 
-/* ---- discovery.k8s.io/v1, coordination.k8s.io/v1 ---- */
+/* ---- discovery.k8s.io/v1, networking.k8s.io/v1, coordination.k8s.io/v1 ---- */
 
 MESSAGE(endpoint_conditions, BOOL(1, "ready"), BOOL(2, "serving"), BOOL(3, "terminating"));
 MESSAGE(named, STRING(1, "name"));
@@ -105,6 +105,9 @@ MESSAGE(endpoint, STRINGS(1, "addresses"), ONE(2, "conditions", endpoint_conditi
 MESSAGE(slice_port, STRING(1, "name"), STRING(2, "protocol"), INT(3, "port"), STRING(4, "appProtocol"));
 MESSAGE(slice, ONE(1, "metadata", object_meta), MANY(2, "endpoints", endpoint), MANY(3, "ports", slice_port),
         STRING(4, "addressType"));
+
+MESSAGE(service_cidr_spec, STRINGS(1, "cidrs"));
+MESSAGE(service_cidr, ONE(1, "metadata", object_meta), ONE(2, "spec", service_cidr_spec));
 
 MESSAGE(lease_spec, STRING(1, "holderIdentity"), INT(2, "leaseDurationSeconds"), TIME(3, "acquireTime"),
         TIME(4, "renewTime"), INT(5, "leaseTransitions"));
@@ -125,6 +128,7 @@ const struct proto_message *proto_message_find(const char *kind)
         { "ConfigMap", &configmap },
         { "Endpoints", &endpoints },
         { "Lease", &lease },
+        { "ServiceCIDR", &service_cidr },
         { "Status", &status },
         { "List", &list },
         { "PartialObjectMetadata", &partial_metadata },

@@ -27,7 +27,7 @@ struct client;
 struct health_ports {
     uv_loop_t *loop;
     struct health *health;
-    void (*warn)(void *ctx, const char *text);
+    void (*warn)(void *ctx, const char *service, const char *text);
     void *ctx;
     struct ht served; /* port (2 bytes) -> struct served */
     struct client *clients;
@@ -202,7 +202,7 @@ static void open_at(struct served *s, const struct ip *ip)
     snprintf(said, sizeof said, "healthCheckNodePort of Service %.100s: %s port %u: %s", s->service,
              ip_text(ip, text), s->port, uv_strerror(ret));
     if (!s->told)
-        s->all->warn(s->all->ctx, said);
+        s->all->warn(s->all->ctx, s->service, said);
     s->told = true;
     close_opening(o);
 }
@@ -249,7 +249,9 @@ static void drop(struct health_ports *p, struct served *s)
 }
 
 struct health_ports *health_ports_new(uv_loop_t *loop, struct health *h,
-                                      void (*warn)(void *ctx, const char *text), void *ctx)
+                                      void (*warn)(void *ctx, const char *service,
+                                                   const char *text),
+                                      void *ctx)
 {
     struct health_ports *p = xcalloc(1, sizeof *p);
     *p = (struct health_ports){ .loop = loop, .health = h, .warn = warn, .ctx = ctx };

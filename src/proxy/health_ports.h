@@ -17,9 +17,11 @@
 
 struct health_ports;
 
-/* warn: one sentence; told once while a port cannot be had. */
+/* warn: one sentence about a Service ("namespace/name"); told once while a port cannot be had. */
 struct health_ports *health_ports_new(uv_loop_t *loop, struct health *h,
-                                      void (*warn)(void *ctx, const char *text), void *ctx);
+                                      void (*warn)(void *ctx, const char *service,
+                                                   const char *text),
+                                      void *ctx);
 /* The loop must turn once more for the handles. */
 void health_ports_free(struct health_ports *p);
 

@@ -12,7 +12,7 @@
 struct job {
     struct portal_change *changes;
     size_t n;
-    bool probe;
+    bool probe, full;
     struct model_stats before; /* of the model before it was refreshed */
     int64_t started, took[FAMILIES];
     struct applied applied[FAMILIES];
@@ -27,12 +27,12 @@ struct sync {
     struct model *model;
     struct sync_options options;
     struct writer *writers[FAMILIES];
-    uv_timer_t due, retry, period;
+    uv_timer_t due, retry, period, full_period;
     uv_work_t work;
     struct nft_watch watch;
     uv_poll_t poll;
     uint32_t generation; /* of nftables, behind our last transaction */
-    bool watching, lost[FAMILIES], probe_now, stale_told;
+    bool watching, lost[FAMILIES], probe_now, full_now, stale_told;
     struct job job;
     VEC(char *) refused;     /* ids */
     VEC(char *) old_refused; /* to be freed with the job, whose changes may still name them */
@@ -100,7 +100,8 @@ static void collect(struct sync *s)
     memcpy(j->lost, s->lost, sizeof j->lost);
     memset(s->lost, 0, sizeof s->lost);
     j->probe = s->probe_now;
-    s->probe_now = false;
+    j->full = s->full_now;
+    s->probe_now = s->full_now = false;
     if (s->watching)
         j->generation = nft_generation();
     take_around(s);
@@ -126,7 +127,7 @@ static void work(struct sync *s)
     for (unsigned f = 0; f < FAMILIES; f++) {
         int64_t start = clock_ns();
         struct writer *w = s->writers[f];
-        if (j->lost[f])
+        if (j->lost[f] || j->full)
             w->kind->distrust(w);
         if (j->probe)
             w->kind->probe(w);
@@ -192,7 +193,7 @@ static void count_family(struct sync *s, unsigned f)
         histogram_observe(a->full ? &m->full_sync[f] : &m->partial_sync[f], (uint64_t)j->took[f]);
         histogram_observe(&m->transaction[f], a->elements);
     }
-    m->last_sync_ms[f] = (uint64_t)clock_unix() * 1000;
+    m->last_sync_ms[f] = (uint64_t)clock_unix_ns() / 1000000;
 }
 
 static void settle_family(struct sync *s, unsigned f)
@@ -341,6 +342,14 @@ static void on_period(uv_timer_t *t)
     start_job(t->data, true);
 }
 
+/* Mends what nobody told of: as the original does it every hour. */
+static void on_full_period(uv_timer_t *t)
+{
+    struct sync *s = t->data;
+    s->full_now = true;
+    start_job(s, false);
+}
+
 static void plan_retry(struct sync *s)
 {
     if (!has_failed(s)) {
@@ -441,7 +450,7 @@ struct sync *sync_new(uv_loop_t *loop, struct model *m, const struct sync_option
     for (unsigned f = 0; f < FAMILIES; f++)
         s->writers[f] = o->iptables ? writer_iptables(o->iptables, m, &s->around, &o->chains[f])
                                     : writer_nftables(o->backend, m, &s->around, &o->ruleset[f]);
-    uv_timer_t *timers[] = { &s->due, &s->retry, &s->period };
+    uv_timer_t *timers[] = { &s->due, &s->retry, &s->period, &s->full_period };
     for (size_t i = 0; loop && i < ARRAY_SIZE(timers); i++) {
         uv_timer_init(loop, timers[i]);
         timers[i]->data = s;
@@ -481,7 +490,7 @@ void sync_free(struct sync *s)
     }
     while (s->busy)
         uv_run(s->loop, UV_RUN_ONCE);
-    uv_timer_t *timers[] = { &s->due, &s->retry, &s->period };
+    uv_timer_t *timers[] = { &s->due, &s->retry, &s->period, &s->full_period };
     s->open_timers = ARRAY_SIZE(timers);
     if (s->watching) {
         s->open_timers++;
@@ -494,11 +503,14 @@ void sync_free(struct sync *s)
 void sync_start(struct sync *s)
 {
     uint64_t period = (uint64_t)(s->options.period_ns / 1000000);
+    uint64_t full_period = (uint64_t)(s->options.full_period_ns / 1000000);
     if (s->options.live && !s->options.iptables && !s->watching)
         watch(s);
     s->started = true;
     if (period > 0)
         uv_timer_start(&s->period, on_period, period, period);
+    if (full_period > 0)
+        uv_timer_start(&s->full_period, on_full_period, full_period, full_period);
     health_queued(s->options.health);
     schedule(s);
 }

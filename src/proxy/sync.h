@@ -1,8 +1,8 @@
 /* When rules are written: the first change at once, later ones collected for the minimum period;
  * what the kernel refused again after a growing pause; at once when somebody else has deleted from
- * our tables; and every sync period a look whether they are still there. Nothing is written before
- * sync_start(), which waits for the store's first full list. After the rules, UDP flows that they
- * made stale are removed.
+ * our tables; every sync period a look whether they are still there; and every hour all anew.
+ * Nothing is written before sync_start(), which waits for the store's first full list. After the
+ * rules, UDP flows that they made stale are removed.
  *
  * The work itself runs on libuv's thread pool, so that the loop stays free; model and store are
  * only touched on the loop's thread, and the model is not refreshed while work is under way. */
@@ -24,8 +24,9 @@ struct sync_options {
     struct ruleset_options ruleset[FAMILIES];
     const struct iptables_backend *iptables; /* not NULL: iptables mode, with these options */
     struct chain_options chains[FAMILIES];
-    int64_t min_period_ns; /* least time between the starts of two syncs */
-    int64_t period_ns;     /* between two looks after the tables */
+    int64_t min_period_ns;  /* least time between the starts of two syncs */
+    int64_t period_ns;      /* between two looks after the tables */
+    int64_t full_period_ns; /* between two replacements of the tables by fresh ones; 0: never */
     struct health *health;
     struct proxy_metrics *metrics;
     bool live; /* the kernel is real: watch who else changes it, and remove stale flows */

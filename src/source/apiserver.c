@@ -24,6 +24,8 @@ static const struct resource {
       "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown" },
     { "/api/v1", "configmaps", "v1", "ConfigMap", KIND_CONFIGMAP, NULL },
     { "/api/v1", "endpoints", "v1", "Endpoints", KIND_ENDPOINTS, NULL },
+    { "/apis/networking.k8s.io/v1", "servicecidrs", "networking.k8s.io/v1", "ServiceCIDR",
+      KIND_SERVICE_CIDR, NULL },
 };
 
 /* One reflector and what it reads. */
@@ -101,12 +103,24 @@ static void on_synced(void *ctx)
         s->sink.synced(s->sink.ctx);
 }
 
+/* Clusters before 1.33 have none, and their roles do not speak of them. */
+static bool is_optional(const struct part *p)
+{
+    return p->options.kind == KIND_SERVICE_CIDR;
+}
+
 /* A Role cannot allow to list Namespaces, cluster-scoped as they are. One that was named and that
  * we may not look at is taken to be there; a list, should we ever be allowed one, knows better. */
 static void on_forbidden(void *ctx)
 {
     struct part *p = ctx;
-    if (!p->only || p->synced)
+    if (p->synced)
+        return;
+    if (is_optional(p)) {
+        log_info("source/apiserver: ServiceCIDRs are not to be had; going on without");
+        on_synced(p);
+    }
+    if (!p->only)
         return;
     log_warning("source/apiserver: Namespace %s may not be read; taking it to be there", p->only);
     on_put(p, namespace_new(p->only));
@@ -186,6 +200,8 @@ static const char *fields_of(struct arena *a, const struct resource *r, const ch
 {
     if (only)
         return arena_printf(a, "metadata.name=%s", only);
+    if (r->kind == KIND_NODE && node)
+        return arena_printf(a, "metadata.name=%s", node);
     if (r->kind == KIND_POD && node)
         return arena_printf(a, "%s,spec.nodeName=%s", r->field_selector, node);
     return r->field_selector;
@@ -280,6 +296,8 @@ int64_t apiserver_age(const struct apiserver *s)
     int64_t now = clock_ns(), age = 0;
     for (size_t i = 0; i < s->n; i++) {
         int64_t heard = atomic_load(&reflector_status(s->parts[i].reflector)->heard_ns);
+        if (!heard && is_optional(&s->parts[i]) && s->parts[i].synced)
+            continue;
         if (!heard)
             return -1;
         age = MAX(age, now - heard);

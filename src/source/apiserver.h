@@ -21,7 +21,7 @@ struct apiserver_options {
     size_t n_namespaces;
     const char *labels;           /* selector of Services, slices and pods; NULL: all */
     const char *namespace_labels; /* of Namespaces */
-    const char *node;             /* only pods on that node; NULL: all */
+    const char *node;             /* only pods on that node, and of Nodes that one; NULL: all */
 };
 
 struct apiserver;

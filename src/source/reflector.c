@@ -104,7 +104,7 @@ static void failed(struct reflector *r, const struct http_result *h)
         tell(r, api_status_text(h, r->in.p, r->in.len, text));
     if (!h->status)
         api_client_unreached(r->client);
-    if (h->status == 403)
+    if (h->status == 403 || h->status == 404)
         r->sink.forbidden(r->sink.ctx);
     wait_and_begin(r, h->retry_after * 1000);
 }

@@ -43,7 +43,7 @@ struct reflector_sink {
     void (*sweep)(void *ctx, const struct reflector_options *o,
                   bool (*keep)(void *list, const char *ns, const char *name), void *list);
     void (*synced)(void *ctx);                    /* after each list */
-    void (*forbidden)(void *ctx);                 /* 403; it will be tried again */
+    void (*forbidden)(void *ctx);                 /* 403, 404; it will be tried again */
     void (*problem)(void *ctx, const char *text); /* one sentence about one object */
 };
 

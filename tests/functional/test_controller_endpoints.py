@@ -137,7 +137,7 @@ def test_events_tell_what_is_left_out(api, start):
     until(lambda: list(objects(api, "Event").values())[0]["count"] == 25)
     assert len(objects(api, "Event")) == 1
     page = http_get(controller.port, "/metrics")[1]
-    assert int(re.search(r"signpost_controller_events_dropped_total (\d+)", page).group(1)) >= 16
+    assert int(re.search(r"signpost_events_dropped_total (\d+)", page).group(1)) >= 16
 
 
 def test_events_about_refused_writes(api, start):

@@ -22,10 +22,11 @@ struct bench {
     struct health_ports *ports;
 };
 
-static void on_warning(void *ctx, const char *text)
+static void on_warning(void *ctx, const char *service, const char *text)
 {
     (void)ctx;
     assert_non_null(strstr(text, "healthCheckNodePort of Service"));
+    assert_non_null(strstr(text, service));
     warnings++;
 }
 

@@ -24,7 +24,7 @@ struct bench {
 
 static struct proxy_metrics metrics;
 
-static void bench_init(struct bench *b, int64_t min_period_ns)
+static void bench_init_full(struct bench *b, int64_t min_period_ns, int64_t full_period_ns)
 {
     *b = (struct bench){ 0 };
     log_set_level(LOG_FATAL);
@@ -36,8 +36,14 @@ static void bench_init(struct bench *b, int64_t min_period_ns)
                        &(struct sync_options){ .backend = &b->dry.backend,
                                                .ruleset = { { .family = 4 }, { .family = 6 } },
                                                .min_period_ns = min_period_ns,
+                                               .full_period_ns = full_period_ns,
                                                .health = &b->health,
                                                .metrics = &metrics });
+}
+
+static void bench_init(struct bench *b, int64_t min_period_ns)
+{
+    bench_init_full(b, min_period_ns, 0);
 }
 
 static void bench_done(struct bench *b)
@@ -114,6 +120,22 @@ static void test_first_change_at_once(void **state)
     bench_done(&b);
 }
 
+/* Without any change. */
+static void test_all_anew_by_the_clock(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init_full(&b, 0, 50 * MS);
+    world_service(&b.w, "a", "10.96.0.1");
+    sync_start(b.sync);
+    int64_t start = clock_ns();
+    while (b.dry.n_applied < 6 && clock_ns() - start < 5000 * MS)
+        uv_run(&b.loop, UV_RUN_ONCE);
+    assert_true(b.dry.n_applied >= 6);
+    assert_non_null(strstr(b.dry.last.p, "chain reject-chain")); /* not only elements */
+    bench_done(&b);
+}
+
 static void test_refused_is_retried(void **state)
 {
     (void)state;
@@ -172,8 +194,9 @@ int main(void)
 {
     proxy_metrics_init(&metrics, MODE_NFTABLES);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_before_start), cmocka_unit_test(test_changes_are_collected),
-        cmocka_unit_test(test_first_change_at_once), cmocka_unit_test(test_refused_is_retried),
+        cmocka_unit_test(test_nothing_before_start),  cmocka_unit_test(test_changes_are_collected),
+        cmocka_unit_test(test_first_change_at_once),  cmocka_unit_test(test_all_anew_by_the_clock),
+        cmocka_unit_test(test_all_anew_by_the_clock), cmocka_unit_test(test_refused_is_retried),
         cmocka_unit_test(test_health_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
