@@ -302,7 +302,7 @@ def samples(services):
     return sorted({number * (services - 1) // (SAMPLES - 1) for number in range(SAMPLES)})
 
 
-def measure_proxy(plan, folder, entries, numbers):
+def measure_proxy(plan, folder, entries, numbers, made):
     port = start_helper([sys.executable, "-B", HERE / "fakeapi.py", folder / "manifests", folder / "before",
                          "--changes", folder], folder / "api.log")
     changer, client = changes.ApiChanges(folder, int(port)), Client()
@@ -311,33 +311,33 @@ def measure_proxy(plan, folder, entries, numbers):
     asked = addresses + [a for a in sorted(changing)[:SAMPLES] if a not in addresses]
     pods = [entry["before"] for entry in entries][:SAMPLES]
     with Proxy(plan, folder, port) as proxy:
-        made = start_figures(proxy, client, asked, plan["start_seconds"])
+        made.update(start_figures(proxy, client, asked, plan["start_seconds"]))
         made.update(count_nft() if plan["mode"] == "nftables" else count_iptables())
         made.update(datapath_figures(plan, addresses, pods))
         made.update(change_figures(plan, proxy, client, changer))
         made.update(many_figures(plan, proxy, changer, made["changes"]))
-    return made
 
 
-def measure(plan):
+def measure(plan, made):
     folder = pathlib.Path(plan["folder"])
     os.sched_setaffinity(0, set(plan["load_cpus"]))
     build_node()
     start_helper(in_netns("pods", plan["flows"], "serve", POD_PORT), folder / "serve.log")
     entries = proxy_cluster.write(folder, plan["services"], plan["endpoints"], plan["changing"])
     if plan["mode"] != "one rule":
-        return measure_proxy(plan, folder, entries, samples(plan["services"]))
+        measure_proxy(plan, folder, entries, samples(plan["services"]), made)
+        return
     pod = entries[0]["before"]
     run("nft", "-f", "-", input=ONE_RULE % (service_ip(0), PORT, pod, POD_PORT))
-    return datapath_figures(plan, [service_ip(0)], [pod])
+    made.update(datapath_figures(plan, [service_ip(0)], [pod]))
 
 
 def main():
-    plan = json.load(sys.stdin)
+    plan, made = json.load(sys.stdin), {}
     try:
-        made = measure(plan)
+        measure(plan, made)
     except (process.StartError, OSError, subprocess.SubprocessError) as e:
-        made = {"failed": str(e) + (getattr(e, "stderr", None) or "")}
+        made["failed"] = str(e) + (getattr(e, "stderr", None) or "")
     print(json.dumps(made))
 
 

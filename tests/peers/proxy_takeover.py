@@ -126,8 +126,6 @@ class Switch:
         self.stop(original)
         ours = self.lab.start_proxy([self.signpost, "proxy"], "nftables")
         self.new_service_answers()
-        if self.mode == "iptables":
-            self.lab.run(self.original, "--cleanup")
         wait(lambda: "kube-proxy" not in tables(self.lab) and not chains_of_the_original(self.lab),
              "what kube-proxy left is gone")
         self.new_service_answers()
@@ -137,7 +135,7 @@ class Switch:
         original = self.start_original()
         self.stop(ours)
         self.new_service_answers()
-        self.lab.run(self.signpost, "proxy", "--cleanup")
+        self.lab.run(self.signpost, "proxy", "--cleanup", "--proxy-mode=nftables")
         wait(lambda: "signpost" not in tables(self.lab), "what signpost left is gone")
         self.new_service_answers()
         return original

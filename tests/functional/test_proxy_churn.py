@@ -1,0 +1,204 @@
+"""`signpost proxy` under a storm of changes and under sudden ends, with traffic all the time: nothing that is served
+fails, what is open stays open, and the kernel ends where a fresh start would. Further: without nft, without IPv6, SCTP.
+
+SIGNPOST_CHURN_SECONDS: how long the storm lasts (10)."""
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from proxy_world import pod4, world  # pylint: disable=unused-import
+from test_proxy_faults import QUIET, REAL, fake_nft, only, table
+
+TRAFFIC = str(pathlib.Path(__file__).with_name("proxy_traffic.py"))
+BACKENDS = ["p1", "p2", "p3"]
+TCP, UDP = ("http", 80, "TCP"), ("dns", 53, "UDP")
+SECONDS = float(os.environ.get("SIGNPOST_CHURN_SECONDS", "10"))
+RATE = 1000    # changes a second
+OTHERS = 60    # Services that change, beside the one that is asked
+ENDS = 12      # sudden ones
+
+
+class Client:
+    """One of proxy_traffic.py, in a place."""
+
+    def __init__(self, world, source, *words, waits=False):
+        self.process = world.start(sys.executable, "-B", TRAFFIC, *map(str, words), ns=None if source == "node" else source,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if waits:
+            assert self.process.stdout.readline().strip() == "ready"
+
+    def end(self):
+        out, _ = self.process.communicate(timeout=30)
+        return json.loads(out)
+
+
+def start_clients(world):
+    return [Client(world, "c1", "new", "tcp", "10.96.0.10", 80), Client(world, "c1", "new", "udp", "10.96.0.10", 53),
+            Client(world, "outside", "new", "tcp", "10.96.0.10", 80), Client(world, "node", "new", "tcp", "10.96.0.10", 80)]
+
+
+def check(clients, held, least):
+    for client in clients:
+        made = client.end()
+        assert set(made) == {"reply"} and made["reply"] >= least, made
+    made = held.end()
+    assert not made["broken"] and made["said"] >= least, made
+
+
+def resident_mb(process):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path("/proc/%d/status" % process.pid).read_text()).group(1)) / 1024
+
+
+def storm(world, seconds):
+    """Endpoints of all Services come and go; p1 and p2 stay where they are asked. Returns how many changes."""
+    dice, since, made = random.Random(1), time.monotonic(), 0
+    while time.monotonic() - since < seconds:
+        if made % 50 == 0:
+            world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1", "p2"] + dice.choice([[], ["p3"]]))
+        else:
+            number = dice.randrange(OTHERS)
+            world.service("s%d" % number, ["10.96.1.%d" % number], [TCP, UDP], dice.sample(BACKENDS, dice.randrange(4)),
+                          sessionAffinity=dice.choice(["None", "ClientIP"]), type=dice.choice(["ClusterIP", "NodePort"]))
+        made += 1
+        ahead = since + made / RATE - time.monotonic()
+        if ahead > 0:
+            time.sleep(ahead)
+    return made
+
+
+def test_storm(world):
+    world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1", "p2"])
+    daemon = world.daemon(QUIET)
+    assert world.wait_for(only(world, *BACKENDS, n=3))
+    storm(world, 1)  # what memory the Services themselves take
+    before = resident_mb(daemon)
+    clients, held = start_clients(world), Client(world, "c1", "held", "10.96.0.10", 80, 20, waits=True)
+    made = storm(world, SECONDS)
+    check(clients, held, 20 * SECONDS)
+    assert made > 10 * SECONDS  # a busy machine makes fewer than were wanted
+    print("%d changes in %g s" % (made, SECONDS))
+    world.service("last", ["10.96.2.1"], [TCP], ["p1"])
+    assert world.wait_for(only(world, "p1", ip="10.96.2.1", n=1), 20), world.log()[-2000:]
+    assert resident_mb(daemon) < before + 8
+    grown = table(world)
+    world.proxy("--oneshot")
+    assert grown == table(world)
+    assert "refused" not in world.log() and "not written" not in world.log()
+
+
+def test_killed_at_any_moment(world, tmp_path):
+    """With kill -9, also in the middle of a transaction, whose nft then goes on or dies with it."""
+    path = fake_nft(tmp_path, "sleep 0.0$(($(date +%N | cut -c1) % 6))\n" + REAL)
+    world.service("web", ["10.96.0.10"], [TCP, UDP], BACKENDS)
+    daemon = world.daemon(QUIET)
+    assert world.wait_for(only(world, *BACKENDS, n=3))
+    clients, held = start_clients(world), Client(world, "c1", "held", "10.96.0.10", 80, 10, waits=True)
+    dice = random.Random(2)
+    for number in range(ENDS):
+        world.service("web", ["10.96.0.10"], [TCP, UDP], dice.sample(BACKENDS, dice.choice([2, 3])))
+        world.service("other", ["10.96.1.%d" % number], [TCP], dice.sample(BACKENDS, dice.randrange(4)))
+        time.sleep(dice.random() * 0.15)
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+        world.children.remove(daemon)
+        daemon = world.daemon(QUIET, path=path)
+        time.sleep(dice.random() * 0.15)
+    fake_nft(tmp_path, REAL)
+    world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1"])
+    world.service("last", ["10.96.2.1"], [TCP], ["p1"])
+    assert world.wait_for(only(world, "p1", ip="10.96.2.1", n=1), 20), world.log()[-2000:]
+    assert world.wait_for(only(world, "p1", n=8), 20)
+    check(clients, held, 20)
+    grown = table(world)
+    world.proxy("--oneshot")
+    assert grown == table(world)
+
+
+def test_udp_flow_moves_at_once(world):
+    """A flow leaves an endpoint that is gone for good: no answer is lost, and none comes from there afterwards."""
+    world.service("dns", ["10.96.0.10"], [UDP], ["p1"])
+    world.daemon(QUIET)
+    assert world.wait_for(only(world, "p1", proto="udp", port=53, n=1))
+    flow = Client(world, "c1", "flow", "10.96.0.10", 53, waits=True)
+    order = ["p1"]
+    for pod in ("p2", "p3", "p1", "p2"):
+        world.service("dns", ["10.96.0.10"], [UDP], [pod])
+        order.append(pod)
+        assert world.wait_for(only(world, pod, proto="udp", port=53, n=1))
+        time.sleep(0.3)  # the flow is to be heard from there
+    assert [who for who, _, _ in flow.end()] == order
+
+
+def test_no_nft_at_all(world, tmp_path):
+    """Said by name; rules come as soon as there is one."""
+    folder = tmp_path / "none"
+    folder.mkdir()
+    world.service("web", ["10.96.0.10"], [TCP], ["p1"])
+    with open(tmp_path / "proxy.log", "a", encoding="utf-8") as log:
+        world.start("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/sbin; exec env "$@"', "sh",
+                    "PATH=%s:/usr/bin:/bin" % folder, *world.proxy_args("-v=2", QUIET), stderr=log)
+    assert world.wait_for(lambda: "nft" in world.log() and "were not written" in world.log()), world.log()
+    shutil.copy("/usr/sbin/nft", folder / "nft.new")
+    (folder / "nft.new").rename(folder / "nft")
+    assert world.wait_for(only(world, "p1", n=2), 20), world.log()
+
+
+def test_kernel_without_ipv6(world, tmp_path):
+    """One family that the kernel does not know does not stop the other."""
+    path = fake_nft(tmp_path, 'cat >"$0.in$$"; grep -q "table ip6" "$0.in$$" && { echo "Error: Could not process rule: '
+                              'Operation not supported" >&2; exit 1; }\n/usr/sbin/nft "$@" <"$0.in$$"\n')
+    world.service("web", ["10.96.0.10"], [TCP], ["p1"])
+    world.daemon(QUIET, path=path)
+    assert world.wait_for(only(world, "p1", n=2), 10), world.log()
+    assert world.wait_for(lambda: "IPv6 rules were not written" in world.log())
+    assert "Operation not supported" in world.log()
+    world.service("web", ["10.96.0.10"], [TCP], ["p2"])
+    assert world.wait_for(only(world, "p2", n=2), 10), world.log()
+    assert "IPv4 rules were not written" not in world.log()
+
+
+# ---- SCTP
+
+SCTP_SERVER = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+s.bind(("0.0.0.0", 8080))
+s.listen(8)
+print("ready", flush=True)
+while True:
+    c, peer = s.accept()
+    c.sendall(peer[0].encode())
+    c.close()
+"""
+SCTP_CLIENT = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+s.settimeout(3)
+s.connect(("10.96.0.10", 80))
+print(s.recv(100).decode())
+"""
+
+
+def test_sctp(world):
+    """The rules are there on any kernel; connections where it speaks SCTP."""
+    world.service("assoc", ["10.96.0.10"], [("s", 80, "SCTP")], ["p1"])
+    world.proxy("--oneshot")
+    assert "10.96.0.10 . sctp . 80" in world.run("nft", "list", "map", "ip", "signpost", "services").stdout
+    assert pod4("p1") + " . 8080" in world.run("nft", "list", "map", "ip", "signpost", "endpoints-sctp").stdout
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError as e:
+        pytest.skip("rules for SCTP are written, but this kernel has no SCTP to send (CONFIG_IP_SCTP): %s" % e)
+    server = world.start(sys.executable, "-c", SCTP_SERVER, ns="p1", stdout=subprocess.PIPE)
+    assert server.stdout.readline().strip() == "ready"
+    assert world.run(sys.executable, "-c", SCTP_CLIENT, ns="c1").stdout.strip() == pod4("c1")
