@@ -202,3 +202,31 @@ def test_sctp(world):
     server = world.start(sys.executable, "-c", SCTP_SERVER, ns="p1", stdout=subprocess.PIPE)
     assert server.stdout.readline().strip() == "ready"
     assert world.run(sys.executable, "-c", SCTP_CLIENT, ns="c1").stdout.strip() == pod4("c1")
+
+
+# ---- ranges of cluster IPs
+
+def test_ranges_come_and_go(world):
+    """Ranges inside of others, and beside them, in any order: the kernel has what a fresh start would write."""
+    ranges = ["10.96.0.0/15", "10.97.0.0/16", "10.97.4.0/24", "10.96.0.0/12", "172.16.0.0/12", "fd00:10::/32"]
+    world.service("web", ["10.96.0.10"], [TCP], ["p1"])
+    world.daemon(QUIET)
+    assert world.wait_for(only(world, "p1", n=2))
+    dice, there = random.Random(3), set()
+    for number in range(8):
+        there ^= set(dice.sample(ranges, dice.choice([1, 2])))
+        world.write("ranges", *({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+                                 "metadata": {"name": "r%d" % i}, "spec": {"cidrs": [one]}}
+                                for i, one in enumerate(sorted(there))))
+        world.service("last", ["10.96.3.%d" % number], [TCP], ["p1"])
+        assert world.wait_for(only(world, "p1", ip="10.96.3.%d" % number, n=1), 10), world.log()[-2000:]
+        want = world.proxy("--print").stdout
+        wanted = {word for line in re.findall(r"element ip6? signpost service-ranges { (.*) }", want)
+                  for word in line.split(", ")}
+        assert world.wait_for(lambda w=wanted: listed_ranges(world) == w, 10), (listed_ranges(world), wanted)
+    assert "refused" not in world.log() and "not written" not in world.log()
+
+
+def listed_ranges(world):
+    return {word for family in ("ip", "ip6") for word in re.findall(
+        r"[0-9a-f:.]+/\d+", world.run("nft", "list", "set", family, "signpost", "service-ranges").stdout)}
