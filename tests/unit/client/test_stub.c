@@ -221,17 +221,17 @@ struct done {
     const char *queries, *ips;
 };
 
-static void look_up(struct done *d, uint16_t port, const char *conf, const char *hosts,
-                    const char *name, uint16_t type)
+static void look_up_as(struct done *d, const struct way *way, uint16_t port, const char *conf,
+                       const char *hosts, const char *name, uint16_t type)
 {
     struct stub s;
     struct err e = { 0 };
     char buf[2][16], text[IP_TEXT_MAX];
     arena_init(&d->arena, 16384);
-    stub_conf_parse(conf, NULL, &d->arena, &d->conf);
+    way->read_conf(conf, NULL, &d->arena, &d->conf);
     for (unsigned i = 0; i < d->conf.n_servers; i++)
         d->conf.servers[i].port = port;
-    stub_init(&s, &way_glibc, &d->conf, hosts, NULL);
+    stub_init(&s, way, &d->conf, hosts, NULL);
     if (stub_lookup(&s, name, type, &d->arena, &d->r, &e) < 0)
         fail_msg("%s", e.text);
     d->queries = d->ips = "";
@@ -246,6 +246,12 @@ static void look_up(struct done *d, uint16_t port, const char *conf, const char 
     for (size_t i = 0; i < d->r.n_ips; i++)
         d->ips =
             arena_printf(&d->arena, "%s%s%s", d->ips, i ? " " : "", ip_text(&d->r.ips[i], text));
+}
+
+static void look_up(struct done *d, uint16_t port, const char *conf, const char *hosts,
+                    const char *name, uint16_t type)
+{
+    look_up_as(d, &way_glibc, port, conf, hosts, name, type);
 }
 
 #define CONF "search s1 s2\nnameserver 127.0.0.1\n"
@@ -456,13 +462,88 @@ static void test_advice(void **state)
     stop(&s);
 }
 
+/* The order of addresses is that of the replies, and so not looked at with two of them. */
+static const struct way_row {
+    const struct way *way;
+    const char *name, *error;
+    size_t n_queries, n_ips, n_tcp;
+} way_rows[] = {
+    { &way_musl, "both", "", 2, 2, 0 },
+    { &way_musl, "big", "", 3, 1, 1 },
+    { &way_musl, "alias", "", 2, 1, 0 },
+    { &way_musl, "lost", "EAI_NODATA", 2, 0, 0 },
+    { &way_musl, "nowhere", "EAI_NONAME", 6, 0, 0 },
+    { &way_musl_old, "big", "EAI_NONAME", 2, 0, 0 },
+    { &way_go, "both", "", 2, 2, 0 },
+    { &way_go, "bar", "", 4, 2, 0 },
+    { &way_go, "big", "", 3, 1, 1 },
+    { &way_go, "alias", "", 2, 1, 0 },
+    { &way_go, "lost", "no such host", 6, 0, 0 },
+    { &way_go, "fail", "", 6, 1, 0 },
+    { &way_go, "deny", "", 6, 1, 0 },
+    { &way_cares, "both", "", 2, 2, 0 },
+    { &way_cares, "bar", "", 4, 2, 0 },
+    { &way_cares, "big", "", 3, 1, 1 },
+    { &way_cares, "alias", "", 2, 1, 0 },
+    { &way_cares, "lost", "ARES_ENODATA", 6, 0, 0 },
+    { &way_cares, "fail", "ARES_ECONNREFUSED", 8, 0, 0 },
+    { &way_cares, "deny", "ARES_ECONNREFUSED", 8, 0, 0 },
+};
+
+static void test_ways(void **state)
+{
+    (void)state;
+    struct server s;
+    start(&s, rules, ARRAY_SIZE(rules));
+    for (size_t i = 0; i < ARRAY_SIZE(way_rows); i++) {
+        const struct way_row *row = &way_rows[i];
+        struct done d;
+        size_t tcp = 0;
+        look_up_as(&d, row->way, s.port, CONF, NULL, row->name, STUB_ADDRESS);
+        print_message("  %s %s: %s\n", row->way->name, row->name, d.queries);
+        for (size_t j = 0; j < d.r.n_queries; j++)
+            tcp += d.r.queries[j].tcp;
+        assert_string_equal(d.r.error_name, row->error);
+        assert_int_equal(d.r.n_queries, row->n_queries);
+        assert_int_equal(d.r.n_ips, row->n_ips);
+        assert_int_equal(tcp, row->n_tcp);
+        arena_done(&d.arena);
+    }
+    stop(&s);
+}
+
+/* Nobody listens: Go tells which socket said so. */
+static void test_ways_with_nobody(void **state)
+{
+    (void)state;
+    struct server s;
+    struct done d;
+    start(&s, rules, ARRAY_SIZE(rules));
+    stop(&s); /* its port is free now */
+    look_up_as(&d, &way_go, s.port, CONF, NULL, "bar", RR_A);
+    assert_string_equal(d.r.error_name, "connection refused");
+    assert_non_null(strstr(d.r.error_text, "lookup bar on 127.0.0.1:"));
+    assert_non_null(strstr(d.r.error_text, ": read: connection refused"));
+    assert_int_equal(d.r.n_queries, 6);
+    arena_done(&d.arena);
+    look_up_as(&d, &way_cares, s.port, CONF, NULL, "bar", RR_A);
+    assert_string_equal(d.r.error_name, "ARES_ECONNREFUSED");
+    assert_int_equal(d.r.n_queries, 4);
+    arena_done(&d.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),   cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_ports),  cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_waits),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_ways_with_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
