@@ -159,11 +159,12 @@ FAILURES = {
 }
 
 
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
 @pytest.mark.parametrize("case", FAILURES)
-def test_failures(folder, case):
+def test_failures(folder, case, mode):
     objects, target, code, verdict, change = FAILURES[case]
     folder.write(*objects)
-    said = folder.say("app/c", target)
+    said = folder.say("app/c", target, "--proxy-mode", mode)
     assert not said["reachable"] and codes(said)[0] == code, said["verdict"]
     assert verdict in said["verdict"] and verdict in said["causes"][0]["text"]
     assert change in said["causes"][0]["change"]
@@ -211,9 +212,23 @@ def test_cluster_ip(folder):
                for s in way["outcomes"][0]["steps"])
 
 
-def test_hairpin(folder):
+def test_iptables_mode(folder):
+    """The chains that people know."""
+    folder.write(CLIENT, DNS, *WEBS, service("web"))
+    said = folder.say("c", "web", "--proxy-mode", "iptables")
+    chains = [s["chain"] for s in said["ways"][0]["outcomes"][0]["steps"]]
+    assert "nat KUBE-SERVICES" in chains and any(c.startswith("nat KUBE-SEP-") for c in chains)
+    assert [round(o["share"], 6) for o in said["ways"][0]["outcomes"]] == [0.5, 0.5]
+    ran = folder.run("c", "web", "--proxy-mode", "iptables")
+    assert "-m statistic --mode random --probability 0.5" in ran.stdout
+    ran = folder.run("c", "web", "--proxy-mode", "ipvs")
+    assert ran.returncode == 2 and "ipvs" in ran.stderr
+
+
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
+def test_hairpin(folder, mode):
     folder.write(DNS, WEBS[0], service("web"))
-    said = folder.say("app/w1", "web")
+    said = folder.say("app/w1", "web", "--proxy-mode", mode)
     out = said["ways"][0]["outcomes"][0]
     assert said["reachable"] and out["masquerade"] and out["why"] == "to oneself"
     assert codes(said, "notes") == ["hairpin"] and "itself" in said["notes"][0]["text"]

@@ -17,7 +17,7 @@
 
 #include <netinet/in.h>
 
-#define FLOWS          30000 /* by default */
+#define FLOWS          10000 /* by default */
 #define FLOWS_OF_WORLD 500   /* then other objects */
 #define SERVICES       40
 
