@@ -19,14 +19,6 @@ void explain_note(struct explain_report *r, const char *code, const char *text, 
     vec_push(&r->notes, (struct explain_cause){ code, text, change });
 }
 
-static const struct explain_cause *find_note(const struct explain_report *r, const char *code)
-{
-    vec_each (n, &r->notes)
-        if (strcmp(n->code, code) == 0)
-            return n;
-    return NULL;
-}
-
 /* ---- the Service */
 
 static const char *without_zone(const struct explain_report *r, const char *name)
@@ -298,6 +290,17 @@ static int find_arrival(struct explain_report *r, const struct ip *ip, struct er
     return 0;
 }
 
+static const struct service *service_of_portal(const struct explain_report *r,
+                                               const struct portal *p)
+{
+    const char *slash = strchr(p->owner, '/');
+    const struct object *o = store_get(
+        r->request->store, KIND_SERVICE,
+        arena_strndup(r->arena, p->owner, (size_t)(slash - p->owner)),
+        arena_strndup(r->arena, slash + 1, p->owner_len - (size_t)(slash + 1 - p->owner)));
+    return o ? service_of(o) : NULL;
+}
+
 static const struct service *service_of_target(const struct explain_report *r, const struct ip *ip)
 {
     const struct front *f;
@@ -310,12 +313,7 @@ static const struct service *service_of_target(const struct explain_report *r, c
     p = node_view_portal(&r->view, ip, r->port, (uint8_t)r->request->protocol, &f);
     if (!p)
         return NULL;
-    const char *slash = strchr(p->owner, '/');
-    const struct object *o = store_get(
-        r->request->store, KIND_SERVICE,
-        arena_strndup(r->arena, p->owner, (size_t)(slash - p->owner)),
-        arena_strndup(r->arena, slash + 1, p->owner_len - (size_t)(slash + 1 - p->owner)));
-    return o ? service_of(o) : NULL;
+    return service_of_portal(r, p);
 }
 
 static void gather_endpoints(struct explain_report *r, const struct ip *ip)
@@ -362,6 +360,19 @@ static void judge_legs(struct explain_report *r)
         blame_leg(r, failed);
 }
 
+/* A node port of another Node: whose it is, only that Node's rules know. */
+static void meet_elsewhere(struct explain_report *r)
+{
+    const struct explain_leg *l = r->legs.n ? &r->legs.items[r->legs.n - 1] : NULL;
+    if (!l || !l->portal)
+        return;
+    r->service = service_of_portal(r, l->portal);
+    if (!r->service)
+        return;
+    r->service_port = port_by(r, true);
+    explain_endpoints(r, l->portal, l->to.family, l->portal->external_local);
+}
+
 static int follow(struct explain_report *r, const struct ip *ips, size_t n, struct err *e)
 {
     int rc = find_arrival(r, &ips[0], e);
@@ -380,6 +391,8 @@ static int follow(struct explain_report *r, const struct ip *ips, size_t n, stru
         return 0;
     }
     rc = walk_all(r, ips, n, e);
+    if (rc == 0 && !r->service)
+        meet_elsewhere(r);
     if (rc == 0 && r->causes.n == 0)
         judge_legs(r);
     return rc;
@@ -423,110 +436,6 @@ static int explain_name(struct explain_report *r, struct err *e)
     return 0;
 }
 
-/* ---- the verdict */
-
-static const char *target_name(const struct explain_report *r)
-{
-    if (!r->port)
-        return r->port_text ? arena_printf(r->arena, "%s:%s", r->name, r->port_text) : r->name;
-    return arena_printf(r->arena, strchr(r->name, ':') ? "[%s]:%u" : "%s:%u", r->name, r->port);
-}
-
-static const char *way_text(const struct explain_report *r)
-{
-    const struct explain_leg *l = &r->legs.items[r->legs.n - 1];
-    unsigned masqueraded = 0;
-    vec_each (o, &l->flow.outcomes)
-        masqueraded += o->masqueraded;
-    const char *nat = masqueraded == 0                    ? ""
-                      : masqueraded == l->flow.outcomes.n ? ", masqueraded"
-                                                          : ", masqueraded when it meets itself";
-    if (l->portal)
-        return l->flow.outcomes.n == 1
-                   ? arena_printf(r->arena, "the %s sends it to its only endpoint%s", l->target,
-                                  nat)
-                   : arena_printf(r->arena,
-                                  "the %s sends each connection to one of %zu endpoints%s",
-                                  l->target, l->flow.outcomes.n, nat);
-    if (r->service && r->service->headless)
-        return arena_printf(r->arena, "the headless Service %s/%s gives %zu address%s of pods",
-                            r->service->object.meta.namespace, r->service->object.meta.name,
-                            r->legs.n, r->legs.n == 1 ? "" : "es");
-    return arena_printf(r->arena, "it goes unchanged to %s%s", l->target, nat);
-}
-
-static const char *good_verdict(const struct explain_report *r)
-{
-    const struct explain_cause *doubt = find_note(r, "wrong-target-port");
-    const char *from = r->source.text, *to = target_name(r);
-    if (r->legs.n == 0) {
-        const struct explain_candidate *c = &r->lookup.candidates.items[r->lookup.won];
-        return arena_printf(r->arena,
-                            "%s asks for %s, which is outside: %s; the objects say no more", from,
-                            to, c->answer.alias ? c->answer.alias : c->name);
-    }
-    return arena_printf(r->arena, "%s reaches %s: %s%s%s", from, to, way_text(r),
-                        doubt ? "; but " : "", doubt ? doubt->text : "");
-}
-
-static void judge(struct explain_report *r)
-{
-    r->reachable = r->causes.n == 0;
-    if (r->reachable)
-        r->verdict = good_verdict(r);
-    else
-        r->verdict = arena_printf(r->arena, "%s does not reach %s: %s", r->source.text,
-                                  target_name(r), r->causes.items[0].text);
-}
-
-static void note_view(struct explain_report *r)
-{
-    if (r->request->assumed_status)
-        explain_note(r, "assumed-status",
-                     "no pod among the objects has a status: all are taken as running and ready, "
-                     "with addresses made up from their nodes' ranges",
-                     NULL);
-    if (!r->source.node && r->has_view)
-        explain_note(r, "no-node",
-                     "the node is not among the objects: no endpoint counts as its own, and it has "
-                     "no node ports",
-                     NULL);
-}
-
-static void note_keeping(struct explain_report *r)
-{
-    const struct explain_leg *l = r->legs.n ? &r->legs.items[r->legs.n - 1] : NULL;
-    if (!l || !l->portal || !l->flow.outcomes.n || !l->flow.outcomes.items[0].remembered)
-        return;
-    explain_note(r, "affinity",
-                 arena_printf(r->arena,
-                              "session affinity: a client stays at its endpoint for %u "
-                              "seconds after its last connection",
-                              l->flow.outcomes.items[0].remembered),
-                 NULL);
-}
-
-/* Does a way lead back to the one who sends? */
-static void note_hairpin(struct explain_report *r)
-{
-    vec_each (l, &r->legs) {
-        const struct ip *own = &r->source.ips[l->to.family == 6];
-        vec_each (o, &l->flow.outcomes) {
-            if (!o->translated || !ip_equal(&o->to, own))
-                continue;
-            explain_note(r, "hairpin",
-                         arena_printf(r->arena, "%s may be sent to itself; %s", r->source.text,
-                                      o->masqueraded
-                                          ? "the connection is masqueraded, so that its replies "
-                                            "come back by the node"
-                                          : "the connection is not masqueraded, and its replies "
-                                            "never come back by the node"),
-                         o->masqueraded ? NULL : "see why the endpoint is not in the set hairpin");
-            return;
-        }
-    }
-}
-
 int explain_build(const struct explain_request *q, struct arena *a, struct explain_report *ret,
                   struct err *e)
 {
@@ -545,10 +454,7 @@ int explain_build(const struct explain_request *q, struct arena *a, struct expla
         explain_done(r);
         return rc;
     }
-    note_view(r);
-    note_keeping(r);
-    note_hairpin(r);
-    judge(r);
+    explain_judge(r);
     return 0;
 }
 

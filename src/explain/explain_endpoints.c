@@ -13,7 +13,8 @@ struct gather {
     struct explain_report *r;
     const struct portal *portal; /* NULL: headless, every ready one counts */
     uint8_t family;
-    uint16_t list; /* BACKEND_CLUSTER or BACKEND_LOCAL */
+    uint16_t list;          /* BACKEND_CLUSTER or BACKEND_LOCAL */
+    unsigned n_in, n_stale; /* rows: that are in; and of these, without a pod */
 };
 
 static const struct pod *pod_of_endpoint(const struct explain_report *r, const struct slice *s,
@@ -73,7 +74,8 @@ static bool hinted(const struct slice *s, const struct endpoint *e, const char *
 static const char *ready_but_out(const struct gather *g, const struct slice *s,
                                  const struct endpoint *e)
 {
-    const struct place *here = model_place(g->r->view.model);
+    const struct node_view *view = g->r->other.node ? &g->r->other.view : &g->r->view;
+    const struct place *here = model_place(view->model);
     if (g->list == BACKEND_LOCAL && strcmp(slice_str(s, e->node), here->node_name) != 0)
         return arena_printf(g->r->arena, "ready, but not on %s: traffic policy Local",
                             *here->node_name ? here->node_name : "this node");
@@ -98,12 +100,31 @@ static const char *out_text(const struct gather *g, const struct slice *s, const
     return ready_but_out(g, s, e);
 }
 
-/* The slice names a pod that is there no more. */
+struct range_search {
+    const struct ip *ip;
+    bool found;
+};
+
+static void search_ranges(void *ctx, const struct object *o)
+{
+    struct range_search *f = ctx;
+    const struct node *n = node_of(o);
+    for (unsigned i = 0; i < n->n_pod_cidrs; i++)
+        f->found |= ip_prefix_contains(&n->pod_cidrs[i], f->ip);
+}
+
+/* The slice names a pod that is there no more, or an address of pods that none has. */
 static bool is_stale(const struct explain_report *r, const struct slice *s,
                      const struct endpoint *e)
 {
-    return *slice_str(s, e->pod) && !pod_of_endpoint(r, s, e) &&
-           store_count(r->request->store, KIND_POD) > 0;
+    const struct store *store = r->request->store;
+    struct range_search f = { .ip = &e->ip };
+    if (store_count(store, KIND_POD) == 0)
+        return false;
+    if (*slice_str(s, e->pod))
+        return !pod_of_endpoint(r, s, e);
+    store_each(store, KIND_NODE, NULL, search_ranges, &f);
+    return f.found && !explain_pod_at(store, &e->ip);
 }
 
 static const char *in_text(const struct explain_report *r, const struct slice *s,
@@ -146,7 +167,8 @@ static void add_row(struct gather *g, const struct slice *s, const struct endpoi
         return;
     row.in = g->portal ? (use_of(g->portal, &e->ip, row.port) & g->list) != 0
                        : (e->conditions & ENDPOINT_READY) != 0;
-    r->n_stale += row.in && is_stale(r, s, e);
+    g->n_in += row.in;
+    g->n_stale += row.in && is_stale(r, s, e);
     row.why = row.in ? in_text(r, s, e) : out_text(g, s, e, port);
     vec_push(&r->endpoints, row);
 }
@@ -204,21 +226,32 @@ static void each_pod(void *ctx, const struct object *o)
     vec_push(&r->endpoints, row);
 }
 
+static void tell_stale(const struct gather *g)
+{
+    struct explain_report *r = g->r;
+    bool all = g->n_stale == g->n_in && r->causes.n == 0;
+    if (g->n_stale == 0)
+        return;
+    (all ? explain_cause : explain_note)(
+        r, "stale-endpoint",
+        arena_printf(r->arena,
+                     "%u of %u endpoint%s of Service %s/%s belong to pods that are not there: "
+                     "connections to them end in silence",
+                     g->n_stale, g->n_in, g->n_in == 1 ? "" : "s",
+                     r->service->object.meta.namespace, r->service->object.meta.name),
+        "see who looks after the EndpointSlices: the controller, or whoever wrote them");
+}
+
 void explain_endpoints(struct explain_report *r, const struct portal *portal, uint8_t family,
                        bool local)
 {
-    struct gather g = { r, portal, family, local ? BACKEND_LOCAL : BACKEND_CLUSTER };
+    struct gather g = {
+        .r = r, .portal = portal, .family = family, .list = local ? BACKEND_LOCAL : BACKEND_CLUSTER
+    };
     const struct meta *m = &r->service->object.meta;
     vec_clear(&r->endpoints);
     store_each_slice_of(r->request->store, m->namespace, m->name, each_slice, &g);
-    if (r->n_stale > 0)
-        explain_note(
-            r, "stale-endpoint",
-            arena_printf(r->arena,
-                         "%u of the endpoints belong to pods that are not there: connections "
-                         "to them end in silence",
-                         r->n_stale),
-            "see whether the EndpointSlice controller runs");
+    tell_stale(&g);
     if (r->service->n_selector > 0)
         store_each(r->request->store, KIND_POD, m->namespace, each_pod, &g);
     if (r->endpoints.n > 1)

@@ -29,6 +29,9 @@ int explain_walk(struct explain_report *r, const struct ip *to, uint16_t port, u
                  bool dns, struct err *e);
 uint8_t explain_ip_protocol(enum protocol p);
 
+/* explain_verdict.c: the end of every report. */
+void explain_judge(struct explain_report *r);
+
 /* explain_words.c: what both forms of output say. All in the report's arena. */
 const char *explain_service_text(const struct explain_report *r); /* type, port, policies */
 const char *explain_answer_text(const struct explain_report *r, const struct explain_candidate *c);

@@ -3,6 +3,7 @@ import json
 import subprocess
 
 import pytest
+import yaml
 
 NODES = """
 apiVersion: v1
@@ -280,7 +281,7 @@ def test_stale_endpoint(folder):
         e["targetRef"] = {"kind": "Pod", "namespace": "app", "name": "w%d" % (number + 1)}
     folder.write(CLIENT, DNS, WEBS[0], service("web"), made)
     said = folder.say("app/c", "web")
-    assert codes(said, "notes") == ["stale-endpoint"] and said["notes"][0]["text"].startswith("1 of the")
+    assert codes(said, "notes") == ["stale-endpoint"] and said["notes"][0]["text"].startswith("1 of 2 endpoints")
     assert {e["pod"]: e["why"] for e in said["endpoints"]} == {
         "app/w1": "ready", "app/w2": "in its slice, but there is no such pod"}
 
@@ -306,20 +307,20 @@ def test_without_a_dns_service(signpost, tmp_path):
 def test_conditions_and_hints(folder):
     made = slice_of("web", [])
     made["endpoints"] = [
-        {"addresses": ["10.244.1.3"], "hints": {"forZones": [{"name": "a"}]}},
-        {"addresses": ["10.244.2.3"], "hints": {"forZones": [{"name": "b"}]}},
-        {"addresses": ["10.244.2.4"], "conditions": {"ready": False, "serving": True, "terminating": True}},
-        {"addresses": ["10.244.2.5"], "conditions": {"ready": False, "serving": False, "terminating": True}}]
+        {"addresses": ["10.250.1.3"], "hints": {"forZones": [{"name": "a"}]}},
+        {"addresses": ["10.250.2.3"], "hints": {"forZones": [{"name": "b"}]}},
+        {"addresses": ["10.250.2.4"], "conditions": {"ready": False, "serving": True, "terminating": True}},
+        {"addresses": ["10.250.2.5"], "conditions": {"ready": False, "serving": False, "terminating": True}}]
     folder.write(CLIENT, DNS, service("web"), made)
     said = folder.say("app/c", "web")
     why = {e["ip"]: e["why"] for e in said["endpoints"]}
-    assert endpoints(said) == ["10.244.1.3"]
-    assert "topology hints give it to other zones" in why["10.244.2.3"]
-    assert "still serving" in why["10.244.2.4"] and "not serving" in why["10.244.2.5"]
+    assert endpoints(said) == ["10.250.1.3"]
+    assert "topology hints give it to other zones" in why["10.250.2.3"]
+    assert "still serving" in why["10.250.2.4"] and "not serving" in why["10.250.2.5"]
     made["endpoints"] = made["endpoints"][2:]
     folder.write(CLIENT, DNS, service("web"), made)
     said = folder.say("app/c", "web")
-    assert endpoints(said) == ["10.244.2.4"] and said["reachable"]
+    assert endpoints(said) == ["10.250.2.4"] and said["reachable"]
 
 
 def test_sources(folder):
@@ -492,6 +493,49 @@ def test_node_policies(folder, tmp_path):
     folder.write(pod("c", "10.244.1.9", dnsPolicy="Default"), DNS, *WEBS, service("web"))
     said = folder.say("app/c", "web", "--host-resolv", resolv)
     assert said["lookup"]["search"] == ["corp.test"] and codes(said) == ["no-such-name"]
+
+
+# ---- the lab's failures, as far as objects tell them
+
+BROKEN = {"no-ready-endpoints": "pods-not-ready", "wrong-target-port": None, "named-port-missing": "named-port-missing",
+          "wrong-selector": "selector-matches-nothing", "wrong-port": "port-not-in-service",
+          "internal-local": "local-without-endpoint", "external-local": "local-without-endpoint",
+          "dead-endpoint": "stale-endpoint", "no-such-service": "no-such-name"}
+COSTLY = {"wrong-target-port": "wrong-target-port", "search-wildcard": "search-wildcard", "ndots-storm": "ndots"}
+WORDS = {"$NODE1IP": "172.18.0.11", "$NODE1": "n1", "$NODE2": "n2", "$GHOST": "10.244.2.250"}
+
+
+def failure(root, name):
+    """The request that shows it, and its objects with the status that pods would have."""
+    text = (root / "src" / "lab" / "failures.yaml").read_text()
+    for word, meaning in WORDS.items():
+        text = text.replace(word, meaning)
+    found, objects, request = False, [], None
+    for one in yaml.safe_load_all(text):
+        if one["kind"] == "Failure":
+            found = one["metadata"]["name"] == name
+            request = one["request"] if found else request
+        elif found:
+            objects.append(one)
+    for number, one in enumerate(o for o in objects if o["kind"] == "Pod"):
+        ready = one["metadata"].get("labels", {}).get("lab") != "never-ready"
+        one["status"] = {"phase": "Running", "podIPs": [{"ip": "10.244.%s.%d" % (one["spec"]["nodeName"][1], 20 + number)}],
+                         "conditions": [{"type": "Ready", "status": str(ready)}]}
+    return request, objects
+
+
+@pytest.mark.parametrize("name", sorted(set(BROKEN) | set(COSTLY)))
+def test_failures_of_the_lab(folder, root, name):
+    request, objects = failure(root, name)
+    folder.write(DNS, *objects)
+    said = folder.say(request["from"], request["to"])
+    if BROKEN.get(name):
+        assert codes(said)[0] == BROKEN[name] and not said["reachable"], said["verdict"]
+        assert said["causes"][0]["text"] in said["verdict"]
+    if name in COSTLY:
+        assert COSTLY[name] in codes(said, "notes"), said
+    if name == "wrong-target-port":
+        assert "no container of pod server declares" in said["verdict"]
 
 
 # ---- the example
