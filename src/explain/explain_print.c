@@ -105,16 +105,18 @@ static void print_steps(const struct explain_report *r, const struct explain_leg
     (void)l;
 }
 
-static void print_outcome(const struct explain_report *r, const struct flow_outcome *o,
-                          const char *step, struct table *t)
+static void print_outcome(const struct explain_report *r, const struct explain_leg *l,
+                          const struct flow_outcome *o, const char *step, struct table *t)
 {
     const char *why = explain_masquerade_text(r, o);
     const char *owner = explain_owner_text(r, &o->to);
-    bool bad = o->end != FLOW_SENT && o->end != FLOW_HERE;
+    bool lost = o->end == FLOW_SENT && !l->ok; /* to an address that is nobody's */
+    bool bad = lost || (o->end != FLOW_SENT && o->end != FLOW_HERE);
     row(t, step, bad ? TABLE_BAD : TABLE_GOOD,
-        bad ? flow_end_text(o->end)
-            : arena_printf(r->arena, "%.4g%% %s", o->share * 100,
-                           explain_port_text(r, &o->to, o->to_port)),
+        lost  ? "lost"
+        : bad ? flow_end_text(o->end)
+              : arena_printf(r->arena, "%.4g%% %s", o->share * 100,
+                             explain_port_text(r, &o->to, o->to_port)),
         arena_printf(r->arena, "%s%s%s%s%s", bad ? "" : owner, !bad && *owner ? ", " : "",
                      bad             ? "no way from here"
                      : o->translated ? "DNAT"
@@ -132,7 +134,7 @@ static void print_leg(const struct explain_report *r, const struct explain_leg *
         arena_printf(r->arena, "%s%s%s", l->target, *l->node ? ", on " : "", l->node));
     print_steps(r, l, &f->outcomes.items[0], t);
     for (size_t i = 0; i < MIN(f->outcomes.n, (size_t)ROWS_SHOWN); i++)
-        print_outcome(r, &f->outcomes.items[i], i ? "" : "then", t);
+        print_outcome(r, l, &f->outcomes.items[i], i ? "" : "then", t);
     more(r, t, f->outcomes.n);
     if (l->ok && !l->next)
         row(t, "reply", TABLE_PLAIN, "", explain_reply_text(r, l, &f->outcomes.items[0]));

@@ -1,5 +1,6 @@
 """`signpost explain`: the search walk, each cause of a failure, and what is not one; from tables."""
 import json
+import re
 import subprocess
 
 import pytest
@@ -167,6 +168,8 @@ def test_failures(folder, case, mode):
     folder.write(*objects)
     said = folder.say("app/c", target, "--proxy-mode", mode)
     assert not said["reachable"] and codes(said)[0] == code, said["verdict"]
+    if case == "no slice" and mode == "nftables":  # T101
+        assert [o["end"] for o in said["ways"][0]["outcomes"]] == ["rejected"]
     assert verdict in said["verdict"] and verdict in said["causes"][0]["text"]
     assert change in said["causes"][0]["change"]
     assert said["verdict"].count("\n") == 0
@@ -204,7 +207,7 @@ def test_cluster_ip(folder):
     assert said["reachable"] and said["port"] == 80 and endpoints(said) == ["10.244.1.3", "10.244.2.3"]
     way = said["ways"][0]
     assert [o["share"] for o in way["outcomes"]] == [0.5, 0.5]
-    for o in way["outcomes"]:  # DNAT to that pod, no SNAT
+    for o in way["outcomes"]:  # T98: DNAT to that pod, no SNAT
         assert o["dnat"] and not o["masquerade"] and o["end"] == "sent" and o["port"] == 8080
         assert o["pod"] in ("app/w1", "app/w2") and "turns the sender back into 10.96.1.1:80" in o["reply"]
     chains = [s["chain"] for s in way["outcomes"][0]["steps"]]
@@ -222,6 +225,8 @@ def test_iptables_mode(folder):
     assert [round(o["share"], 6) for o in said["ways"][0]["outcomes"]] == [0.5, 0.5]
     ran = folder.run("c", "web", "--proxy-mode", "iptables")
     assert "-m statistic --mode random --probability 0.5" in ran.stdout
+    ran = folder.run("c", "web:81", "--proxy-mode", "iptables")  # no rule of this mode minds
+    assert ran.returncode == 1 and re.search("then +lost +no way from here", ran.stdout)
     ran = folder.run("c", "web", "--proxy-mode", "ipvs")
     assert ran.returncode == 2 and "ipvs" in ran.stderr
 
@@ -231,7 +236,7 @@ def test_hairpin(folder, mode):
     folder.write(DNS, WEBS[0], service("web"))
     said = folder.say("app/w1", "web", "--proxy-mode", mode)
     out = said["ways"][0]["outcomes"][0]
-    assert said["reachable"] and out["masquerade"] and out["why"] == "to oneself"
+    assert said["reachable"] and out["masquerade"] and out["why"] == "to oneself"  # T99
     assert codes(said, "notes") == ["hairpin"] and "itself" in said["notes"][0]["text"]
 
 
@@ -388,27 +393,27 @@ def listed(name, suffixes):
 
 # name, names of the world, further search, ndots -> candidates, found
 WALKS = {
-    "same namespace": ("bar", [], None, None, ["bar." + S[0]], True),
-    "name.namespace": ("bar.other", [], None, None, listed("bar.other", S[:2]), True),
-    "name.namespace.svc": ("bar.other.svc", [], None, None, listed("bar.other.svc", S), True),
-    "whole name, four dots": ("bar.other.svc.cluster.local", [], None, None,
+    "T55 same namespace": ("bar", [], None, None, ["bar." + S[0]], True),
+    "T56 name.namespace": ("bar.other", [], None, None, listed("bar.other", S[:2]), True),
+    "T57 name.namespace.svc": ("bar.other.svc", [], None, None, listed("bar.other.svc", S), True),
+    "T58 whole name, four dots": ("bar.other.svc.cluster.local", [], None, None,
             listed("bar.other.svc.cluster.local", S) + ["bar.other.svc.cluster.local"], True),
-    "of the world": ("api.example.com", ["api.example.com"], None, None,
+    "T59 of the world": ("api.example.com", ["api.example.com"], None, None,
             listed("api.example.com", S) + ["api.example.com"], True),
     "of the world, host's search": ("api.example.com", ["api.example.com"], ["ec2.internal"], None,
                  listed("api.example.com", S + ["ec2.internal"]) + ["api.example.com"], True),
-    "final dot": ("api.example.com.", ["api.example.com"], None, None, ["api.example.com."], True),
-    "five dots, nowhere": ("a.b.c.d.e.f", [], None, None, ["a.b.c.d.e.f"] + listed("a.b.c.d.e.f", S), False),
-    "ndots:2, three labels": ("kubernetes.default.svc", [], None, 2,
+    "T60 final dot": ("api.example.com.", ["api.example.com"], None, None, ["api.example.com."], True),
+    "T61 five dots, nowhere": ("a.b.c.d.e.f", [], None, None, ["a.b.c.d.e.f"] + listed("a.b.c.d.e.f", S), False),
+    "T62 ndots:2, three labels": ("kubernetes.default.svc", [], None, 2,
             ["kubernetes.default.svc"] + listed("kubernetes.default.svc", S), True),
-    "ndots:2, two labels": ("kubernetes.default", [], None, 2, listed("kubernetes.default", S[:2]), True),
-    "ndots:0": ("bar", [], None, 0, ["bar", "bar." + S[0]], True),
-    "ndots:1": ("bar", [], None, 1, ["bar." + S[0]], True),
-    "ndots:20 is 15": ("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", [], None, 20,
+    "T63 ndots:2, two labels": ("kubernetes.default", [], None, 2, listed("kubernetes.default", S[:2]), True),
+    "T64 ndots:0": ("bar", [], None, 0, ["bar", "bar." + S[0]], True),
+    "T65 ndots:1": ("bar", [], None, 1, ["bar." + S[0]], True),
+    "T66 ndots:20 is 15": ("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", [], None, 20,
             ["a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p"] + listed("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", S), False),
-    "ten domains": ("x.y", ["x.y.d9"], ["d%d" % i for i in range(1, 11)], None,
+    "T74 ten domains": ("x.y", ["x.y.d9"], ["d%d" % i for i in range(1, 11)], None,
             listed("x.y", S + ["d%d" % i for i in range(1, 10)]), True),
-    "mixed case": ("BaR", [], None, None, ["BaR." + S[0]], True),
+    "T88 mixed case": ("BaR", [], None, None, ["BaR." + S[0]], True),
 }
 
 
@@ -444,24 +449,24 @@ def test_ways(folder, case):
 
 
 def test_root_in_the_search_list(folder):
-    got, _ = walk(folder, "a.b", [], ["s1", ".", "s2"], 5, policy="None")
+    got, _ = walk(folder, "a.b", [], ["s1", ".", "s2"], 5, policy="None")  # T75
     assert got == ["a.b.s1", "a.b.", "a.b.s2"]
 
 
 def test_without_a_search_list(folder):
-    got, _ = walk(folder, "bar", [], [], policy="None")
+    got, _ = walk(folder, "bar", [], [], policy="None")  # T77
     assert got == ["bar"]
 
 
 def test_hosts_file_first(folder):
     got, said = walk(folder, "web.example", [], aliases=[{"ip": "10.1.1.1", "hostnames": ["web.example"]}])
-    assert got == [] and said["lookup"]["files"] == "web.example"
+    assert got == [] and said["lookup"]["files"] == "web.example"  # T86
     assert said["ways"][0]["ip"] == "10.1.1.1"
 
 
 def test_waste_is_counted(folder):
     _, said = walk(folder, "api.example.com", ["api.example.com"], ["ec2.internal"])
-    note = [n for n in said["notes"] if n["code"] == "ndots"][0]
+    note = [n for n in said["notes"] if n["code"] == "ndots"][0]  # T89
     assert note["text"].startswith("8 of 10 queries are in vain: the name has 2 dots, fewer than ndots:5")
     assert note["change"] == "write api.example.com.: 2 queries"
 
