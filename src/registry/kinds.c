@@ -43,6 +43,8 @@ static void prepare_namespace(struct write *w)
 
 /* ---- ConfigMap ---- */
 
+#define CONFIG_MAP_BYTES_MAX ((size_t)1 << 20) /* of all values together */
+
 /* Keys are names of files. */
 static void check_data(const json_t *data, const char *path, struct fault *f)
 {
@@ -62,6 +64,19 @@ static void check_data(const json_t *data, const char *path, struct fault *f)
     }
 }
 
+/* Of the values; those in base64 are a third longer than what counts. */
+static size_t size_of(const json_t *data)
+{
+    size_t n = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)data, key, value)
+    {
+        n += json_string_length(value);
+    }
+    return n;
+}
+
 static void check_config_map(struct write *w, struct fault *f)
 {
     static const char why[] = "field is immutable when `immutable` is set";
@@ -77,6 +92,10 @@ static void check_config_map(struct write *w, struct fault *f)
         if (json_object_get(json_object_get(w->doc, "data"), key))
             fault_text(f, field, key, "duplicate of key present in binaryData");
     }
+    if (size_of(json_object_get(w->doc, "data")) +
+            size_of(json_object_get(w->doc, "binaryData")) / 4 * 3 >
+        CONFIG_MAP_BYTES_MAX)
+        fault_too_long(f, "", CONFIG_MAP_BYTES_MAX);
     if (!w->old || !json_is_true(json_object_get(w->old, "immutable")))
         return;
     if (!json_is_true(json_object_get(w->doc, "immutable")))

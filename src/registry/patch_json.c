@@ -1,5 +1,6 @@
 #include "registry/patch.h"
 
+#include "registry/negotiate.h"
 #include "registry/path.h"
 
 #include <stdlib.h>
@@ -147,6 +148,65 @@ static bool operate(json_t **doc, const json_t *o)
     return strcmp(op, "replace") == 0 && put(doc, path, json_deep_copy(value), true);
 }
 
+/* ---- growth: operations double a document each, if they may ---- */
+
+#define DEPTH_UNCHECKED 1000 /* levels that may be there before they are counted */
+
+struct growth {
+    size_t copied;
+    size_t depth; /* that the document has at most */
+};
+
+/* Does it have more levels than that? */
+static bool is_deeper(const json_t *v, unsigned levels)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+    if (!json_is_object(v) && !json_is_array(v))
+        return false;
+    if (levels == 0)
+        return true;
+    json_object_foreach((json_t *)(uintptr_t)v, key,
+                        value) if (is_deeper(value, levels - 1)) return true;
+    json_array_foreach(v, i, value) if (is_deeper(value, levels - 1)) return true;
+    return false;
+}
+
+static size_t levels_of(const char *pointer)
+{
+    size_t n = 0;
+    for (; *pointer; pointer++)
+        n += *pointer == '/';
+    return n;
+}
+
+static int too_large(struct fault *f, const char *what, size_t most)
+{
+    return fault_set(f, 413, "RequestEntityTooLarge", "the JSON patch makes more than %zu %s", most,
+                     what);
+}
+
+static int check_growth(json_t *doc, const json_t *o, struct growth *g, struct fault *f)
+{
+    const char *op = path_text(o, "op"), *from = path_text(o, "from");
+    size_t levels = levels_of(path_text(o, "path"));
+    bool copies = strcmp(op, "copy") == 0;
+    if (copies || strcmp(op, "move") == 0)
+        g->depth += levels;
+    else
+        g->depth = MAX(g->depth, levels + BODY_DEPTH_MAX);
+    if (g->depth > DEPTH_UNCHECKED) {
+        if (is_deeper(doc, PATCH_DEPTH_MAX))
+            return too_large(f, "levels", PATCH_DEPTH_MAX);
+        g->depth = PATCH_DEPTH_MAX + levels + BODY_DEPTH_MAX;
+    }
+    const json_t *v = copies && from ? find(doc, from) : NULL;
+    if (v)
+        g->copied += json_dumpb(v, NULL, 0, JSON_ENCODE_ANY | JSON_COMPACT);
+    return g->copied > PATCH_COPIES_MAX ? too_large(f, "bytes of copies", PATCH_COPIES_MAX) : 0;
+}
+
 static bool is_operation(const json_t *o)
 {
     static const char *const names[] = { "add", "remove", "replace", "move", "copy", "test" };
@@ -160,6 +220,7 @@ static bool is_operation(const json_t *o)
 int patch_json(json_t **doc, const json_t *operations, struct fault *f)
 {
     size_t n = json_array_size(operations);
+    struct growth g = { .depth = PATCH_DEPTH_MAX };
     if (!json_is_array(operations))
         return fault_bad_request(f, "a JSON patch must be a list of operations");
     if (n > PATCH_OPERATIONS_MAX)
@@ -173,13 +234,15 @@ int patch_json(json_t **doc, const json_t *operations, struct fault *f)
                                      "operation %zu of the JSON patch: expected an op (add, "
                                      "remove, replace, move, copy, test) and a path",
                                      i);
+        if (check_growth(*doc, o, &g, f) < 0)
+            return -1;
         if (!operate(doc, o))
             return fault_set(f, 422, "Invalid",
                              "the server rejected our request due to an error in our request: "
                              "operation %zu of the JSON patch, %s %s, cannot be done",
                              i, path_text(o, "op"), path_text(o, "path"));
     }
-    return 0;
+    return is_deeper(*doc, PATCH_DEPTH_MAX) ? too_large(f, "levels", PATCH_DEPTH_MAX) : 0;
 }
 
 /* ---- merge patch ---- */

@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define SUB_STATUS "status"
+#define SUB_STATUS       "status"
+#define OBJECT_BYTES_MAX (2 * BODY_BYTES_MAX) /* before a patch, with its length */
 
 /* ---- what both ways of writing share ---- */
 
@@ -378,11 +379,23 @@ static int patched(struct call *c, const char *type, const struct item *old, jso
     return code;
 }
 
+/* Patches make an object longer by no more than their own length and what they copy. */
+static int check_size(struct call *c)
+{
+    const struct request *q = &c->request;
+    const struct item *i = registry_find(c->registry, q->resource, q->namespace, q->name);
+    if (!i || i->len + c->given_len <= OBJECT_BYTES_MAX)
+        return 0;
+    return fault_set(&c->fault, 413, "RequestEntityTooLarge",
+                     "the object has %zu bytes, and may not have more than %zu with the patch",
+                     i->len, OBJECT_BYTES_MAX);
+}
+
 int rest_patch(struct call *c)
 {
     const char *type = call_header(c, "content-type");
     json_t *doc;
-    if (check_sub(c) < 0 || rest_check_options(c) < 0)
+    if (check_sub(c) < 0 || rest_check_options(c) < 0 || check_size(c) < 0)
         return -1;
     if (type && media_is(type, "application/apply-patch+yaml"))
         return managed_apply(c);
