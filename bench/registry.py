@@ -112,8 +112,15 @@ def measure(server, options):
     while n < options.objects:
         server.send(connection, "POST", MAPS, config_map("m-%d" % n, x="y" * 100)).read()
         n += 1
+    delay, memory = fan_out(server), server.memory()
     print("%-15s %8.0f creates/s %8.1f ms to %d watchers %8.1f MB with %d objects" % (
-        server.name, rate, fan_out(server), WATCHERS, server.memory(), n + int(rate * options.seconds)), flush=True)
+        server.name, rate, delay, WATCHERS, memory, n + int(rate * options.seconds)), flush=True)
+    return rate, delay, memory
+
+
+def compare(ours, theirs):
+    print("signpost beside kube-apiserver with etcd: %.1f times the creates, %.1f times as fast to all watchers, "
+          "%.1f times smaller" % (ours[0] / theirs[0], theirs[1] / ours[1], theirs[2] / ours[2]))
 
 
 def main():
@@ -125,13 +132,14 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Registry(str(ROOT / options.build / "signpost"), folder,
                                                                     "--controllers=false") as ours:
-        measure(Server("signpost", ours.port, str(ours.credentials / "ca.crt"), ours.token, [ours.process.pid]), options)
+        mine = measure(Server("signpost", ours.port, str(ours.credentials / "ca.crt"), ours.token, [ours.process.pid]),
+                       options)
     if options.theirs:
         import kube_world
         kube_world.Cluster.start_controllers = lambda self: None
         with tempfile.TemporaryDirectory() as folder, kube_world.Cluster(folder) as theirs:
-            measure(Server("kube-apiserver", theirs.port, theirs.path("ca.crt"), kube_world.TOKEN,
-                           [theirs.api.pid, theirs.etcd.process.pid]), options)
+            compare(mine, measure(Server("kube-apiserver", theirs.port, theirs.path("ca.crt"), kube_world.TOKEN,
+                                         [theirs.api.pid, theirs.etcd.process.pid]), options))
 
 
 if __name__ == "__main__":
