@@ -10,7 +10,7 @@ from registry_world import Registry, config_map, service
 PROTO = kube_proto.MEDIA
 @pytest.fixture(scope="module")
 def api(signpost, tmp_path_factory):
-    with Registry(signpost, tmp_path_factory.mktemp("registry"), memory=True) as made:
+    with Registry(signpost, tmp_path_factory.mktemp("registry"), "--controllers=false", memory=True) as made:
         for obj in OBJECTS:
             made.create(obj)
         yield made

@@ -113,7 +113,11 @@ def lean(kind, doc):
     for name, shape, inner, marks in TYPES[kind].values():
         if "inline" in marks:
             flat.update(lean(inner, {k: v for k, v in doc.items() if k in {f[0] for f in TYPES[inner].values()}}))
-        if name not in doc or "inline" in marks:
+        if "inline" in marks:
+            continue
+        if name not in doc:
+            if shape and not {"?", "??"} & set(marks):
+                made[name] = None
             continue
         v = doc[name]
         if inner in TYPES:

@@ -9,7 +9,7 @@ from registry_world import PATHS, Registry
 
 PROTO = kube_proto.MEDIA
 CHANCE = ("uid", "resourceVersion", "creationTimestamp", "time", "lastTransitionTime", "clusterIP", "clusterIPs", "taints",
-          "managedFields", "continue")
+          "managedFields", "continue", "message")
 NS = "forms"
 
 
@@ -23,7 +23,7 @@ def both(signpost, tmp_path_factory):
     if kube_world.missing():
         pytest.skip(kube_world.missing())
     with Alone(tmp_path_factory.mktemp("theirs")) as theirs, \
-            Registry(signpost, tmp_path_factory.mktemp("ours"), "--service-cluster-ip-range", kube_world.RANGES,
+            Registry(signpost, tmp_path_factory.mktemp("ours"), "--controllers=false", "--service-cluster-ip-range", kube_world.RANGES,
                      memory=True) as ours:
         for call in theirs.call, ours.call:
             call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
