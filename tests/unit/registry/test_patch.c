@@ -19,6 +19,34 @@ static void json_case(const char *doc, const char *patch, const char *want)
     json_decref(d);
 }
 
+/* Each operation doubles the document; another list of them only makes it deep. */
+static void test_growth(void)
+{
+    json_t *doubling = json_array(), *deepening = json_array();
+    for (unsigned i = 0; i < 40; i++)
+        json_array_append_new(doubling, json_pack("{s:s, s:s, s:s+%}", "op", "copy", "from", "/a",
+                                                  "path", "/a/",
+                                                  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                                                  "xxxxxxxxx",
+                                                  (size_t)(i + 1)));
+    char path[2 * 1500 + 1] = "";
+    for (unsigned i = 0; i < 1500; i++) {
+        memcpy(path + (size_t)2 * i, "/a", 3);
+        json_array_append_new(deepening,
+                              json_pack("{s:s, s:s, s:{}}", "op", "add", "path", path, "value"));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct fault f = { 0 };
+        json_t *d = doc_of("{'a':{}}");
+        assert_int_equal(patch_json(&d, i ? deepening : doubling, &f), -1);
+        assert_int_equal(f.code, 413);
+        fault_done(&f);
+        json_decref(d);
+    }
+    json_decref(doubling);
+    json_decref(deepening);
+}
+
 static void test_json_patch(void **state)
 {
     (void)state;
@@ -34,6 +62,7 @@ static void test_json_patch(void **state)
     json_case("{'a':1}", "[{'op':'test','path':'/a','value':2}]", NULL);
     json_case("{'a':1}", "[{'op':'remove','path':'/b'}]", NULL);
     json_case("{'a':[1]}", "[{'op':'add','path':'/a/2','value':2}]", NULL);
+    test_growth();
     json_case("{'a':[1]}", "[{'op':'add','path':'/a/01','value':2}]", NULL);
     json_case("{'a':{'b':1}}", "[{'op':'move','from':'/a','path':'/a/b/c'}]", NULL);
     json_case("{}", "[{'op':'shout','path':'/a'}]", NULL);
@@ -96,6 +125,8 @@ static void test_strategic(void **state)
      */
     strategic(spec, "{}", "{'ports':[{'name':'a'},{'name':'b'}]}",
               "{'ports':[{'name':'a'},{'name':'b'}]}");
+    strategic(spec, "{}", "{'ports':[{'port':1,'name':'a'},{'port':1,'$patch':'merge'}]}",
+              "{'ports':[{'port':1,'name':'a'},{'port':1}]}");
     strategic(spec, "{}", "{'$patch':'shout'}", NULL);
 }
 
