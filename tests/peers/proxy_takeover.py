@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From the real kube-proxy to signpost and back on a node with traffic: no connection fails, a held one lives on.
 
-  proxy_takeover.py SIGNPOST KUBE_PROXY nftables|iptables"""
+  proxy_takeover.py SIGNPOST KUBE_PROXY MODE MODE     nftables or iptables: kube-proxy's and signpost's"""
 import collections
 import json
 import pathlib
@@ -100,8 +100,9 @@ def chains_of_the_original(lab):
 class Switch:
     """The steps of docs/proxy.md."""
 
-    def __init__(self, lab, signpost, original, mode):
-        self.lab, self.signpost, self.original, self.mode, self.number = lab, signpost, original, mode, 0
+    def __init__(self, lab, signpost, original, mode, our_mode):
+        self.lab, self.signpost, self.original, self.number = lab, signpost, original, 0
+        self.mode, self.our_mode = mode, our_mode
 
     def new_service_answers(self):
         """What only a proxy that runs now can have brought into the kernel."""
@@ -124,10 +125,10 @@ class Switch:
 
     def there(self, original):
         self.stop(original)
-        ours = self.lab.start_proxy([self.signpost, "proxy"], "nftables")
+        ours = self.lab.start_proxy([self.signpost, "proxy"], self.our_mode)
         self.new_service_answers()
-        wait(lambda: "kube-proxy" not in tables(self.lab) and not chains_of_the_original(self.lab),
-             "what kube-proxy left is gone")
+        wait(lambda: "kube-proxy" not in tables(self.lab) and
+             (self.our_mode == "iptables" or not chains_of_the_original(self.lab)), "what kube-proxy left is gone")
         self.new_service_answers()
         return ours
 
@@ -135,13 +136,14 @@ class Switch:
         original = self.start_original()
         self.stop(ours)
         self.new_service_answers()
-        self.lab.run(self.signpost, "proxy", "--cleanup", "--proxy-mode=nftables")
+        if self.our_mode != self.mode or self.mode == "nftables":  # else the chains are kube-proxy's now
+            self.lab.run(self.signpost, "proxy", "--cleanup", "--proxy-mode=" + self.our_mode)
         wait(lambda: "signpost" not in tables(self.lab), "what signpost left is gone")
         self.new_service_answers()
         return original
 
 
-def main(signpost, original, mode):
+def main(signpost, original, mode, our_mode):
     proxy_lab.apart()
     answers = proxy_lab.Answers()
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +154,7 @@ def main(signpost, original, mode):
             put_service(lab, "web", WEB, "TCP", ["p1", "r1"], type="NodePort")
             put_service(lab, "dns", DNS, "UDP", ["p1", "r1"])
             put_service(lab, "web6", WEB6, "TCP", ["p1", "r1"], family=6)
-            switch = Switch(lab, signpost, original, mode)
+            switch = Switch(lab, signpost, original, mode, our_mode)
             running = switch.start_original()
             switch.new_service_answers()
             flows = [("tcp", WEB, 80), ("udp", DNS, 80), ("tcp", WEB6, 80), ("tcp", NODE[4], NODE_PORT)]
