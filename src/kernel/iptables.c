@@ -215,6 +215,7 @@ static int dry_restore(void *ctx, uint8_t family, const char *text, size_t len, 
     d->lost = false;
     strbuf_reset(&d->last);
     strbuf_add(&d->last, text, len);
+    strbuf_add(&d->taken, text, len);
     return 0;
 }
 
@@ -251,6 +252,7 @@ void iptables_dry_init(struct iptables_dry *d)
 void iptables_dry_done(struct iptables_dry *d)
 {
     strbuf_done(&d->last);
+    strbuf_done(&d->taken);
     for (unsigned i = 0; i < 4; i++)
         strbuf_done(&d->saved[i / 2][i % 2]);
 }

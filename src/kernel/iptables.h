@@ -53,6 +53,7 @@ bool iptables_may_have_rules(enum iptables_kind kind);
 struct iptables_dry {
     struct iptables_backend backend; /* set by iptables_dry_init() */
     struct strbuf last;              /* the last text that was taken */
+    struct strbuf taken;             /* all of them since this was last emptied */
     struct strbuf saved[2][2];       /* what save gives: [IPv4, IPv6][filter, nat] */
     const char *poison;              /* texts that contain it are refused; NULL: none */
     size_t max;                      /* longer texts give -EMSGSIZE; 0: no limit */

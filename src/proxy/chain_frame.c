@@ -125,19 +125,24 @@ static size_t filter_rules(const struct chain_options *o, const char *saved, str
     return n;
 }
 
+void frame_mark(const struct chain_options *o, struct strbuf *out)
+{
+    strbuf_printf(out, "-A " FRAME_MARK " -j MARK --or-mark 0x%08x\n", o->rules.mark);
+}
+
 /* The mark is taken off again, so that a packet that comes by once more is not masqueraded twice.
  */
 static size_t nat_rules(const struct chain_options *o, struct strbuf *out)
 {
     uint32_t mark = o->rules.mark;
+    frame_mark(o, out);
     strbuf_printf(out,
-                  "-A " FRAME_MARK " -j MARK --or-mark 0x%08x\n"
                   "-A " FRAME_POST " -m mark ! --mark 0x%08x/0x%08x -j RETURN\n"
                   "-A " FRAME_POST " -j MARK --xor-mark 0x%08x\n"
                   "-A " FRAME_POST
                   " -m comment --comment \"kubernetes service traffic requiring SNAT\""
                   " -j MASQUERADE --random-fully\n",
-                  mark, mark, mark, mark);
+                  mark, mark, mark);
     return 4;
 }
 

@@ -22,6 +22,8 @@ void frame_chains(enum rule_table t, const char *saved, struct chain_names *out)
 /* Their rules, and the jumps that `saved` has not. Returns how many rules, without jumps. */
 size_t frame_rules(enum rule_table t, const struct chain_options *o, const char *saved,
                    struct strbuf *out);
+/* The rule of FRAME_MARK, to which the portals' chains lead. */
+void frame_mark(const struct chain_options *o, struct strbuf *out);
 /* The last rules of nat KUBE-SERVICES: to the node ports. */
 void frame_node_ports(const struct chain_options *o, const struct surroundings *around,
                       struct strbuf *out);

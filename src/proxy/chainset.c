@@ -246,29 +246,16 @@ static void write_shared(struct draft *d, enum rule_table t, const line_list *al
 
 /* ---- a whole text ---- */
 
-/* iptables keeps its list of chains sorted and looks for each one's place from the front: from the
- * last to the first, that costs nothing. */
-static int compare_names_down(const void *a, const void *b)
-{
-    return strcmp(b, a);
-}
-
 static void put_declarations(struct draft *d, enum rule_table t, const struct chain_names *frame,
                              struct strbuf *out)
 {
-    VEC(name_text) names = { 0 };
-    vec_reserve(&names, d->names.n + frame->names.n + SHARED_CHAINS + 1);
     for (unsigned i = 0; i < SHARED_CHAINS; i++)
         if (d->dirty[i] && shared_chain_table(i) == t)
-            (void)snprintf(names.items[names.n++], CHAIN_NAME_SIZE, "%s", shared_chain_name(i));
+            strbuf_printf(out, ":%s - [0:0]\n", shared_chain_name(i));
     vec_each (f, &frame->names)
-        (void)snprintf(names.items[names.n++], CHAIN_NAME_SIZE, "%s", *f);
+        strbuf_printf(out, ":%s - [0:0]\n", *f);
     for (size_t i = 0; t == TABLE_NAT && i < d->names.n; i++)
-        memcpy(names.items[names.n++], d->names.items[i], CHAIN_NAME_SIZE);
-    qsort(names.items, names.n, sizeof *names.items, compare_names_down);
-    vec_each (n, &names)
-        strbuf_printf(out, ":%s - [0:0]\n", *n);
-    vec_done(&names);
+        strbuf_printf(out, ":%s - [0:0]\n", d->names.items[i]);
 }
 
 /* Returns how many rules; nothing is written when there is nothing to say. */
@@ -356,6 +343,10 @@ size_t chainset_stage(struct chainset *c, const struct portal_change *changes, s
     }
     if (saved)
         strbuf_puts(out, "*mangle\n:" FRAME_CANARY " - [0:0]\nCOMMIT\n");
+    if (parts == STAGE_OWN && d.names.n > 0) { /* what they lead to must be there */
+        declare(&d, FRAME_MARK);
+        frame_mark(&c->options, &d.own);
+    }
     for (unsigned t = 0; t < RULE_TABLES; t++)
         c->written[t] = put_table(&d, t, &all, saved, out);
     vec_done(&all);

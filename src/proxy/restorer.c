@@ -87,6 +87,29 @@ static int transact(struct restorer *r, struct chainset *c, const struct portal_
     return code;
 }
 
+/* How many portals of the list make a part. */
+static size_t part_of(const struct portal_change *list, size_t n)
+{
+    size_t i = 0;
+    for (size_t chains = 0; i < n && chains < RESTORER_PART_CHAINS; i++)
+        chains += list[i].new ? list[i].new->n_backends + CHAIN_SEP : 0;
+    return i;
+}
+
+/* The portals' own chains ahead of what leads to them, where they are many. */
+static int write_ahead(struct restorer *r, struct chainset *c, const struct portal_change *list,
+                       size_t n, struct applied *ret)
+{
+    int code = 0;
+    for (bool many = part_of(list, n) < n; many && n > 0 && code == 0;) {
+        size_t some = part_of(list, n);
+        code = transact(r, c, list, some, STAGE_OWN, NULL, ret);
+        list += some;
+        n -= some;
+    }
+    return code;
+}
+
 /* ---- who is to blame ---- */
 
 static void fail(struct applied *ret, const struct portal_change *list, size_t n)
@@ -140,6 +163,8 @@ static int write_everything(struct restorer *r, struct chainset *c,
 {
     struct strbuf texts[RULE_TABLES] = { 0 };
     int code = read_saved(r, texts, &ret->err);
+    if (code == 0)
+        code = write_ahead(r, c, list, n, ret);
     if (code == 0) {
         struct chainset_saved saved = { .text = { texts[0].p, texts[1].p } };
         code = transact(r, c, list, n, STAGE_ALL, &saved, ret);
@@ -240,7 +265,9 @@ static void run_changes(struct restorer *r, changes *ours, struct applied *ret)
         chainset_turn_comments(r->chains);
         add_all(r, ours);
     }
-    ret->code = transact(r, r->chains, ours->items, ours->n, STAGE_ALL, NULL, ret);
+    ret->code = write_ahead(r, r->chains, ours->items, ours->n, ret);
+    if (ret->code == 0)
+        ret->code = transact(r, r->chains, ours->items, ours->n, STAGE_ALL, NULL, ret);
     if (ret->code == 0)
         return;
     r->partial_failures++;

@@ -6,6 +6,9 @@
  * there is before (iptables-save), so that jumps that are there stay where they are. Other runs
  * write the chains that changed.
  *
+ * Many chains are written in parts, to which nothing leads before the last restore, that of the
+ * shared chains; a portal's chains are always in one.
+ *
  * When a restore is refused, halves of it are tried until the culprits are known. Since
  * iptables-restore cannot ask the kernel without doing it, what is tried before a whole run are the
  * portals' own chains, to which nothing leads yet. A text that is too long for the netlink socket
@@ -20,6 +23,8 @@
 
 #define RESTORER_TRIES_MAX   64 /* restores of one hunt; what is undecided then counts as guilty */
 #define RESTORER_PIECE_BYTES 49152
+/* Of one restore: iptables takes a time that grows with the square of their number. */
+#define RESTORER_PART_CHAINS 1000
 #define RESTORER_FULL_NS     3600000000000LL /* at the latest, everything is made anew */
 
 struct restorer {
