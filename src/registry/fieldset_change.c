@@ -157,9 +157,9 @@ void fieldset_remove(const struct schema_type *t, json_t *doc, const json_t *set
     json_object_foreach((json_t *)(uintptr_t)set, key, node)
     {
         const struct schema_field *f = strncmp(key, "f:", 2) == 0 ? schema_field(t, key + 2) : NULL;
-        json_t *v = json_object_get(doc, key + 2);
+        json_t *v = f ? json_object_get(doc, key + 2) : NULL; /* not of "." */
         const json_t *kept = json_object_get(held, key);
-        if (!f || !v)
+        if (!v)
             continue;
         if (!kept)
             json_object_del(doc, key + 2);
