@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/table.h"
 #include "cmd/commands.h"
+#include "cmd/trace_causes.h"
 #include "explain/journey.h"
 #include "explain/outcome.h"
 #include "lab/lab.h"
@@ -27,6 +28,9 @@ static void print_text(const struct journey_report *r)
     journey_print(r->journey, "One request, as it was observed", stdout);
     putchar('\n');
     tone_line(stdout, o == OUTCOME_ANSWERED ? TABLE_GOOD : TABLE_BAD, "%s", r->verdict);
+    for (size_t i = 0; i < r->n_causes; i++)
+        tone_line(stdout, TABLE_WARN, "by the objects: %s%s%s", r->causes[i].text,
+                  r->causes[i].change ? "; " : "", r->causes[i].change ? r->causes[i].change : "");
     if (*outcome_cost(r->seen, cost))
         tone_line(stdout, TABLE_WARN, "%s", cost);
 }
@@ -49,12 +53,13 @@ static int show(const struct options *o, const struct journey_report *r)
     return outcome_of(r->seen) == OUTCOME_ANSWERED ? EXIT_ANSWERED : EXIT_FAILED;
 }
 
-static int observe(const struct options *o, struct observer *observer, const char *to, int *ret,
-                   struct err *e)
+static int observe(const struct options *o, struct observer *observer, const char *from,
+                   const char *to, int *ret, struct err *e)
 {
     struct request r;
     struct sightings seen;
     struct journey j = { 0 };
+    struct trace_causes causes;
     char verdict[OUTCOME_TEXT_MAX];
     int code = request_make(observer, to, (unsigned)o->wait, &r, e);
     if (code < 0)
@@ -62,7 +67,15 @@ static int observe(const struct options *o, struct observer *observer, const cha
     request_tell(&r, &j);
     request_sightings(&r, &seen);
     outcome_text(outcome_of(&seen), &seen, verdict);
-    *ret = show(o, &(struct journey_report){ &j, &seen, verdict });
+    trace_causes_init(&causes);
+    if (outcome_of(&seen) != OUTCOME_ANSWERED)
+        trace_causes_find(&causes, observer->dir, from, to);
+    *ret = show(o, &(struct journey_report){ .journey = &j,
+                                             .seen = &seen,
+                                             .verdict = verdict,
+                                             .causes = causes.items.items,
+                                             .n_causes = causes.items.n });
+    trace_causes_done(&causes);
     journey_done(&j);
     request_done(&r);
     return 0;
@@ -90,7 +103,7 @@ static int trace(const struct options *o, const char *from, const char *to, int 
         code = observer_open(&observer, place, from, e);
     if (code < 0)
         return code;
-    code = observe(o, &observer, to, ret, e);
+    code = observe(o, &observer, from, to, ret, e);
     observer_done(&observer);
     return code;
 }

@@ -39,11 +39,18 @@ void journey_missed(struct journey *j, const char *fmt, ...) __attribute__((form
 const char *journey_first_missing(const struct journey *j);
 void journey_print(const struct journey *j, const char *title, FILE *out);
 
+/* What the objects say about it: why it ended there, and what to change. */
+struct journey_cause {
+    const char *code, *text, *change; /* as in explain/explain.h */
+};
+
 /* All that is to be said of one request; borrowed. */
 struct journey_report {
     const struct journey *journey;
     const struct sightings *seen;
     const char *verdict;
+    const struct journey_cause *causes;
+    size_t n_causes;
 };
 
 void journey_json(const struct journey_report *r, struct strbuf *out);

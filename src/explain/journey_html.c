@@ -193,6 +193,13 @@ void journey_html(const struct journey_report *r, struct strbuf *out)
         put_escaped(out, cost);
         strbuf_puts(out, "</p>\n");
     }
+    for (size_t i = 0; i < r->n_causes; i++) {
+        strbuf_puts(out, "<p class=\"cause\">");
+        put_escaped(out, r->causes[i].text);
+        strbuf_puts(out, ": <em>");
+        put_escaped(out, r->causes[i].change ? r->causes[i].change : "");
+        strbuf_puts(out, "</em></p>\n");
+    }
     draw(r->seen, out);
     strbuf_puts(out, "<table>\n");
     for (size_t i = 0; i < r->journey->steps.n; i++)

@@ -19,6 +19,17 @@ static void put_step(const struct journey_step *s, struct strbuf *out)
     strbuf_puts(out, "]}");
 }
 
+static void put_cause(const struct journey_cause *c, struct strbuf *out)
+{
+    strbuf_putc(out, '{');
+    json_put_member(out, "code", c->code);
+    strbuf_putc(out, ',');
+    json_put_member(out, "text", c->text);
+    strbuf_putc(out, ',');
+    json_put_member(out, "change", c->change);
+    strbuf_putc(out, '}');
+}
+
 void journey_json(const struct journey_report *r, struct strbuf *out)
 {
     char cost[OUTCOME_TEXT_MAX];
@@ -32,7 +43,13 @@ void journey_json(const struct journey_report *r, struct strbuf *out)
     json_put_member(out, "verdict", r->verdict);
     strbuf_putc(out, ',');
     json_put_member(out, "cost", outcome_cost(r->seen, cost));
-    strbuf_puts(out, ",\"steps\":[");
+    strbuf_puts(out, ",\"causes\":[");
+    for (size_t i = 0; i < r->n_causes; i++) {
+        if (i)
+            strbuf_putc(out, ',');
+        put_cause(&r->causes[i], out);
+    }
+    strbuf_puts(out, "],\"steps\":[");
     for (size_t i = 0; i < r->journey->steps.n; i++) {
         if (i)
             strbuf_putc(out, ',');

@@ -26,6 +26,14 @@ FAILURES = {  # name: the outcome of its request, and words of its verdict or of
     "five-seconds": ("answered", "which is where the time went"),
 }
 
+CAUSES = {  # what the objects say of it; of the others they know nothing
+    "no-ready-endpoints": "pods-not-ready", "wrong-target-port": "wrong-target-port",
+    "named-port-missing": "named-port-missing", "wrong-selector": "selector-matches-nothing",
+    "wrong-port": "port-not-in-service", "internal-local": "local-without-endpoint",
+    "external-local": "local-without-endpoint", "dead-endpoint": "stale-endpoint",
+    "no-such-service": "no-such-name", "search-wildcard": "search-wildcard",
+}
+
 
 @pytest.fixture(scope="module")
 def lab(signpost, root):
@@ -57,6 +65,11 @@ def test_a_failure(lab, name):
         if seen["outcome"] == outcome and words in seen["verdict"] + seen["cost"]:
             break
         assert time.monotonic() < end, json.dumps(seen, indent=1)
+    if name in CAUSES:
+        assert CAUSES[name] in [cause["code"] for cause in seen["causes"]], json.dumps(seen, indent=1)
+        assert all(cause["text"] for cause in seen["causes"])
+    elif seen["outcome"] == "answered":
+        assert seen["causes"] == []
     assert name + " (there)" in lab.call("break").stdout
     lab.call("mend", name)
     assert name + " (there)" not in lab.call("break").stdout

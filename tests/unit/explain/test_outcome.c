@@ -124,13 +124,18 @@ static void reports(void **state)
     journey_saw(&j, 1500000, "a < b");
     journey_step(&j, "reply");
     journey_missed(&j, "data");
-    struct journey_report r = { &j, &s, "it \"failed\" & <ended>" };
+    const struct journey_cause cause = { "no-such-name", "there is no <b>", NULL };
+    struct journey_report r = { &j, &s, "it \"failed\" & <ended>", &cause, 1 };
     journey_json(&r, &json);
     journey_html(&r, &page);
     assert_non_null(strstr(json.p, "\"to\":\"<b>\\\"&\",\"outcome\":\"name-unsent\""));
     assert_non_null(strstr(json.p, "{\"text\":\"a < b\",\"atMs\":1.500}"));
     assert_non_null(strstr(json.p, "\"step\":\"reply\",\"observed\":false"));
     assert_non_null(strstr(page.p, "it &quot;failed&quot; &amp; &lt;ended&gt;"));
+    assert_non_null(strstr(json.p,
+                           "\"causes\":[{\"code\":\"no-such-name\",\"text\":\"there is no <b>\","
+                           "\"change\":null}]"));
+    assert_non_null(strstr(page.p, "there is no &lt;b&gt;"));
     assert_non_null(strstr(page.p, "a &lt; b"));
     assert_null(strstr(page.p, "<b>\""));
     strbuf_done(&json);
