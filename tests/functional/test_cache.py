@@ -230,7 +230,7 @@ def test_killed_again_and_again_under_load(node):
             node.kill(process)
             node.until("cluster")
     asked, lost = result
-    assert asked > 300
+    assert asked > 100  # or there was no load to speak of
     assert lost <= 8, "one query at most for each death was lost: %d of %d" % (lost, asked)
 
 

@@ -378,7 +378,8 @@ def test_the_proxy_on_an_api_server(api, signpost):
     assert "10.96.0.1 " in ran.stdout and "10.1.0.7" in ran.stdout
     assert "10.96.0.66" not in ran.stdout
     assert {p.split("?")[0] for p in api.paths()} == {
-        "/api/v1/nodes", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices"}
+        "/api/v1/nodes", "/api/v1/services", "/apis/discovery.k8s.io/v1/endpointslices",
+        "/apis/networking.k8s.io/v1/servicecidrs"}
 
 
 def test_the_proxy_has_one_source(signpost, tmp_path):
