@@ -420,10 +420,11 @@ int64_t http_call_age_ns(const struct http_call *call)
 void http_call_refuse(struct http_call *call, int code, const char *text)
 {
     struct http_result r = { .error = code, .text = text };
+    struct http_client *c = call->client;
     call->state = CALL_CANCELLED;
-    call->client->pending = true;
-    call->end(call->ctx, &r);
-    settle(call->client);
+    c->pending = true;
+    call->end(call->ctx, &r); /* may send another one, and this one is gone then */
+    settle(c);
 }
 
 void http_call_set_rest(struct http_call *call, unsigned ms)

@@ -76,6 +76,11 @@ def storm(world, seconds):
     return made
 
 
+def room(process):
+    """MB that may come: a sanitizer keeps for a while what was freed."""
+    return 100 if "libasan" in pathlib.Path("/proc/%d/maps" % process.pid).read_text() else 8
+
+
 def test_storm(world):
     world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1", "p2"])
     daemon = world.daemon(QUIET)
@@ -89,7 +94,7 @@ def test_storm(world):
     print("%d changes in %g s" % (made, SECONDS))
     world.service("last", ["10.96.2.1"], [TCP], ["p1"])
     assert world.wait_for(only(world, "p1", ip="10.96.2.1", n=1), 20), world.log()[-2000:]
-    assert resident_mb(daemon) < before + 8
+    assert resident_mb(daemon) < before + room(daemon)
     grown = table(world)
     world.proxy("--oneshot")
     assert grown == table(world)
