@@ -142,7 +142,8 @@ def test_the_old_serves_until_the_new_can(start, relay, comes):
         end = time.monotonic() + 1
         while time.monotonic() < end:
             assert answer(server) == ["10.96.0.9"]
-        assert WAITING in server.log() and "Reloading complete" not in server.log()
+        until(lambda: WAITING in server.log())
+        assert "Reloading complete" not in server.log()
         server.process.send_signal(signal.SIGUSR1)  # another waits for the end of this one
         if comes:
             relay.set(None)
