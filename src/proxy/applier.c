@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-typedef VEC(struct portal_change) changes;
-
 void applier_init(struct applier *a, const struct nft_backend *backend, const struct model *model,
                   const struct surroundings *around, const struct ruleset_options *o)
 {
@@ -21,14 +19,6 @@ void applier_done(struct applier *a)
 {
     ruleset_free(a->rules);
     a->rules = NULL;
-}
-
-void applied_done(struct applied *r)
-{
-    for (size_t i = 0; i < r->n_failed; i++)
-        free(r->failed[i]);
-    free(r->failed);
-    *r = (struct applied){ 0 };
 }
 
 struct keeper {
@@ -186,56 +176,34 @@ static int apply_table(struct applier *a, struct ruleset *rules, const struct po
 
 /* ---- who is to blame */
 
-static bool kernel_would_take(struct applier *a, struct ruleset *rules,
-                              const struct portal_change *list, size_t n, bool full,
-                              struct applied *r)
-{
-    if (a->checks_left == 0)
-        return false;
-    a->checks_left--;
-    return transact(a, rules, list, n, full, true, r) == 0;
-}
+struct question {
+    struct applier *applier;
+    struct ruleset *rules;
+    bool full;
+    struct applied *ret;
+};
 
-static void isolate(struct applier *a, struct ruleset *rules, const struct portal_change *list,
-                    size_t n, bool full, changes *good, changes *bad, struct applied *r)
+static bool kernel_would_take(void *ctx, const struct portal_change *list, size_t n)
 {
-    if (n == 0)
-        return;
-    if (kernel_would_take(a, rules, list, n, full, r)) {
-        for (size_t i = 0; i < n; i++)
-            vec_push(good, list[i]);
-    } else if (n == 1 || a->checks_left == 0) {
-        for (size_t i = 0; i < n; i++)
-            vec_push(bad, list[i]);
-    } else {
-        isolate(a, rules, list, n / 2, full, good, bad, r);
-        isolate(a, rules, list + n / 2, n - n / 2, full, good, bad, r);
-    }
-}
-
-static void fail(struct applied *r, const struct portal_change *list, size_t n)
-{
-    r->failed = xrealloc(r->failed, (r->n_failed + n) * sizeof *r->failed + 1);
-    for (size_t i = 0; i < n; i++)
-        r->failed[r->n_failed++] = xstrdup(list[i].id);
+    struct question *q = ctx;
+    return transact(q->applier, q->rules, list, n, q->full, true, q->ret) == 0;
 }
 
 /* Applies all but the culprits. */
 static int apply_innocent(struct applier *a, struct ruleset *rules,
                           const struct portal_change *list, size_t n, bool full, struct applied *r)
 {
-    changes good = { 0 }, bad = { 0 };
-    a->checks_left = APPLIER_CHECKS_MAX;
-    isolate(a, rules, list, n, full, &good, &bad, r);
+    struct question q = { a, rules, full, r };
+    struct hunt h = { .taken = kernel_would_take, .ctx = &q, .tries_left = HUNT_TRIES_MAX };
+    hunt_run(&h, list, n);
     struct err why = r->err;
-    int ret = apply_list(a, rules, good.items, good.n, full, r);
+    int ret = apply_list(a, rules, h.good.items, h.good.n, full, r);
     if (ret == 0)
         r->err = why;
-    fail(r, bad.items, bad.n);
+    applied_fail(r, h.bad.items, h.bad.n);
     if (ret != 0)
-        fail(r, good.items, good.n);
-    vec_done(&good);
-    vec_done(&bad);
+        applied_fail(r, h.good.items, h.good.n);
+    hunt_done(&h);
     return ret;
 }
 
@@ -273,7 +241,7 @@ static void run_full(struct applier *a, struct applied *r)
     if (ret != 0 && !is_hopeless(a, fresh, true, ret, r))
         ret = apply_innocent(a, fresh, all, n, true, r);
     else if (ret != 0)
-        fail(r, all, n);
+        applied_fail(r, all, n);
     free(all);
     r->code = ret;
     a->full_needed = ret != 0;
@@ -299,14 +267,6 @@ bool applier_probe(struct applier *a)
     return !a->full_needed;
 }
 
-static void keep_ours(const struct applier *a, const struct portal_change *list, size_t n,
-                      changes *ours)
-{
-    for (size_t i = 0; i < n; i++)
-        if (list[i].id[0] == (a->options.family == 4 ? '4' : '6'))
-            vec_push(ours, list[i]);
-}
-
 /* The kernel's elements are not those of our picture: somebody else has been at them. */
 static bool has_drifted(const struct applied *r)
 {
@@ -320,7 +280,7 @@ static void run_changes(struct applier *a, const struct portal_change *list, siz
     if (r->code == 0)
         return;
     if (is_hopeless(a, a->rules, false, r->code, r))
-        fail(r, list, n);
+        applied_fail(r, list, n);
     else if (!has_drifted(r) && applier_probe(a))
         r->code = apply_innocent(a, a->rules, list, n, false, r);
     else
@@ -329,9 +289,9 @@ static void run_changes(struct applier *a, const struct portal_change *list, siz
 
 void applier_run(struct applier *a, const struct portal_change *list, size_t n, struct applied *ret)
 {
-    changes ours = { 0 };
+    change_list ours = { 0 };
     *ret = (struct applied){ 0 };
-    keep_ours(a, list, n, &ours);
+    change_list_of_family(list, n, a->options.family, &ours);
     if (a->full_needed)
         run_full(a, ret);
     else

@@ -13,12 +13,11 @@
 #pragma once
 
 #include "kernel/nft.h"
-#include "proxy/model.h"
+#include "proxy/applied.h"
 #include "proxy/ruleset.h"
 
 #define APPLIER_PART_ELEMENTS 40000 /* of one transaction of a table that is not there yet */
 #define APPLIER_PIECE_BYTES   65536 /* of one portal's text when it is too large in one */
-#define APPLIER_CHECKS_MAX    64 /* test runs of one hunt; what is undecided then counts as guilty */
 
 struct applier {
     const struct nft_backend *backend;
@@ -27,18 +26,6 @@ struct applier {
     const struct surroundings *around; /* not changed while it runs */
     struct ruleset *rules;             /* NULL before the first success */
     bool full_needed;
-    unsigned checks_left;
-};
-
-struct applied {
-    bool full;             /* the table was made anew */
-    unsigned transactions; /* that the kernel took */
-    size_t elements, bytes;
-    size_t carried, forgotten; /* clients with affinity */
-    int code;                  /* 0, or why nothing more could be done */
-    struct err err;            /* the last refusal, in words */
-    size_t n_failed;           /* portals that are not as they should be, by id */
-    char **failed;
 };
 
 void applier_init(struct applier *a, const struct nft_backend *backend, const struct model *model,
@@ -50,4 +37,3 @@ void applier_run(struct applier *a, const struct portal_change *changes, size_t 
                  struct applied *ret);
 /* Is our table still as we made it? If not, the next run makes it anew. */
 bool applier_probe(struct applier *a);
-void applied_done(struct applied *r);

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-typedef VEC(struct portal_change) changes;
-
 void restorer_init(struct restorer *r, const struct iptables_backend *backend,
                    const struct model *model, const struct surroundings *around,
                    const struct chain_options *o)
@@ -112,13 +110,6 @@ static int write_ahead(struct restorer *r, struct chainset *c, const struct port
 
 /* ---- who is to blame ---- */
 
-static void fail(struct applied *ret, const struct portal_change *list, size_t n)
-{
-    ret->failed = xrealloc(ret->failed, (ret->n_failed + n) * sizeof *ret->failed + 1);
-    for (size_t i = 0; i < n; i++)
-        ret->failed[ret->n_failed++] = xstrdup(list[i].id);
-}
-
 /* Would even a restore that changes nothing be refused? */
 static bool is_broken(struct restorer *r)
 {
@@ -128,23 +119,23 @@ static bool is_broken(struct restorer *r)
                                sizeof nothing - 1, &e) != 0;
 }
 
-/* Tries to write what is innocent, in halves. */
-static void isolate(struct restorer *r, struct chainset *c, const struct portal_change *list,
-                    size_t n, enum stage_parts parts, changes *good, changes *bad,
-                    struct applied *ret)
+/* There is no asking without doing: what is taken is written. */
+struct attempt {
+    struct restorer *restorer;
+    struct chainset *chains;
+    enum stage_parts parts;
+    struct applied *ret;
+};
+
+static bool was_written(void *ctx, const struct portal_change *list, size_t n)
 {
-    bool done = r->tries_left > 0 && n > 0;
-    if (done) {
-        r->tries_left--;
-        done = transact(r, c, list, n, parts, NULL, ret) == 0;
-    }
-    if (!done && n > 1 && r->tries_left > 0) {
-        isolate(r, c, list, n / 2, parts, good, bad, ret);
-        isolate(r, c, list + n / 2, n - n / 2, parts, good, bad, ret);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        vec_push(done ? good : bad, list[i]);
+    struct attempt *a = ctx;
+    return transact(a->restorer, a->chains, list, n, a->parts, NULL, a->ret) == 0;
+}
+
+static struct hunt hunt_by(struct attempt *a)
+{
+    return (struct hunt){ .taken = was_written, .ctx = a, .tries_left = HUNT_TRIES_MAX };
 }
 
 /* ---- everything ---- */
@@ -178,18 +169,17 @@ static int write_everything(struct restorer *r, struct chainset *c,
 static int write_innocent(struct restorer *r, struct chainset *c, const struct portal_change *all,
                           size_t n, struct applied *ret)
 {
-    changes good = { 0 }, bad = { 0 };
-    r->tries_left = RESTORER_TRIES_MAX;
-    isolate(r, c, all, n, STAGE_OWN, &good, &bad, ret);
+    struct attempt a = { r, c, STAGE_OWN, ret };
+    struct hunt h = hunt_by(&a);
+    hunt_run(&h, all, n);
     struct err why = ret->err;
-    int code = write_everything(r, c, good.items, good.n, ret);
+    int code = write_everything(r, c, h.good.items, h.good.n, ret);
     if (code == 0)
         ret->err = why;
-    fail(ret, bad.items, bad.n);
+    applied_fail(ret, h.bad.items, h.bad.n);
     if (code != 0)
-        fail(ret, good.items, good.n);
-    vec_done(&good);
-    vec_done(&bad);
+        applied_fail(ret, h.good.items, h.good.n);
+    hunt_done(&h);
     return code;
 }
 
@@ -215,7 +205,7 @@ static void run_full(struct restorer *r, struct applied *ret)
         fresh = fresh_chains(r, all, n);
         code = write_innocent(r, fresh, all, n, ret);
     } else if (code != 0) {
-        fail(ret, all, n);
+        applied_fail(ret, all, n);
     }
     free(all);
     ret->code = code;
@@ -231,21 +221,13 @@ static void run_full(struct restorer *r, struct applied *ret)
 
 /* ---- changes ---- */
 
-static void keep_ours(const struct restorer *r, const struct portal_change *list, size_t n,
-                      changes *ours)
-{
-    for (size_t i = 0; i < n; i++)
-        if (list[i].id[0] == (r->options.rules.family == 4 ? '4' : '6'))
-            vec_push(ours, list[i]);
-}
-
 static int compare_changes(const void *a, const void *b)
 {
     return portal_change_compare(a, b);
 }
 
 /* All portals, and those that go: the comments of all rules come or go. */
-static void add_all(struct restorer *r, changes *ours)
+static void add_all(struct restorer *r, change_list *ours)
 {
     struct portal_change *all;
     size_t n = model_all(r->model, r->options.rules.family, &all), w = 0;
@@ -259,7 +241,7 @@ static void add_all(struct restorer *r, changes *ours)
     free(all);
 }
 
-static void run_changes(struct restorer *r, changes *ours, struct applied *ret)
+static void run_changes(struct restorer *r, change_list *ours, struct applied *ret)
 {
     if (chainset_turns_comments(r->chains, ours->items, ours->n)) {
         chainset_turn_comments(r->chains);
@@ -272,27 +254,26 @@ static void run_changes(struct restorer *r, changes *ours, struct applied *ret)
         return;
     r->partial_failures++;
     if (ret->code != ERR_REFUSED || is_broken(r)) {
-        fail(ret, ours->items, ours->n);
+        applied_fail(ret, ours->items, ours->n);
         r->full_needed = true;
     } else if (ours->n == 0 || !restorer_probe(r)) {
         run_full(r, ret);
     } else {
-        changes good = { 0 }, bad = { 0 };
-        r->tries_left = RESTORER_TRIES_MAX;
-        isolate(r, r->chains, ours->items, ours->n, STAGE_ALL, &good, &bad, ret);
-        fail(ret, bad.items, bad.n);
+        struct attempt a = { r, r->chains, STAGE_ALL, ret };
+        struct hunt h = hunt_by(&a);
+        hunt_run(&h, ours->items, ours->n);
+        applied_fail(ret, h.bad.items, h.bad.n);
         ret->code = 0;
-        vec_done(&good);
-        vec_done(&bad);
+        hunt_done(&h);
     }
 }
 
 void restorer_run(struct restorer *r, const struct portal_change *list, size_t n,
                   struct applied *ret)
 {
-    changes ours = { 0 };
+    change_list ours = { 0 };
     *ret = (struct applied){ 0 };
-    keep_ours(r, list, n, &ours);
+    change_list_of_family(list, n, r->options.rules.family, &ours);
     if (r->full_needed)
         run_full(r, ret);
     else

@@ -18,10 +18,9 @@
 #pragma once
 
 #include "kernel/iptables.h"
-#include "proxy/applier.h"
+#include "proxy/applied.h"
 #include "proxy/chainset.h"
 
-#define RESTORER_TRIES_MAX   64 /* restores of one hunt; what is undecided then counts as guilty */
 #define RESTORER_PIECE_BYTES 49152
 /* Of one restore: iptables takes a time that grows with the square of their number. */
 #define RESTORER_PART_CHAINS 1000
@@ -34,7 +33,6 @@ struct restorer {
     const struct surroundings *around; /* not changed while it runs */
     struct chainset *chains;           /* NULL before the first success */
     bool full_needed;
-    unsigned tries_left;
     int64_t last_full; /* clock_ns() */
     /* Counted since the start. */
     unsigned full_failures, partial_failures;
