@@ -5,6 +5,7 @@
 #include "lab/enter.h"
 #include "lab/manifest.h"
 #include "lab/place.h"
+#include "lab/status.h"
 #include "lab/topology.h"
 
 #include <errno.h>
@@ -133,17 +134,9 @@ static int write_objects(const char *dir, const struct failure *f, const struct 
 static bool pod_runs(const struct manifests *now, const struct failure *f, const struct tree *doc)
 {
     const struct manifest *m = manifests_find(now, "Pod", f->name, tree_str(doc, "metadata.name"));
-    json_t *item;
-    size_t i;
-    if (!m || !str_eq(json_text(m->json, "status.phase"), "Running"))
-        return false;
-    json_array_foreach(json_at(m->json, "status.conditions"), i, item)
-    {
-        if (str_eq(json_text(item, "type"), "Ready"))
-            return str_eq(json_text(item, "status"), "True") ||
-                   str_eq(tree_str(doc, "metadata.labels.lab"), "never-ready");
-    }
-    return false;
+    return m && str_eq(json_text(m->json, "status.phase"), "Running") &&
+           (status_is_ready(m->json) ||
+            str_eq(tree_str(doc, "metadata.labels.lab"), "never-ready"));
 }
 
 static bool all_run(const char *dir, const struct failure *f)

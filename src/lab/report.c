@@ -4,18 +4,7 @@
 #include "base/table.h"
 #include "lab/manifest.h"
 #include "lab/place.h"
-
-static bool is_ready(json_t *object)
-{
-    json_t *item;
-    size_t i;
-    json_array_foreach(json_at(object, "status.conditions"), i, item)
-    {
-        if (str_eq(json_text(item, "type"), "Ready"))
-            return str_eq(json_text(item, "status"), "True");
-    }
-    return false;
-}
+#include "lab/status.h"
 
 static const char *or_none(const char *text)
 {
@@ -45,7 +34,7 @@ static void print_pod(const struct manifest *d, const char *dir, struct table *t
 {
     char pod[600];
     pid_t pid = 0;
-    bool ready = is_ready(d->json);
+    bool ready = status_is_ready(d->json);
     const char *message = json_text(d->json, "status.message");
     bool ending = json_text(d->json, "metadata.deletionTimestamp") != NULL;
     snprintf(pod, sizeof pod, "%s/%s", d->namespace, d->name);

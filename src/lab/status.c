@@ -136,16 +136,28 @@ json_t *status_of_node(json_t *node, const struct topology_node *place)
     return out;
 }
 
-bool status_allows_ready(json_t *pod)
+/* Of the condition Ready; NULL when there is none. */
+static const char *ready_status(json_t *object)
 {
     json_t *item;
     size_t i;
-    json_array_foreach(json_at(pod, "status.conditions"), i, item)
+    json_array_foreach(json_at(object, "status.conditions"), i, item)
     {
-        if (str_eq(json_text(item, "type"), "Ready") && !str_eq(json_text(item, "status"), "True"))
-            return false;
+        if (str_eq(json_text(item, "type"), "Ready"))
+            return json_text(item, "status");
     }
-    return true;
+    return NULL;
+}
+
+bool status_is_ready(json_t *object)
+{
+    return str_eq(ready_status(object), "True");
+}
+
+bool status_allows_ready(json_t *pod)
+{
+    const char *said = ready_status(pod);
+    return !said || str_eq(said, "True");
 }
 
 char *status_file_name(const char *kind, const char *namespace, const char *name, char *out,

@@ -20,6 +20,8 @@ json_t *status_of_pod(json_t *pod, const struct topology *t, const struct topolo
                       const struct pod_status *s);
 json_t *status_of_node(json_t *node, const struct topology_node *place);
 
+/* What its status says: the condition Ready. */
+bool status_is_ready(json_t *object);
 /* False when the manifest itself says that the Pod is not ready (status.conditions). */
 bool status_allows_ready(json_t *pod);
 /* "kind_namespace_name.json", for the folder of objects. Returns out. */
