@@ -3,9 +3,8 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "client/pod_manifest.h"
-#include "config/tree.h"
+#include "cmd/pod_fetch.h"
 #include "kube/pod.h"
-#include "source/api_client.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,24 +18,19 @@ static void on_patience_end(uv_timer_t *t)
     *(bool *)t->data = true;
 }
 
-/* Runs the loop until *done, or for so long. */
-static bool wait_for(uv_loop_t *loop, bool (*is_done)(const void *ctx), const void *ctx)
+/* Runs the loop until all is there, or for so long. */
+static bool wait_synced(uv_loop_t *loop, const struct store *store)
 {
     uv_timer_t patience;
     bool over = false;
     uv_timer_init(loop, &patience);
     patience.data = &over;
     uv_timer_start(&patience, on_patience_end, PATIENCE_MS, 0);
-    while (!is_done(ctx) && !over)
+    while (!store_is_synced(store) && !over)
         uv_run(loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&patience, NULL);
     uv_run(loop, UV_RUN_NOWAIT);
-    return is_done(ctx);
-}
-
-static bool is_synced(const void *ctx)
-{
-    return store_is_synced(ctx);
+    return store_is_synced(store);
 }
 
 /* ---- folders of manifests without a status */
@@ -138,7 +132,7 @@ int explain_objects_open(uv_loop_t *loop, const struct explain_objects_options *
         assume_status(ret);
         return 0;
     }
-    if (wait_for(loop, is_synced, cluster_store(ret->cluster)))
+    if (wait_synced(loop, cluster_store(ret->cluster)))
         return 0;
     explain_objects_close(ret);
     return err_set(e, -ETIMEDOUT, "the API server has not given its objects in %d seconds",
@@ -161,48 +155,6 @@ static int from_file(const struct object *o, struct arena *a, struct pod_dns *re
     return pod_manifest_load(path, which, a, ret, e);
 }
 
-struct fetch {
-    struct arena *arena;
-    const struct tree *tree;
-    struct err *e;
-    bool done;
-};
-
-static void on_pod(void *ctx, const struct http_result *r)
-{
-    struct fetch *f = ctx;
-    char text[API_STATUS_TEXT];
-    f->done = true;
-    if (r->error == 0 && r->status == 200)
-        f->tree = api_reply_tree(r->body, r->len, "Pod", f->arena);
-    if (!f->tree)
-        err_set(f->e, ERR_REFUSED, "the Pod cannot be read: %s",
-                r->error ? r->text : api_status_text(r, r->body, r->len, text));
-}
-
-static bool is_fetched(const void *ctx)
-{
-    return ((const struct fetch *)ctx)->done;
-}
-
-static int from_server(const struct explain_objects *x, const struct object *o, struct arena *a,
-                       struct pod_dns *ret, struct err *e)
-{
-    struct fetch f = { .arena = a, .e = e };
-    struct http_call *call;
-    const struct api_request request = { .path = arena_printf(a, "/api/v1/namespaces/%s/pods/%s",
-                                                              o->meta.namespace, o->meta.name),
-                                         .total_ms = PATIENCE_MS,
-                                         .end = on_pod,
-                                         .ctx = &f };
-    int rc = api_client_send(cluster_client(x->cluster), &request, &call, e);
-    if (rc < 0)
-        return rc;
-    if (!wait_for(x->loop, is_fetched, &f))
-        return err_set(e, -ETIMEDOUT, "the API server does not answer");
-    return f.tree ? pod_manifest_read(f.tree, "API server", a, ret, e) : ERR_REFUSED;
-}
-
 int explain_pod_dns(const struct explain_objects *x, const char *ns, const char *name,
                     struct arena *a, struct pod_dns *ret, bool *ret_known, struct err *e)
 {
@@ -210,5 +162,6 @@ int explain_pod_dns(const struct explain_objects *x, const char *ns, const char 
     *ret_known = o && (!x->from_folder || strrchr(o->meta.origin, ':'));
     if (!*ret_known)
         return 0;
-    return x->from_folder ? from_file(o, a, ret, e) : from_server(x, o, a, ret, e);
+    return x->from_folder ? from_file(o, a, ret, e)
+                          : pod_fetch_by(cluster_client(x->cluster), x->loop, ns, name, a, ret, e);
 }

@@ -44,27 +44,39 @@ static void on_end(void *ctx, const struct http_result *r)
     }
 }
 
-static int ask_server(uv_loop_t *loop, const struct api_config *config, const char *path,
-                      struct fetch *f)
+int pod_fetch_by(struct api_client *client, uv_loop_t *loop, const char *ns, const char *name,
+                 struct arena *a, struct pod_dns *ret, struct err *e)
+{
+    struct fetch f = {
+        .arena = a, .pod = arena_printf(a, "%s/%s", ns, name), .ret = ret, .err = e, .code = 1
+    };
+    struct http_call *call;
+    struct api_request request = { .path =
+                                       arena_printf(a, "/api/v1/namespaces/%s/pods/%s", ns, name),
+                                   .total_ms = TOTAL_MS,
+                                   .end = on_end,
+                                   .ctx = &f };
+    int rc = api_client_send(client, &request, &call, e);
+    while (rc == 0 && f.code == 1)
+        uv_run(loop, UV_RUN_ONCE);
+    return rc < 0 ? rc : f.code;
+}
+
+static int ask_server(uv_loop_t *loop, const struct api_config *config, const char *ns,
+                      const char *name, struct arena *a, struct pod_dns *ret, struct err *e)
 {
     struct api_client *client = NULL;
-    struct http_call *call;
-    int rc = api_client_new(loop, config, &client, f->err);
-    struct api_request request = { .path = path, .total_ms = TOTAL_MS, .end = on_end, .ctx = f };
+    int rc = api_client_new(loop, config, &client, e);
     if (rc == 0)
-        rc = api_client_send(client, &request, &call, f->err);
-    f->code = 1;
-    while (rc == 0 && f->code == 1)
-        uv_run(loop, UV_RUN_ONCE);
+        rc = pod_fetch_by(client, loop, ns, name, a, ret, e);
     api_client_free(client);
     uv_run(loop, UV_RUN_DEFAULT); /* its handles close */
-    return rc < 0 ? rc : f->code;
+    return rc;
 }
 
 int pod_fetch(const char *kubeconfig, const char *context, const char *pod, struct arena *a,
               struct pod_dns *ret, struct err *e)
 {
-    struct fetch f = { .arena = a, .pod = pod, .ret = ret, .err = e };
     const char *slash = strchr(pod, '/');
     struct api_config config;
     uv_loop_t loop;
@@ -78,8 +90,7 @@ int pod_fetch(const char *kubeconfig, const char *context, const char *pod, stru
     rc = uv_loop_init(&loop);
     if (rc < 0)
         return err_set(e, rc, "no event loop: %s", uv_strerror(rc));
-    rc = ask_server(&loop, &config,
-                    arena_printf(a, "/api/v1/namespaces/%s/pods/%s", namespace, name), &f);
+    rc = ask_server(&loop, &config, namespace, name, a, ret, e);
     uv_loop_close(&loop);
     return rc;
 }
