@@ -4,7 +4,7 @@
 #include "base/str.h"
 #include "client/textfile.h"
 #include "cmd/explain_dns.h"
-#include "endpoints/cluster_ip.h"
+#include "cmd/proxy_around.h"
 #include "kube/pod.h"
 #include "loop/loop.h"
 
@@ -22,7 +22,7 @@ struct run {
     struct explain_dns *dns;
     struct explain_request request;
     struct pod_dns pod_dns;
-    struct ip_prefix ranges[FAMILIES];
+    range_list ranges;
     void (*take)(void *ctx, const struct explain_report *r);
     void *ctx;
 };
@@ -62,22 +62,6 @@ static int check(const struct explain_options *o, struct err *e)
                            o->cluster_dns.items[i]);
     }
     return 0;
-}
-
-/* Ranges of cluster IPs, as the proxy knows them: as told, or those of a folder's allocator. */
-static void find_ranges(struct run *r)
-{
-    static const char *const own[] = { CLUSTER_IP_DEFAULT_V4, CLUSTER_IP_DEFAULT_V6 };
-    const struct proxy_settings *s = &r->settings;
-    size_t n = 0;
-    for (; n < s->n_service_ranges; n++)
-        r->ranges[n] = s->service_ranges[n];
-    if (n == 0 && r->objects.from_folder)
-        for (; n < ARRAY_SIZE(own); n++)
-            if (ip_prefix_parse(own[n], &r->ranges[n]) < 0)
-                abort();
-    r->request.ranges = r->ranges;
-    r->request.n_ranges = n;
 }
 
 static int read_proxy(struct run *r, struct err *e)
@@ -158,8 +142,10 @@ static int explain(struct run *r, struct err *e)
     int rc = explain_objects_open(&r->loop, &r->options.objects, &r->objects, e);
     if (rc < 0)
         return rc;
-    find_ranges(r);
     r->request.store = cluster_store(r->objects.cluster);
+    proxy_ranges_find(r->request.store, &r->settings, r->objects.from_folder, &r->ranges);
+    r->request.ranges = r->ranges.items;
+    r->request.n_ranges = r->ranges.n;
     r->request.assumed_status = r->objects.assumed_status;
     rc = read_pod(r, e);
     if (rc == 0)
@@ -196,6 +182,7 @@ static int work(struct run *r, struct err *e)
     explain_dns_close(r->dns);
     explain_objects_close(&r->objects);
     loop_done(&r->loop);
+    vec_done(&r->ranges);
     return rc;
 }
 

@@ -37,20 +37,20 @@ static void find_node_ips(struct store *store, const struct model *model,
 
 static void add_range(void *ctx, const struct object *o)
 {
-    struct proxy_around *a = ctx;
+    range_list *ranges = ctx;
     const struct service_cidr *s = service_cidr_of(o);
     for (unsigned i = 0; i < s->n_cidrs; i++)
-        vec_push(&a->ranges, s->cidrs[i]);
+        vec_push(ranges, s->cidrs[i]);
 }
 
-static void add_own_ranges(struct proxy_around *a)
+static void add_own_ranges(range_list *ranges)
 {
     static const char *const own[] = { CLUSTER_IP_DEFAULT_V4, CLUSTER_IP_DEFAULT_V6 };
     for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
         struct ip_prefix range;
         if (ip_prefix_parse(own[i], &range) < 0)
             abort();
-        vec_push(&a->ranges, range);
+        vec_push(ranges, range);
     }
 }
 
@@ -59,20 +59,26 @@ static int compare_ranges(const void *x, const void *y)
     return memcmp(x, y, sizeof(struct ip_prefix));
 }
 
-void proxy_around_find(struct store *store, const struct model *model,
-                       const struct proxy_settings *settings, bool from_folder,
-                       struct proxy_around *ret)
+void proxy_ranges_find(struct store *store, const struct proxy_settings *settings, bool from_folder,
+                       range_list *ret)
 {
-    find_node_ips(store, model, settings, &ret->node_ips);
     for (unsigned i = 0; i < settings->n_service_ranges; i++)
-        vec_push(&ret->ranges, settings->service_ranges[i]);
+        vec_push(ret, settings->service_ranges[i]);
     if (settings->n_service_ranges == 0) {
         store_each(store, KIND_SERVICE_CIDR, NULL, add_range, ret);
         if (from_folder)
             add_own_ranges(ret);
     }
-    if (ret->ranges.n > 0)
-        qsort(ret->ranges.items, ret->ranges.n, sizeof *ret->ranges.items, compare_ranges);
+    if (ret->n > 0)
+        qsort(ret->items, ret->n, sizeof *ret->items, compare_ranges);
+}
+
+void proxy_around_find(struct store *store, const struct model *model,
+                       const struct proxy_settings *settings, bool from_folder,
+                       struct proxy_around *ret)
+{
+    find_node_ips(store, model, settings, &ret->node_ips);
+    proxy_ranges_find(store, settings, from_folder, &ret->ranges);
 }
 
 static bool same(const void *x, size_t n_x, const void *y, size_t n_y, size_t size)

@@ -8,13 +8,18 @@
 #include "proxy/model.h"
 #include "proxy/ruleset.h"
 
+typedef VEC(struct ip_prefix) range_list;
+
 struct proxy_around {
     struct address_list node_ips;
-    VEC(struct ip_prefix) ranges;
+    range_list ranges;
 };
 
-/* Ranges: as told (--service-cluster-ip-range); else those of the ServiceCIDRs and, of a folder,
- * those that our own allocator gives addresses from. *ret must be zero or done. */
+/* As told (--service-cluster-ip-range); else those of the ServiceCIDRs and, of a folder, those that
+ * our own allocator gives addresses from. In order; *ret must be zero. */
+void proxy_ranges_find(struct store *store, const struct proxy_settings *settings, bool from_folder,
+                       range_list *ret);
+/* All of it. *ret must be zero or done. */
 void proxy_around_find(struct store *store, const struct model *model,
                        const struct proxy_settings *settings, bool from_folder,
                        struct proxy_around *ret);
