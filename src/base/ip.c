@@ -4,6 +4,7 @@
 #include "base/str.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 int ip_parse(const char *text, struct ip *ret_ip)
@@ -42,6 +43,14 @@ char *ip_text(const struct ip *ip, char out[IP_TEXT_MAX])
     out[0] = 0;
     if (ip->family)
         (void)inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->bytes, out, IP_TEXT_MAX);
+    return out;
+}
+
+char *ip_port_text(const struct ip *ip, uint16_t port, char out[IP_PORT_TEXT_MAX])
+{
+    char text[IP_TEXT_MAX];
+    (void)snprintf(out, IP_PORT_TEXT_MAX, ip->family == 6 ? "[%s]:%u" : "%s:%u", ip_text(ip, text),
+                   port);
     return out;
 }
 

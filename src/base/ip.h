@@ -30,6 +30,9 @@ int ip_parse(const char *text, struct ip *ret_ip) __attribute__((warn_unused_res
 int ip_parse_sloppy(const char *text, struct ip *ret_ip) __attribute__((warn_unused_result));
 /* Writes at most IP_TEXT_MAX bytes; returns `out`. */
 char *ip_text(const struct ip *ip, char out[IP_TEXT_MAX]);
+#define IP_PORT_TEXT_MAX (IP_TEXT_MAX + 8)
+/* "10.0.0.1:53", "[::1]:53"; returns `out`. */
+char *ip_port_text(const struct ip *ip, uint16_t port, char out[IP_PORT_TEXT_MAX]);
 bool ip_equal(const struct ip *a, const struct ip *b);
 int ip_compare(const struct ip *a, const struct ip *b); /* IPv4 first, then by bytes */
 bool ip_is_loopback(const struct ip *ip);

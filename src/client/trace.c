@@ -152,23 +152,17 @@ static enum table_tone fate_tone(const struct stub_query *q)
     return q->rcode == RCODE_NXDOMAIN ? TABLE_PLAIN : TABLE_WARN;
 }
 
-static char *server_text(const struct stub_server *s, char *buf, size_t size)
+static char *server_text(const struct stub_server *s, char buf[IP_PORT_TEXT_MAX])
 {
-    char ip[IP_TEXT_MAX];
-    ip_text(&s->ip, ip);
-    if (s->port == STUB_PORT)
-        snprintf(buf, size, "%s", ip);
-    else
-        snprintf(buf, size, s->ip.family == 6 ? "[%s]:%u" : "%s:%u", ip, s->port);
-    return buf;
+    return s->port == STUB_PORT ? ip_text(&s->ip, buf) : ip_port_text(&s->ip, s->port, buf);
 }
 
 static void add_query(struct table *t, const struct trace *tr, const struct stub_query *q)
 {
-    char type[16], rcode[16], server[IP_TEXT_MAX + 10];
+    char type[16], rcode[16], server[IP_PORT_TEXT_MAX];
     const struct stub_server *s = &tr->conf->servers[q->server];
     table_cell(t, TABLE_PLAIN, "%s", rr_type_text(q->type, type));
-    table_cell(t, TABLE_PLAIN, "%s", server_text(s, server, sizeof server));
+    table_cell(t, TABLE_PLAIN, "%s", server_text(s, server));
     table_cell(t, TABLE_PLAIN, q->tcp ? "tcp" : "udp");
     table_cell(t, fate_tone(q), "%s%s", fate_text(q, rcode), q->tc ? " (truncated)" : "");
     if (q->fate == STUB_ANSWERED)
@@ -326,14 +320,13 @@ static void json_query(struct strbuf *out, const struct trace *t, const struct s
         [STUB_PENDING] = "not-awaited", [STUB_ANSWERED] = "answered", [STUB_TIMED_OUT] = "timeout",
         [STUB_REFUSED] = "refused",     [STUB_BROKEN] = "broken",
     };
-    char type[16], rcode[16], server[IP_TEXT_MAX + 10], meaning[64];
+    char type[16], rcode[16], server[IP_PORT_TEXT_MAX], meaning[64];
     strbuf_puts(out, "{");
     json_put_member(out, "candidate", t->result->candidates[q->candidate].name);
     strbuf_putc(out, ',');
     json_put_member(out, "type", rr_type_text(q->type, type));
     strbuf_putc(out, ',');
-    json_put_member(out, "server",
-                    server_text(&t->conf->servers[q->server], server, sizeof server));
+    json_put_member(out, "server", server_text(&t->conf->servers[q->server], server));
     strbuf_printf(out, ",\"over\":\"%s\",\"fate\":\"%s\",", q->tcp ? "tcp" : "udp", fates[q->fate]);
     json_put_member(out, "rcode", q->fate == STUB_ANSWERED ? rcode_text(q->rcode, rcode) : NULL);
     strbuf_printf(out, ",\"answers\":%u,\"truncated\":%s,\"attempt\":%u,\"localPort\":%u",
@@ -346,11 +339,11 @@ static void json_query(struct strbuf *out, const struct trace *t, const struct s
 
 static void json_conf(struct strbuf *out, const struct stub_conf *c)
 {
-    char server[IP_TEXT_MAX + 10];
+    char server[IP_PORT_TEXT_MAX];
     strbuf_puts(out, "\"resolver\":{\"servers\":[");
     for (unsigned i = 0; i < c->n_servers; i++) {
         strbuf_puts(out, i ? "," : "");
-        json_put_text(out, server_text(&c->servers[i], server, sizeof server));
+        json_put_text(out, server_text(&c->servers[i], server));
     }
     strbuf_puts(out, "],");
     json_list(out, "search", &c->searches);

@@ -178,9 +178,8 @@ static const struct stub_server *server_now(const struct ask *a, const struct fl
 
 static const char *server_text(struct ask *a, const struct stub_server *s)
 {
-    char ip[IP_TEXT_MAX];
-    ip_text(&s->ip, ip);
-    return arena_printf(a->arena, s->ip.family == 6 ? "[%s]:%u" : "%s:%u", ip, s->port);
+    char text[IP_PORT_TEXT_MAX];
+    return arena_strdup(a->arena, ip_port_text(&s->ip, s->port, text));
 }
 
 /* "read udp 127.0.0.1:40000->127.0.0.1:53: i/o timeout" */

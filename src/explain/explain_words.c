@@ -9,13 +9,10 @@
 
 const char *explain_port_text(const struct explain_report *r, const struct ip *ip, uint16_t port)
 {
-    char text[IP_TEXT_MAX];
-    ip_text(ip, text);
+    char text[IP_PORT_TEXT_MAX];
     if (!ip->family)
         return "";
-    if (!port)
-        return arena_strdup(r->arena, text);
-    return arena_printf(r->arena, ip->family == 6 ? "[%s]:%u" : "%s:%u", text, port);
+    return arena_strdup(r->arena, port ? ip_port_text(ip, port, text) : ip_text(ip, text));
 }
 
 const char *explain_service_text(const struct explain_report *r)

@@ -15,10 +15,9 @@
 
 static json_t *endpoint_text(const struct sockaddr *sa)
 {
-    char ip[IP_TEXT_MAX];
+    char text[IP_PORT_TEXT_MAX];
     struct ip addr = ip_of_sockaddr(sa);
-    return json_sprintf(addr.family == 6 ? "[%s]:%u" : "%s:%u", ip_text(&addr, ip),
-                        port_of_sockaddr(sa));
+    return json_string(ip_port_text(&addr, port_of_sockaddr(sa), text));
 }
 
 static json_t *describe(const struct backend_options *o, struct MHD_Connection *c, const char *url)

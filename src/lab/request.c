@@ -8,15 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define RESOLV_MAX   65536
-#define TEXT_ADDRESS (IP_TEXT_MAX + 8)
-
-static const char *endpoint(const struct ip *ip, uint16_t port, char out[TEXT_ADDRESS])
-{
-    char text[IP_TEXT_MAX];
-    snprintf(out, TEXT_ADDRESS, ip->family == 6 ? "[%s]:%u" : "%s:%u", ip_text(ip, text), port);
-    return out;
-}
+#define RESOLV_MAX 65536
 
 static int64_t since(const struct request *r, int64_t time_ns)
 {
@@ -137,8 +129,8 @@ static void tell_resolver(const struct request *r, struct journey *j)
 
 static void tell_query(const struct request *r, const struct dns_seen *q, struct journey *j)
 {
-    char server[TEXT_ADDRESS], type[16], rcode[24];
-    journey_saw(j, since(r, q->asked_ns), "-> %s %s %s %s", endpoint(&q->server, 53, server),
+    char server[IP_PORT_TEXT_MAX], type[16], rcode[24];
+    journey_saw(j, since(r, q->asked_ns), "-> %s %s %s %s", ip_port_text(&q->server, 53, server),
                 q->tcp ? "tcp" : "udp", q->name, rr_type_text(q->type, type));
     if (q->answered_ns)
         journey_saw(j, since(r, q->answered_ns), "<- %s %s%s%s", rr_type_text(q->type, type),
@@ -194,17 +186,17 @@ static void tell_query_path(const struct request *r, struct journey *j)
 {
     struct query_search s = { .r = r };
     const struct flow *found = flow_of_query(&s);
-    char to[TEXT_ADDRESS], from[TEXT_ADDRESS], name[300];
+    char to[IP_PORT_TEXT_MAX], from[IP_PORT_TEXT_MAX], name[300];
     journey_step(j, "their way");
     if (!found && r->winner && route_is_local(&r->o->node_links, &r->winner->server))
         journey_saw(j, -1, "not tracked: %s is %s's own address, where its cache answers",
-                    endpoint(&r->winner->server, 53, to), r->o->pods.items[r->o->client].node);
+                    ip_port_text(&r->winner->server, 53, to), r->o->pods.items[r->o->client].node);
     else if (!found)
         journey_missed(j, "the query in the connection table of the node");
     else
         journey_saw(j, -1, "conntrack: %s became %s (%s)",
-                    endpoint(&found->original.to, found->original.to_port, to),
-                    endpoint(&found->reply.from, found->reply.from_port, from),
+                    ip_port_text(&found->original.to, found->original.to_port, to),
+                    ip_port_text(&found->reply.from, found->reply.from_port, from),
                     observer_name_of(r->o, &found->reply.from, name));
 }
 
@@ -251,15 +243,15 @@ static void tell_record(const struct request *r, struct journey *j)
 
 static void tell_virtual_ip(const struct request *r, struct journey *j)
 {
-    char to[TEXT_ADDRESS], from[TEXT_ADDRESS];
+    char to[IP_PORT_TEXT_MAX], from[IP_PORT_TEXT_MAX];
     journey_step(j, "virtual IP");
     if (!r->syn || !r->winner || !ip_equal(&r->syn->to, &r->winner->address)) {
         journey_missed(j, "a TCP connection attempt to the address in the answer");
         return;
     }
     journey_saw(j, since(r, r->syn->time_ns), "SYN %s -> %s leaves the pod",
-                endpoint(&r->syn->from, r->syn->from_port, from),
-                endpoint(&r->syn->to, r->syn->to_port, to));
+                ip_port_text(&r->syn->from, r->syn->from_port, from),
+                ip_port_text(&r->syn->to, r->syn->to_port, to));
     if (observer_pod_of(r->o, &r->syn->to) || observer_node_of(r->o, &r->syn->to))
         journey_missed(j, "an address that stands for a Service: a pod or node has this one");
     else
@@ -313,17 +305,17 @@ static unsigned tell_rules_until(struct request *r, const struct nft_trace *end,
 static void tell_rules(struct request *r, struct journey *j)
 {
     const struct nft_trace *choice = find_choice(r);
-    char to[TEXT_ADDRESS], name[300];
+    char to[IP_PORT_TEXT_MAX], name[300];
     journey_step(j, "rule and endpoint");
     if (!tell_rules_until(r, choice, j))
         journey_missed(j, "a rule that the connection attempt met");
     else if (choice)
         journey_saw(j, -1, "by chain %s the packet is for %s, %s: this is the choice",
-                    choice->chain, endpoint(&choice->to, choice->to_port, to),
+                    choice->chain, ip_port_text(&choice->to, choice->to_port, to),
                     observer_name_of(r->o, &choice->to, name));
     else if (r->flow && !ip_equal(&r->flow->reply.from, &r->syn->to))
         journey_saw(j, -1, "chosen, by the connection table: %s, %s",
-                    endpoint(&r->flow->reply.from, r->flow->reply.from_port, to),
+                    ip_port_text(&r->flow->reply.from, r->flow->reply.from_port, to),
                     observer_name_of(r->o, &r->flow->reply.from, name));
     else
         journey_missed(j, "which endpoint was chosen");
@@ -362,7 +354,7 @@ static void tell_own_words(const struct request *r, const struct watched_pod *po
 
 static void tell_arrival(const struct request *r, struct journey *j)
 {
-    char from[TEXT_ADDRESS], to[TEXT_ADDRESS];
+    char from[IP_PORT_TEXT_MAX], to[IP_PORT_TEXT_MAX];
     journey_step(j, "arrival");
     if (!r->arrival) {
         journey_missed(j, "the connection attempt at the link of any pod");
@@ -371,28 +363,29 @@ static void tell_arrival(const struct request *r, struct journey *j)
     const struct packet *p = &r->arrival->packet;
     const struct watched_pod *pod = &r->o->pods.items[r->arrival->pod];
     journey_saw(j, since(r, p->time_ns), "SYN %s -> %s at eth0 of pod %s on %s",
-                endpoint(&p->from, p->from_port, from), endpoint(&p->to, p->to_port, to), pod->name,
-                pod->node);
+                ip_port_text(&p->from, p->from_port, from), ip_port_text(&p->to, p->to_port, to),
+                pod->name, pod->node);
     journey_saw(j, -1, "%s",
                 ip_equal(&p->from, &r->syn->from)
                     ? "the source is the client's own address: nothing was masqueraded"
                     : "the source is not the client's address: it was masqueraded");
-    tell_own_words(r, pod, endpoint(&p->from, p->from_port, from), j);
+    tell_own_words(r, pod, ip_port_text(&p->from, p->from_port, from), j);
 }
 
 static void tell_conntrack(const struct request *r, struct journey *j)
 {
-    char a[TEXT_ADDRESS], b[TEXT_ADDRESS];
+    char a[IP_PORT_TEXT_MAX], b[IP_PORT_TEXT_MAX];
     const struct flow *f = r->flow;
     journey_step(j, "conntrack");
     if (!f) {
         journey_missed(j, "an entry for the connection in the node's table");
         return;
     }
-    journey_saw(j, -1, "original  %s -> %s", endpoint(&f->original.from, f->original.from_port, a),
-                endpoint(&f->original.to, f->original.to_port, b));
-    journey_saw(j, -1, "reply     %s -> %s", endpoint(&f->reply.from, f->reply.from_port, a),
-                endpoint(&f->reply.to, f->reply.to_port, b));
+    journey_saw(j, -1, "original  %s -> %s",
+                ip_port_text(&f->original.from, f->original.from_port, a),
+                ip_port_text(&f->original.to, f->original.to_port, b));
+    journey_saw(j, -1, "reply     %s -> %s", ip_port_text(&f->reply.from, f->reply.from_port, a),
+                ip_port_text(&f->reply.to, f->reply.to_port, b));
     bool destination = !ip_equal(&f->original.to, &f->reply.from);
     bool source = !ip_equal(&f->original.from, &f->reply.to);
     journey_saw(j, -1, "destination %s, source %s%s%s", destination ? "translated" : "kept",
@@ -423,7 +416,7 @@ static int first_line(const struct packet *p)
 static void tell_reply(const struct request *r, struct journey *j)
 {
     const struct packet *p = find_reply(r);
-    char from[TEXT_ADDRESS], to[TEXT_ADDRESS];
+    char from[IP_PORT_TEXT_MAX], to[IP_PORT_TEXT_MAX];
     journey_step(j, "reply");
     if (!p) {
         journey_missed(j, "data from the virtual IP at the client's link: %.*s",
@@ -431,8 +424,8 @@ static void tell_reply(const struct request *r, struct journey *j)
         return;
     }
     journey_saw(j, since(r, p->time_ns), "%.*s, from %s to %s: translated back", first_line(p),
-                (const char *)p->payload, endpoint(&p->from, p->from_port, from),
-                endpoint(&p->to, p->to_port, to));
+                (const char *)p->payload, ip_port_text(&p->from, p->from_port, from),
+                ip_port_text(&p->to, p->to_port, to));
 }
 
 static void tell_total(const struct request *r, struct journey *j)

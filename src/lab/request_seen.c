@@ -11,9 +11,8 @@
 
 static const char *text_of(const struct request *r, const struct ip *ip, uint16_t port)
 {
-    char text[IP_TEXT_MAX];
-    return arena_printf(&r->o->arena, ip->family == 6 ? "[%s]:%u" : "%s:%u", ip_text(ip, text),
-                        port);
+    char text[IP_PORT_TEXT_MAX];
+    return arena_strdup(&r->o->arena, ip_port_text(ip, port, text));
 }
 
 /* ---- the name ---- */

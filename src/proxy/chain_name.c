@@ -13,11 +13,8 @@ const char *const chain_prefixes[CHAIN_KINDS] = { "KUBE-SVC-", "KUBE-SVL-", "KUB
 
 char *backend_text(uint8_t family, const struct backend *b, char out[BACKEND_TEXT_SIZE])
 {
-    char text[IP_TEXT_MAX];
     struct ip ip = ip_of_bytes(family, b->ip);
-    (void)snprintf(out, BACKEND_TEXT_SIZE, family == 4 ? "%s:%u" : "[%s]:%u", ip_text(&ip, text),
-                   b->port);
-    return out;
+    return ip_port_text(&ip, b->port, out);
 }
 
 /* RFC 4648, section 6: five bits a character, of the first ten bytes. */

@@ -26,5 +26,5 @@ char *chain_name(enum chain_kind kind, const struct portal *p, const struct back
 bool chain_name_is(const char *name, size_t len);
 
 /* "10.0.0.1:80", "[fd00::1]:80" */
-#define BACKEND_TEXT_SIZE 64
+#define BACKEND_TEXT_SIZE IP_PORT_TEXT_MAX
 char *backend_text(uint8_t family, const struct backend *b, char out[BACKEND_TEXT_SIZE]);

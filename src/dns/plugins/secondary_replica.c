@@ -180,20 +180,17 @@ static const struct primary *primary_of(const struct replica *r)
     return &r->source->primaries[(r->first + r->tried) % r->source->n];
 }
 
-static const char *primary_text(const struct replica *r, char out[IP_TEXT_MAX + 8])
+static const char *primary_text(const struct replica *r, char out[IP_PORT_TEXT_MAX])
 {
-    char ip[IP_TEXT_MAX];
     const struct primary *p = primary_of(r);
-    (void)snprintf(out, IP_TEXT_MAX + 8, p->ip.family == 6 ? "[%s]:%u" : "%s:%u",
-                   ip_text(&p->ip, ip), p->port);
-    return out;
+    return ip_port_text(&p->ip, p->port, out);
 }
 
 static void ask(struct replica *r);
 
 static void try_next(struct replica *r, const char *why)
 {
-    char primary[IP_TEXT_MAX + 8];
+    char primary[IP_PORT_TEXT_MAX];
     log_error("plugin/secondary: %s of zone %s from %s failed: %s",
               r->doing == WORK_LOAD ? "transfer" : "check", r->text, primary_text(r, primary), why);
     if (++r->tried < r->source->n)
@@ -204,7 +201,7 @@ static void try_next(struct replica *r, const char *why)
 
 static void publish(struct replica *r, struct zone_data *new)
 {
-    char primary[IP_TEXT_MAX + 8];
+    char primary[IP_PORT_TEXT_MAX];
     struct zone_data *old = atomic_load(&r->zone);
     if (new->n_outside)
         log_warning("plugin/secondary: %zu records of zone %s lie outside the zone and were left "
@@ -245,7 +242,7 @@ static void take_zone(struct replica *r, struct zone_data *new)
 /* A primary that has not got what another has is no failure. */
 static void take_serial(struct replica *r, uint32_t serial)
 {
-    char primary[IP_TEXT_MAX + 8];
+    char primary[IP_PORT_TEXT_MAX];
     uint32_t ours = atomic_load(&r->zone)->serial;
     if (serial_is_before(ours, serial)) {
         r->doing = WORK_LOAD;

@@ -197,9 +197,23 @@ static void address_and_port(void **state)
     }
 }
 
+static void test_with_port(void **state)
+{
+    static const char longest[] = "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535";
+    char out[IP_PORT_TEXT_MAX];
+    struct ip ip;
+    (void)state;
+    assert_true(sizeof longest <= sizeof out);
+    assert_int_equal(ip_parse("10.0.0.1", &ip), 0);
+    assert_string_equal(ip_port_text(&ip, 53, out), "10.0.0.1:53");
+    assert_int_equal(ip_parse("2001:db8::1", &ip), 0);
+    assert_string_equal(ip_port_text(&ip, 65535, out), "[2001:db8::1]:65535");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_with_port),
         cmocka_unit_test(text_both_ways),
         cmocka_unit_test(bad_text_is_refused),
         cmocka_unit_test(sloppy_takes_leading_zeros),
