@@ -19,14 +19,15 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define CLIENT    "shop/foo"
-#define REQUESTS  300
-#define FEW       60           /* requests of a look at what changed */
-#define ROUND     40           /* by chance, one in ten million rounds misses a pod of three */
-#define PATIENT   "1"          /* seconds for a connection, as curl takes them */
-#define IMPATIENT "0.1"        /* for what is asked again and again until it is there */
-#define SOON_NS   3000000000LL /* a cache may have kept for a second that there was none */
-#define LATER_NS  10000000000LL
+#define CLIENT     "shop/foo"
+#define REQUESTS   300
+#define FEW        60           /* requests of a look at what changed */
+#define ROUND      40           /* by chance, one in ten million rounds misses a pod of three */
+#define PATIENT    "1"          /* seconds for a connection, as curl takes them */
+#define IMPATIENT  "0.1"        /* for what is asked again and again until it is there */
+#define SOON_NS    3000000000LL /* a cache may have kept for a second that there was none */
+#define LATER_NS   10000000000LL
+#define TMPDIR_MAX 60 /* bytes: the name of a socket in the laboratory has 108 in all */
 
 struct demo {
     char root[PATH_MAX], dir[PATH_MAX], source[PATH_MAX];
@@ -338,9 +339,13 @@ static int wait_for(pid_t pid, int told, struct err *e)
     return WEXITSTATUS(status) ? err_set(e, ERR_REFUSED, "the demonstration failed") : 0;
 }
 
+/* In $TMPDIR, or in /tmp when that is too long. */
 static int make_folder(struct demo *d, struct err *e)
 {
-    snprintf(d->root, sizeof d->root, "/tmp/signpost-demo-XXXXXX");
+    const char *tmp = getenv("TMPDIR");
+    if (!tmp || tmp[0] != '/' || strlen(tmp) > TMPDIR_MAX)
+        tmp = "/tmp";
+    snprintf(d->root, sizeof d->root, "%s/signpost-demo-XXXXXX", tmp);
     if (!mkdtemp(d->root))
         return err_set(e, -errno, "%s: %s", d->root, strerror(errno));
     place_path(d->dir, d->root, "lab");

@@ -1,7 +1,5 @@
 """A lab for tests: a folder of manifests that it follows, and commands inside of it."""
-import fcntl
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -100,11 +98,3 @@ def open_lab(program):
 def close_lab(lab):
     lab.call("down", check=False)
     shutil.rmtree(lab.dir.parent, ignore_errors=True)
-
-
-@pytest.fixture(scope="module", autouse=True, name="alone_fixture")
-def alone_fixture():
-    """Another suite's laboratories would be taken for ours."""
-    with open(pathlib.Path("/tmp") / ("signpost-lab-tests.%d" % os.getuid()), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

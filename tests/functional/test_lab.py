@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lab_world import NODES, Lab, alone_fixture, close_lab, is_ready, open_lab, pod, wait  # noqa: F401
+from lab_world import NODES, Lab, close_lab, is_ready, open_lab, pod, wait
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +234,17 @@ WALK = ["name typed", "resolver", "queries", "their way", "record, and why", "vi
         "rule and endpoint", "route", "arrival", "conntrack", "reply", "total"]
 
 
-def demo(signpost, source):
-    return subprocess.run([signpost, "lab", "demo", str(source)], capture_output=True, text=True,
-                          timeout=120, check=False)
+@pytest.fixture(name="tmpdir_alone")
+def tmpdir_alone_fixture():
+    """A TMPDIR that no other demonstration uses, with a short name."""
+    path = pathlib.Path(subprocess.check_output(["mktemp", "-d", "/tmp/demo-XXXXXX"], text=True).strip())
+    yield path
+    path.rmdir()
+
+
+def demo(signpost, source, tmpdir):
+    return subprocess.run([signpost, "lab", "demo", str(source)], env=dict(os.environ, TMPDIR=str(tmpdir)),
+                          capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -247,39 +255,37 @@ def shop(world, root, tmp_path_factory):
     return to
 
 
-def test_the_demonstration(world, signpost, root):
-    done = demo(signpost, root / "examples" / "shop")
+def test_the_demonstration(world, signpost, root, tmpdir_alone):
+    done = demo(signpost, root / "examples" / "shop", tmpdir_alone)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = re.findall(r"^ +\d+  (\w.*?)  ", done.stdout, re.M)
     assert steps[:len(WALK)] == WALK
     assert "NOT SEEN" not in done.stdout and "UNEXPECTED" not in done.stdout
     assert "every step was observed" in done.stdout
-    assert not list(pathlib.Path("/tmp").glob("signpost-demo-*/lab/pid"))
+    assert not list(tmpdir_alone.iterdir())
 
 
-def test_an_interrupted_demonstration_leaves_nothing(world, signpost, root):
-    before = set(pathlib.Path("/tmp").glob("signpost-demo-*"))
+def test_an_interrupted_demonstration_leaves_nothing(world, signpost, root, tmpdir_alone):
     with subprocess.Popen([signpost, "lab", "demo", str(root / "examples" / "shop")],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          start_new_session=True) as process:
+                          env=dict(os.environ, TMPDIR=str(tmpdir_alone)), start_new_session=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if line.startswith("Lab in "):  # early: what is left must take longer than this takes
                 break
-        made = set(pathlib.Path("/tmp").glob("signpost-demo-*")) - before
-        lab = [int((d / "lab" / "pid").read_text()) for d in made]
+        lab = [int(path.read_text()) for path in tmpdir_alone.glob("signpost-demo-*/lab/pid")]
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 1
         assert "ended by signal 2" in process.stderr.read()
-    assert lab and not any(d.exists() for d in made)
+    assert len(lab) == 1 and not list(tmpdir_alone.iterdir())
     for pid in lab:
         wait(lambda pid=pid: not os.path.exists("/proc/%d/root" % pid))
 
 
-def test_the_demonstration_fails_loudly(shop, signpost):
+def test_the_demonstration_fails_loudly(shop, signpost, tmpdir_alone):
     """Without a proxy on foo's node nothing leads from a Service address to a pod."""
     path = shop / "kube-system" / "kube-proxy-1.yaml"
     path.unlink()
-    done = demo(signpost, shop)
+    done = demo(signpost, shop, tmpdir_alone)
     assert done.returncode == 1
     assert "http://bar/ gave no answer" in done.stderr
 
@@ -303,8 +309,8 @@ def let_end_slowly(shop):
         path.write_text(path.read_text().replace(old, new))
 
 
-def test_the_demonstration_with_a_cache_on_each_node(cached, signpost):
-    done = demo(signpost, cached)
+def test_the_demonstration_with_a_cache_on_each_node(cached, signpost, tmpdir_alone):
+    done = demo(signpost, cached, tmpdir_alone)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not tracked: 10.96.0.10:53 is node-1's own address" in done.stdout
     outside = re.search(r"a name of the world outside .*", done.stdout)[0]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab_world import alone_fixture, close_lab, open_lab  # noqa: F401
+from lab_world import close_lab, open_lab
 
 FAILURES = {  # name: the outcome of its request, and words of its verdict or of what it cost
     "no-ready-endpoints": ("rejected", "refused by a rule of its node"),

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from test_lab import NODES, Lab, alone_fixture, is_ready, pod, wait  # noqa: F401
+from test_lab import NODES, Lab, is_ready, pod, wait
 
 API = "http://172.18.0.11:8001"
 BASE = "/api/v1/namespaces/app/"

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lab_world import alone_fixture, close_lab, is_ready, open_lab, wait  # noqa: F401
+from lab_world import close_lab, is_ready, open_lab, wait
 
 WEB = """
 kind: Pod
