@@ -88,6 +88,16 @@ char *arena_strndup(struct arena *a, const char *s, size_t n)
     return p;
 }
 
+void *arena_grow(struct arena *a, const void *items, size_t *capacity, size_t first, size_t size)
+{
+    size_t n = *capacity;
+    *capacity = n ? 2 * n : first;
+    void *larger = arena_alloc(a, *capacity * size);
+    if (n)
+        memcpy(larger, items, n * size);
+    return larger;
+}
+
 char *arena_strdup(struct arena *a, const char *s)
 {
     return arena_strndup(a, s, strlen(s));

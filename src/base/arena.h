@@ -27,6 +27,9 @@ void *arena_zalloc(struct arena *a, size_t size);
 /* For what must begin at more than the 16 bytes of all others; align: a power of two. */
 void *arena_zalloc_aligned(struct arena *a, size_t size, size_t align);
 void *arena_memdup(struct arena *a, const void *p, size_t size);
+/* A full array of *capacity items of `size` bytes made larger: a copy with twice the room, or with
+ * room for `first` where there was none. The old one stays until the arena goes. */
+void *arena_grow(struct arena *a, const void *items, size_t *capacity, size_t first, size_t size);
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

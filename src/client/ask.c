@@ -38,14 +38,8 @@ int64_t ask_now_us(const struct ask *a)
 
 static struct stub_query *add_line(struct stub_result *r, struct arena *a)
 {
-    if (r->n_queries == r->queries_capacity) {
-        size_t capacity = r->queries_capacity ? 2 * r->queries_capacity : 32;
-        struct stub_query *queries = arena_alloc(a, capacity * sizeof *queries);
-        if (r->n_queries)
-            memcpy(queries, r->queries, r->n_queries * sizeof *queries);
-        r->queries = queries;
-        r->queries_capacity = capacity;
-    }
+    if (r->n_queries == r->queries_capacity)
+        r->queries = arena_grow(a, r->queries, &r->queries_capacity, 32, sizeof *r->queries);
     return &r->queries[r->n_queries++];
 }
 

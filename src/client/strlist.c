@@ -1,17 +1,9 @@
 #include "client/strlist.h"
 
-#include <string.h>
-
 void strlist_add(struct strlist *l, struct arena *a, const char *word)
 {
-    if (l->n == l->capacity) {
-        size_t capacity = l->capacity ? 2 * l->capacity : 8;
-        const char **items = arena_alloc(a, capacity * sizeof *items);
-        if (l->n)
-            memcpy(items, l->items, l->n * sizeof *items);
-        l->items = items;
-        l->capacity = capacity;
-    }
+    if (l->n == l->capacity)
+        l->items = arena_grow(a, l->items, &l->capacity, 8, sizeof *l->items);
     l->items[l->n++] = word;
 }
 

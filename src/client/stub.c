@@ -41,27 +41,16 @@ void stub_init(struct stub *s, const struct way *way, const struct stub_conf *co
 
 void stub_add_ip(struct stub_result *r, struct arena *a, const struct ip *ip)
 {
-    if (r->n_ips == r->ips_capacity) {
-        size_t capacity = r->ips_capacity ? 2 * r->ips_capacity : 8;
-        struct ip *ips = arena_alloc(a, capacity * sizeof *ips);
-        if (r->n_ips)
-            memcpy(ips, r->ips, r->n_ips * sizeof *ips);
-        r->ips = ips;
-        r->ips_capacity = capacity;
-    }
+    if (r->n_ips == r->ips_capacity)
+        r->ips = arena_grow(a, r->ips, &r->ips_capacity, 8, sizeof *r->ips);
     r->ips[r->n_ips++] = *ip;
 }
 
 static struct stub_candidate *add_candidate(struct stub_result *r, struct arena *a)
 {
-    if (r->n_candidates == r->candidates_capacity) {
-        size_t capacity = r->candidates_capacity ? 2 * r->candidates_capacity : 8;
-        struct stub_candidate *c = arena_alloc(a, capacity * sizeof *c);
-        if (r->n_candidates)
-            memcpy(c, r->candidates, r->n_candidates * sizeof *c);
-        r->candidates = c;
-        r->candidates_capacity = capacity;
-    }
+    if (r->n_candidates == r->candidates_capacity)
+        r->candidates =
+            arena_grow(a, r->candidates, &r->candidates_capacity, 8, sizeof *r->candidates);
     return &r->candidates[r->n_candidates++];
 }
 

@@ -102,14 +102,8 @@ static bool is_domain_name(const char *text, bool *ret_dot)
 
 static void zone_add(struct zone_list *z, struct arena *a, const char *zone)
 {
-    if (z->n == z->capacity) {
-        size_t capacity = z->capacity ? 2 * z->capacity : 4;
-        const char **items = arena_alloc(a, capacity * sizeof *items);
-        if (z->n)
-            memcpy(items, z->items, z->n * sizeof *items);
-        z->items = items;
-        z->capacity = capacity;
-    }
+    if (z->n == z->capacity)
+        z->items = arena_grow(a, z->items, &z->capacity, 4, sizeof *z->items);
     z->items[z->n++] = zone;
 }
 

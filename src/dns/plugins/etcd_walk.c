@@ -104,13 +104,8 @@ struct walk {
 static void keep(struct walk *w, const struct etcd_value *v)
 {
     struct etcd_list *l = w->list;
-    if (l->n == w->capacity) {
-        w->capacity = w->capacity ? 2 * w->capacity : 8;
-        const struct etcd_value **items = arena_alloc(&w->e->q->arena, w->capacity * sizeof *items);
-        if (l->n)
-            memcpy(items, l->items, l->n * sizeof *items);
-        l->items = items;
-    }
+    if (l->n == w->capacity)
+        l->items = arena_grow(&w->e->q->arena, l->items, &w->capacity, 8, sizeof *l->items);
     l->items[l->n++] = v;
 }
 

@@ -81,6 +81,24 @@ static void copies_of_text_and_bytes(void **state)
     arena_done(&a);
 }
 
+static void arrays_grow(void **state)
+{
+    (void)state;
+    struct arena a;
+    size_t capacity = 0, n = 0;
+    unsigned *items = NULL;
+    arena_init(&a, 64);
+    for (unsigned i = 0; i < 100; i++) {
+        if (n == capacity)
+            items = arena_grow(&a, items, &capacity, 3, sizeof *items);
+        items[n++] = i;
+    }
+    assert_int_equal(capacity, 192);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(items[i], i);
+    arena_done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +106,7 @@ int main(void)
         cmocka_unit_test(nothing_is_still_a_pointer),
         cmocka_unit_test(reset_uses_the_first_chunk_again),
         cmocka_unit_test(copies_of_text_and_bytes),
+        cmocka_unit_test(arrays_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
