@@ -1,5 +1,7 @@
 #include "client/strlist.h"
 
+#include <string.h>
+
 void strlist_add(struct strlist *l, struct arena *a, const char *word)
 {
     if (l->n == l->capacity)
