@@ -12,6 +12,10 @@ from dns_world import Server  # noqa: E402
 from program import signpost_program  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: left out where time is short; see `run`")
+
+
 @pytest.fixture(scope="session")
 def signpost():
     return signpost_program()

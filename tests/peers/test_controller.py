@@ -62,6 +62,7 @@ def test_the_same_slices_and_endpoints(pair):
     assert any(same(pair, 90).values())
 
 
+@pytest.mark.long
 def test_an_api_server_that_is_killed(pair):
     ours, life = pair[1], live(pair, 2)
     for _ in range(60):

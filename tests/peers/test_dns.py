@@ -261,6 +261,7 @@ def test_a_past_that_is_forgotten(cluster, start):
         follow(cluster, server, "then", seconds=SYNC)
 
 
+@pytest.mark.long
 def test_without_a_watch_cache(start, cluster, tmp_path_factory):
     """The store heeds the limit of a list, so that it comes in pages."""
     with Cluster(tmp_path_factory.mktemp("uncached"), "--watch-cache=false") as uncached:

@@ -10,6 +10,7 @@ import pytest
 PROGRAM = pathlib.Path(__file__).with_name("proxy_chains.py")
 
 
+@pytest.mark.long
 def test_same_rules(signpost):
     if not os.access(kube_world.PROGRAMS / "kube-proxy", os.X_OK):
         pytest.skip("kube-proxy is not in build-peers/: ./run peers builds it")

@@ -11,6 +11,7 @@ import pytest
 PROGRAM = pathlib.Path(__file__).with_name("proxy_takeover.py")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode,our_mode", [("nftables", "nftables"), ("iptables", "nftables"),
                                            ("iptables", "iptables")])
 def test_no_moment_without_service(signpost, mode, our_mode):

@@ -13,6 +13,7 @@ RUNNER = pathlib.Path(__file__).with_name("proxyvec_kube.py")
 LIMIT = 400  # seconds
 
 
+@pytest.mark.long
 def test_vectors(signpost):
     reason = kube_world.missing()
     if not reason and not (VECTORS / "scenarios.jsonl").exists():

@@ -185,6 +185,7 @@ def settle(followers, state, what):
                                  "%s knows all after %s: %s" % (type(follower).__name__, what, state))
 
 
+@pytest.mark.long
 def test_informers_recover(parts):
     registry, relay, followers = parts
     game = Game(registry, 1)

@@ -59,6 +59,7 @@ def test_queries_whose_port_was_used_before(world):
         world.foo("sh", "-c", "echo %s >%s" % (before.strip().replace("\t", " "), ports))
 
 
+@pytest.mark.long
 def test_swaps_under_load(world, signpost):
     """From the originals to ours and back: no request fails, and each looks the name up."""
     reason = walk_world.missing(signpost, world.api, "coredns", "kube-proxy-nftables")
@@ -75,6 +76,7 @@ def test_swaps_under_load(world, signpost):
         assert n > 5 and not failed, "%s: of %d requests %s" % (swaps, n, failed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dns, proxy", [("signpost", "signpost"), ("coredns", "kube-proxy-nftables")])
 def test_the_api_server_goes_away(world, signpost, dns, proxy):
     """Names and addresses go on working without it, and what changes afterwards is followed."""
