@@ -1,9 +1,11 @@
 #include "kernel/capture.h"
 
+#include "base/cleanup.h"
 #include "base/cursor.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -12,21 +14,22 @@
 #include <unistd.h>
 
 #define RECEIVE_BUFFER  (4 << 20)
+#define LOOPBACK_INDEX  1   /* of `lo`, in every network namespace */
+#define FLOW_BYTES      128 /* of packets that are not DNS: headers, also those within ICMP errors */
+#define DNS_PORT        53
 #define IPV6_EXTENSIONS 8 /* header chains longer than this are not followed */
 
-static int bind_to(int fd, const char *link)
+static int bind_to(int fd, int index)
 {
     struct sockaddr_ll sa = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
-    sa.sll_ifindex = (int)if_nametoindex(link);
-    if (!sa.sll_ifindex || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
-        return -errno;
-    return 0;
+    sa.sll_ifindex = index;
+    return bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0 ? -errno : 0;
 }
 
-int capture_open(struct capture *c, const char *link)
+/* A socket that gets nothing yet. Protocol 0: nothing arrives before it is bound to its links.
+ * SOCK_DGRAM: packets come without the link-layer header. */
+static int open_socket(void)
 {
-    /* Protocol 0: nothing arrives before the socket is bound to the one link. SOCK_DGRAM: packets
-     * come without the link-layer header. */
     int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
     int size = RECEIVE_BUFFER;
     if (fd < 0)
@@ -34,13 +37,80 @@ int capture_open(struct capture *c, const char *link)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
     setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-    int code = bind_to(fd, link);
-    if (code < 0) {
+    return fd;
+}
+
+static int take(struct capture *c, int fd, int code)
+{
+    if (code < 0)
         close(fd);
-        return code;
-    }
-    c->fd = fd;
-    return 0;
+    else
+        c->fd = fd;
+    return code;
+}
+
+int capture_open(struct capture *c, const char *link)
+{
+    int fd = open_socket(), index = (int)if_nametoindex(link);
+    if (fd < 0)
+        return fd;
+    return take(c, fd, index ? bind_to(fd, index) : -errno);
+}
+
+/* Classic BPF (linux/filter.h) over a packet from its IP header on. A label is the place of its
+ * statement; jumps are counted from the statement behind. */
+static int filter_flows(int fd)
+{
+    enum { V6 = 14, PORTS = 17, FLAGS = 24, NONE = 25, SHORT = 26, WHOLE = 27 };
+#define LOAD(size, mode, at) BPF_STMT(BPF_LD | (size) | (mode), at)
+#define IF(test, value, here, label)                                                               \
+    BPF_JUMP(BPF_JMP | (test) | BPF_K, value, (label) - (here)-1, 0)
+#define UNLESS(test, value, here, label)                                                           \
+    BPF_JUMP(BPF_JMP | (test) | BPF_K, value, 0, (label) - (here)-1)
+    struct sock_filter code[] = {
+        LOAD(BPF_B, BPF_ABS, 0), /* the version */
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
+        IF(BPF_JEQ, 6, 2, V6),
+        LOAD(BPF_H, BPF_ABS, 6), /* IPv4: a later fragment? */
+        IF(BPF_JSET, 0x1fff, 4, NONE),
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* its header's length */
+        LOAD(BPF_H, BPF_IND, 0),
+        IF(BPF_JEQ, DNS_PORT, 7, WHOLE),
+        LOAD(BPF_H, BPF_IND, 2),
+        IF(BPF_JEQ, DNS_PORT, 9, WHOLE),
+        LOAD(BPF_B, BPF_ABS, 9),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 11, SHORT),
+        LOAD(BPF_B, BPF_IND, 13),
+        BPF_JUMP(BPF_JMP | BPF_JA, FLAGS - 13 - 1, 0, 0),
+        LOAD(BPF_B, BPF_ABS, 6), /* V6; behind extension headers nothing is looked for */
+        IF(BPF_JEQ, IPPROTO_UDP, 15, PORTS),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 16, SHORT),
+        LOAD(BPF_H, BPF_ABS, 40), /* PORTS */
+        IF(BPF_JEQ, DNS_PORT, 18, WHOLE),
+        LOAD(BPF_H, BPF_ABS, 42),
+        IF(BPF_JEQ, DNS_PORT, 20, WHOLE),
+        LOAD(BPF_B, BPF_ABS, 6),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 22, SHORT),
+        LOAD(BPF_B, BPF_ABS, 53),
+        IF(BPF_JSET, TCP_FIN | TCP_SYN | TCP_RST, 24, SHORT), /* FLAGS */
+        BPF_STMT(BPF_RET | BPF_K, 0),                         /* NONE */
+        BPF_STMT(BPF_RET | BPF_K, FLOW_BYTES),                /* SHORT */
+        BPF_STMT(BPF_RET | BPF_K, CAPTURE_BYTES),             /* WHOLE */
+    };
+#undef LOAD
+#undef IF
+#undef UNLESS
+    const struct sock_fprog program = { ARRAY_SIZE(code), code };
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
+}
+
+int capture_open_flows(struct capture *c)
+{
+    int fd = open_socket();
+    if (fd < 0)
+        return fd;
+    int code = filter_flows(fd);
+    return take(c, fd, code < 0 ? code : bind_to(fd, 0));
 }
 
 void capture_done(struct capture *c)
@@ -77,12 +147,23 @@ int capture_read(struct capture *c, uint8_t *buf, struct packet *ret_packet)
         ssize_t len = recvmsg(c->fd, &m, 0);
         if (len < 0)
             return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (!packet_parse(buf, (size_t)len, ret_packet))
+        bool outgoing = from.sll_pkttype == PACKET_OUTGOING;
+        bool loopback = from.sll_ifindex == LOOPBACK_INDEX;
+        if ((loopback && !outgoing) || !packet_parse(buf, (size_t)len, ret_packet))
             continue;
         ret_packet->time_ns = timestamp_of(&m);
-        ret_packet->outgoing = from.sll_pkttype == PACKET_OUTGOING;
+        ret_packet->outgoing = outgoing;
+        ret_packet->loopback = loopback;
         return 1;
     }
+}
+
+unsigned capture_lost(struct capture *c)
+{
+    struct tpacket_stats stats = { 0 }; /* reading sets the kernel's counters to 0 */
+    socklen_t len = sizeof stats;
+    getsockopt(c->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len);
+    return stats.tp_drops;
 }
 
 static struct ip read_ip(struct cursor *c, int family)
@@ -147,8 +228,26 @@ static void skip_tcp_header(struct cursor *c, struct packet *p)
     cursor_take(c, header >= 20 ? header - 14 : SIZE_MAX);
 }
 
+static void read_icmp(struct cursor *c, struct packet *p)
+{
+    p->icmp_type = cursor_u8(c);
+    p->icmp_code = cursor_u8(c);
+    cursor_take(c, 6);
+    if (c->bad)
+        return;
+    p->payload = c->base + c->pos;
+    p->payload_len = cursor_left(c);
+}
+
+static bool is_icmp(const struct packet *p)
+{
+    return p->protocol == (p->from.family == 6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+}
+
 static void read_transport(struct cursor *c, struct packet *p)
 {
+    if (is_icmp(p))
+        read_icmp(c, p);
     if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
         return;
     p->from_port = cursor_u16(c);
@@ -173,4 +272,16 @@ bool packet_parse(const uint8_t *bytes, size_t len, struct packet *ret_packet)
     read_transport(&c, &p);
     *ret_packet = p;
     return true;
+}
+
+/* ICMP: destination unreachable, time exceeded, parameter problem (RFC 792); ICMPv6: types below
+ * 128 (RFC 4443, 2.1). */
+bool packet_icmp_error(const struct packet *p, struct packet *ret_about)
+{
+    bool v4 = p->from.family == 4;
+    if (!is_icmp(p) || !p->payload)
+        return false;
+    if (v4 ? p->icmp_type != 3 && p->icmp_type != 11 && p->icmp_type != 12 : p->icmp_type >= 128)
+        return false;
+    return packet_parse(p->payload, p->payload_len, ret_about);
 }

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -185,12 +186,11 @@ int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow 
     return nl_ask(&c->nl, request(c, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), tell, &t);
 }
 
-int conntrack_delete(struct conntrack *c, const struct flow *f)
+/* A request about one entry. */
+static struct nlmsghdr *request_of(struct conntrack *c, void *buf, int type, const struct tuple *t)
 {
-    uint8_t buf[NL_REQUEST_MAX];
-    const struct tuple *t = &f->original;
     bool v6 = t->from.family == 6;
-    struct nlmsghdr *h = request(c, buf, IPCTNL_MSG_CT_DELETE, 0, v6 ? AF_INET6 : AF_INET);
+    struct nlmsghdr *h = request(c, buf, type, 0, v6 ? AF_INET6 : AF_INET);
     struct nlattr *tuple = mnl_attr_nest_start(h, CTA_TUPLE_ORIG);
     struct nlattr *ip = mnl_attr_nest_start(h, CTA_TUPLE_IP);
     mnl_attr_put(h, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, ip_len(&t->from), t->from.bytes);
@@ -202,8 +202,33 @@ int conntrack_delete(struct conntrack *c, const struct flow *f)
     mnl_attr_put_u16(h, CTA_PROTO_DST_PORT, htons(t->to_port));
     mnl_attr_nest_end(h, proto);
     mnl_attr_nest_end(h, tuple);
+    return h;
+}
+
+int conntrack_delete(struct conntrack *c, const struct flow *f)
+{
+    uint8_t buf[NL_REQUEST_MAX];
+    struct nlmsghdr *h = request_of(c, buf, IPCTNL_MSG_CT_DELETE, &f->original);
     mnl_attr_put_u32(h, CTA_ID, htonl(f->id)); /* not the flow that took its place */
     return nl_ask(&c->nl, h, NULL, NULL);
+}
+
+static int keep(const struct nlmsghdr *h, void *ctx)
+{
+    flow_parse(h, ctx);
+    return MNL_CB_OK;
+}
+
+int conntrack_find(struct conntrack *c, const struct tuple *original, struct flow *ret_flow)
+{
+    uint8_t buf[NL_REQUEST_MAX];
+    struct flow f = { .event = FLOW_UPDATE };
+    int code = nl_ask(&c->nl, request_of(c, buf, IPCTNL_MSG_CT_GET, original), keep, &f);
+    if (code == 0 && !f.original.from.family)
+        code = -ENOENT;
+    if (code == 0)
+        *ret_flow = f;
+    return code;
 }
 
 const char *flow_tcp_state(uint8_t state)

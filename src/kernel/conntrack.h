@@ -42,6 +42,9 @@ int conntrack_fd(const struct conntrack *c);
 int conntrack_events(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
 /* The whole table; only before conntrack_listen(). */
 int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
+/* The entry in which that is the original tuple, without searching the table; -ENOENT: none. Only
+ * before conntrack_listen(). */
+int conntrack_find(struct conntrack *c, const struct tuple *original, struct flow *ret_flow);
 
 /* Removes an entry that conntrack_dump() told of, not from within it; -ENOENT: gone already. */
 int conntrack_delete(struct conntrack *c, const struct flow *f);

@@ -236,7 +236,7 @@ int route_add(struct link_table *t, const struct ip_prefix *to, const struct ip 
 
 static int read_route(const struct nlmsghdr *h, void *ctx)
 {
-    struct route *r = ctx;
+    struct link_route *r = ctx;
     const struct rtmsg *m = mnl_nlmsg_get_payload(h);
     const struct nlattr *a;
     r->type = m->rtm_type;
@@ -254,10 +254,10 @@ static int read_route(const struct nlmsghdr *h, void *ctx)
 }
 
 int route_get(struct link_table *t, const struct ip *to, const struct ip *from, int in,
-              struct route *ret_route)
+              struct link_route *ret_route)
 {
     uint8_t buf[NL_REQUEST_MAX];
-    struct route r = { 0 };
+    struct link_route r = { 0 };
     struct nlmsghdr *h = nl_request(&t->nl, buf, RTM_GETROUTE, 0);
     struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof *m);
     m->rtm_family = (uint8_t)family_of(to);
@@ -277,6 +277,6 @@ int route_get(struct link_table *t, const struct ip *to, const struct ip *from, 
 
 bool route_is_local(struct link_table *t, const struct ip *to)
 {
-    struct route r;
+    struct link_route r;
     return route_get(t, to, NULL, 0, &r) == 0 && r.type == RTN_LOCAL;
 }

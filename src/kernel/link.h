@@ -48,7 +48,7 @@ int route_add(struct link_table *t, const struct ip_prefix *to, const struct ip 
 
 /* What the kernel would do with a packet from `from` that came in by link `in` (0: sent by this
  * host itself, from may be NULL). */
-struct route {
+struct link_route {
     struct ip gateway; /* family 0: the destination is on the link */
     struct ip source;  /* what the host itself would send from; family 0: not told */
     int out;           /* index of the outgoing link */
@@ -56,6 +56,6 @@ struct route {
 };
 
 int route_get(struct link_table *t, const struct ip *to, const struct ip *from, int in,
-              struct route *ret_route);
+              struct link_route *ret_route);
 /* Would a packet to that address be taken in by the host itself? */
 bool route_is_local(struct link_table *t, const struct ip *to);

@@ -323,7 +323,7 @@ static void tell_rules(struct request *r, struct journey *j)
 
 static void tell_route(struct request *r, struct journey *j)
 {
-    struct route route;
+    struct link_route route;
     char out[16], to[IP_TEXT_MAX], gateway[IP_TEXT_MAX];
     const char *node = r->o->pods.items[r->o->client].node;
     journey_step(j, "route");

@@ -116,6 +116,33 @@ static void udp_over_ipv6(void **state)
     assert_false(packet_parse(bytes, ipv6(bytes, IPPROTO_FRAGMENT, extended, sizeof extended), &p));
 }
 
+static void icmp_errors(void **state)
+{
+    (void)state;
+    uint8_t bytes[256], error[8 + 64] = { 3, 3 };
+    struct packet p, about;
+    size_t len = ipv4(error + 8, IPPROTO_UDP, udp, 8); /* no more of it than its ports */
+    error[8 + 3] = 99;
+    assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + len), &p));
+    assert_true(packet_icmp_error(&p, &about));
+    assert_int_equal(about.to_port, 53);
+    check_ip(&about.to, "10.0.0.2");
+    assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + 10), &p));
+    assert_false(packet_icmp_error(&p, &about)); /* cut within the header */
+    error[0] = 8;                                /* echo request */
+    assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + len), &p));
+    assert_false(packet_icmp_error(&p, &about));
+    error[0] = 1;
+    error[1] = 4;
+    len = ipv6(error + 8, IPPROTO_TCP, tcp, sizeof tcp);
+    assert_true(packet_parse(bytes, ipv6(bytes, IPPROTO_ICMPV6, error, 8 + len), &p));
+    assert_true(packet_icmp_error(&p, &about));
+    assert_int_equal(about.to_port, 80);
+    error[0] = 128;
+    assert_true(packet_parse(bytes, ipv6(bytes, IPPROTO_ICMPV6, error, 8 + len), &p));
+    assert_false(packet_icmp_error(&p, &about));
+}
+
 static void headers_without_end(void **state)
 {
     (void)state;
@@ -146,7 +173,7 @@ int main(void)
         cmocka_unit_test(udp_over_ipv4), cmocka_unit_test(tcp_with_options),
         cmocka_unit_test(cut_short),     cmocka_unit_test(later_fragments),
         cmocka_unit_test(udp_over_ipv6), cmocka_unit_test(headers_without_end),
-        cmocka_unit_test(nonsense),
+        cmocka_unit_test(icmp_errors),   cmocka_unit_test(nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void routes(void **state)
     struct ip gateway = ip_of("10.9.0.2"), far = ip_of("192.0.2.7"), mine = ip_of("10.9.0.1");
     struct ip_prefix on_link = { gateway, 32 }, net = { ip_of("192.0.2.0"), 24 };
     struct ip_prefix back = { mine, 32 };
-    struct route r;
+    struct link_route r;
     char name[16];
     assert_true(route_get(&here, &far, NULL, 0, &r) < 0); /* nowhere to go yet */
     assert_int_equal(route_add(&here, &on_link, NULL, "left"), 0);
