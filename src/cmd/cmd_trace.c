@@ -1,8 +1,10 @@
 /* signpost trace: one real request, observed from end to end. */
 #include "base/err.h"
+#include "base/log.h"
 #include "base/table.h"
 #include "cmd/commands.h"
 #include "cmd/trace_causes.h"
+#include "cmd/trace_watch.h"
 #include "explain/journey.h"
 #include "explain/outcome.h"
 #include "lab/lab.h"
@@ -16,9 +18,14 @@
 #define EXIT_FAILED   1
 #define EXIT_TROUBLE  2
 
+#define WATCH_WAIT_S 5 /* a resolver's shortest time-out */
+
 struct options {
-    const char *lab_dir, *output;
-    long wait;
+    const char *output;
+    long wait; /* 0: not given */
+    bool watch;
+    long seconds, count;
+    struct trace_place_options place;
 };
 
 static void print_text(const struct journey_report *r)
@@ -81,21 +88,15 @@ static int observe(const struct options *o, struct observer *observer, const cha
     return 0;
 }
 
-static int trace(const struct options *o, const char *from, const char *to, int *ret, struct err *e)
+static int trace(struct options *o, const char *from, const char *to, int *ret, struct err *e)
 {
-    static const char *const outputs[] = { "text", "json", "html", NULL };
     char dir[PATH_MAX];
     struct observer observer;
     pid_t lab;
-    const char *place = o->lab_dir ? o->lab_dir : place_default(dir);
-    size_t i = 0;
-    while (outputs[i] && strcmp(outputs[i], o->output) != 0)
-        i++;
-    if (!outputs[i])
-        return err_set(e, ERR_INVALID, "--output %s: give text, json or html", o->output);
-    if (o->wait < 1 || o->wait > REQUEST_WAIT_MAX_S)
-        return err_set(e, ERR_INVALID, "--wait %ld: give 1 to %d seconds", o->wait,
-                       REQUEST_WAIT_MAX_S);
+    const char *place = o->place.lab_dir ? o->place.lab_dir : place_default(dir);
+    if (trace_place_on_node(&o->place))
+        return err_set(e, ERR_INVALID,
+                       "--pid, --manifests, --kubeconfig and --master are for --watch");
     if (!*to || strpbrk(to, "/?#@ \t"))
         return err_set(e, ERR_INVALID, "\"%s\": give a name or an address, and :PORT or not", to);
     int code = lab_find(place, &lab, e);
@@ -108,23 +109,97 @@ static int trace(const struct options *o, const char *from, const char *to, int 
     return code;
 }
 
+static bool is_one_of(const char *text, const char *const *list)
+{
+    for (; *list; list++)
+        if (strcmp(text, *list) == 0)
+            return true;
+    return false;
+}
+
+static int check_place(const struct trace_place_options *p, struct err *e)
+{
+    const struct explain_objects_options *objects = &p->objects;
+    if (objects->manifests.n && (objects->kubeconfig || objects->master))
+        return err_set(e, ERR_INVALID, "--manifests and an API server exclude each other");
+    if (p->lab_dir && trace_place_on_node(p))
+        return err_set(e, ERR_INVALID, "--lab-dir is of a lab: leave out --pid and its objects");
+    if (p->pid < 0 || p->pid > INT_MAX)
+        return err_set(e, ERR_INVALID, "--pid %ld: no process has this number", p->pid);
+    return 0;
+}
+
+static int check(struct options *o, struct err *e)
+{
+    static const char *const outputs[] = { "text", "json", "html", NULL };
+    if (!is_one_of(o->output, outputs))
+        return err_set(e, ERR_INVALID, "--output %s: give text, json or html", o->output);
+    if (o->watch && strcmp(o->output, "html") == 0)
+        return err_set(e, ERR_INVALID, "--output html is of one request: leave out --watch");
+    if (o->wait < 1 || o->wait > REQUEST_WAIT_MAX_S)
+        return err_set(e, ERR_INVALID, "--wait %ld: give 1 to %d seconds", o->wait,
+                       REQUEST_WAIT_MAX_S);
+    if (!o->watch && (o->seconds || o->count))
+        return err_set(e, ERR_INVALID, "--for and --count are of use with --watch only");
+    if (o->seconds < 0 || o->count < 0)
+        return err_set(e, ERR_INVALID, "--for and --count: give 1 or more, or 0 for no limit");
+    return check_place(&o->place, e);
+}
+
+static int work(struct options *o, int left, char **argv, int *ret, struct err *e)
+{
+    int wanted = !o->place.pid + !o->watch, code = check(o, e);
+    if (code == 0 && left != wanted)
+        code = o->watch ? err_set(e, ERR_INVALID, "give whom to watch: NAMESPACE/POD, or --pid N")
+                        : err_set(e, ERR_INVALID,
+                                  "give two: who asks, NAMESPACE/POD, and for what, TO[:PORT]");
+    if (code < 0)
+        return code;
+    if (!o->watch)
+        return trace(o, argv[0], argv[1], ret, e);
+    const struct trace_watch_options w = { o->place, strcmp(o->output, "json") == 0, o->seconds,
+                                           o->count, o->wait };
+    *ret = EXIT_ANSWERED;
+    return trace_watch(&w, o->place.pid ? NULL : argv[0], e);
+}
+
 static int run(int argc, char **argv)
 {
-    struct options o = { .output = "text", .wait = REQUEST_WAIT_S };
+    struct options o = { .output = "text", .wait = -1, .place.objects.follow = true };
+    struct explain_objects_options *objects = &o.place.objects;
     const struct flag flags[] = {
-        { "lab-dir", FLAG_STRING, &o.lab_dir, "DIR", "Where the lab lies that both are in." },
-        { "wait", FLAG_INT, &o.wait, "SECONDS", "How long the request may take." },
+        { "watch", FLAG_BOOL, &o.watch, NULL,
+          "Make no request: print a line for each query and connection of the pod, as they come." },
+        { "for", FLAG_INT, &o.seconds, "SECONDS", "End --watch after so long." },
+        { "count", FLAG_INT, &o.count, "N", "End --watch after so many lines." },
+        { "lab-dir", FLAG_STRING, &o.place.lab_dir, "DIR", "Where the lab lies that both are in." },
+        { "pid", FLAG_INT, &o.place.pid, "N",
+          "Watch the network of this process of this node, in place of a pod of a lab." },
+        { "manifests", FLAG_LIST, &objects->manifests, "DIR",
+          "Watch a pod of this node, that this folder of manifests has; repeatable." },
+        { "kubeconfig", FLAG_STRING, &objects->kubeconfig, "FILE",
+          "The same for a pod that this cluster has; \"\" for kubectl's own choice." },
+        { "context", FLAG_STRING, &objects->context, "NAME", "Context of the kubeconfig file." },
+        { "master", FLAG_STRING, &objects->master, "URL",
+          "The API server's URL, whatever the kubeconfig says." },
+        { "service-cluster-ip-range", FLAG_STRING, &objects->range, "CIDR[,CIDR]",
+          "Where cluster IPs come from, with --manifests." },
+        { "wait", FLAG_INT, &o.wait, "SECONDS",
+          "How long the request may take (10); with --watch, what counts as no answer (5)." },
         { "output", FLAG_STRING, &o.output, "text|json|html", "How to print." },
     };
     struct err e = { 0 };
     int left = 0, status = EXIT_TROUBLE;
+    log_set_fd(2);
+    log_set_level(LOG_WARNING);
     int rc = flags_parse(&cmd_trace, flags, ARRAY_SIZE(flags), argc, argv, &left, &e);
     if (rc == 1)
         return EXIT_ANSWERED;
-    if (rc == 0 && left != 2)
-        rc = err_set(&e, ERR_INVALID, "give two: who asks, NAMESPACE/POD, and for what, TO[:PORT]");
+    if (o.wait == -1)
+        o.wait = o.watch ? WATCH_WAIT_S : REQUEST_WAIT_S;
     if (rc == 0)
-        rc = trace(&o, argv[0], argv[1], &status, &e);
+        rc = work(&o, left, argv, &status, &e);
+    flag_list_done(&objects->manifests);
     if (rc < 0)
         (void)fprintf(stderr, "signpost trace: %s\n", e.text);
     return rc < 0 ? EXIT_TROUBLE : status;
@@ -132,7 +207,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_trace = {
     .name = "trace",
-    .args = "NAMESPACE/POD TO[:PORT]",
+    .args = "NAMESPACE/POD TO[:PORT] | --watch NAMESPACE/POD",
     .summary = "follow one real request from a pod, and say how far it came",
     .details =
         "Makes one web request in a pod of a running lab (curl http://TO[:PORT]/) and observes it: "
@@ -143,6 +218,10 @@ const struct command cmd_trace = {
         "the one table of rules that it adds asks for reports of the client's connection attempts, "
         "and "
         "goes with it.\n\n"
+        "With --watch it makes no request, but prints a line for each query and connection of a "
+        "pod, "
+        "of a lab or of this node, as they come: the name that was looked up, the Service, the pod "
+        "behind it, how long it took and what came of it.\n\n"
         "The last line is the verdict: how far the request came, and what ended it.\n\n"
         "Exit status: 0 answered, 1 not answered, 2 trouble.",
     .run = run,

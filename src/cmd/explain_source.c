@@ -125,7 +125,7 @@ int explain_objects_open(uv_loop_t *loop, const struct explain_objects_options *
                                                    1u << KIND_NODE | 1u << KIND_POD |
                                                    1u << KIND_NAMESPACE };
     *ret = (struct explain_objects){ .loop = loop, .from_folder = o->manifests.n > 0 };
-    int rc = cluster_open(ret->from_folder ? NULL : loop, &source, &ret->cluster, e);
+    int rc = cluster_open(ret->from_folder && !o->follow ? NULL : loop, &source, &ret->cluster, e);
     if (rc < 0)
         return rc;
     if (ret->from_folder) {

@@ -16,6 +16,7 @@ struct explain_objects_options {
     struct flag_list manifests;
     const char *kubeconfig, *context, *master; /* or NULL */
     const char *range;                         /* of cluster IPs; NULL: the default */
+    bool follow; /* folders, too, from the loop: what changes later is in the store */
 };
 
 /* The loop is the caller's. Waits until an API server has given all. */
