@@ -337,6 +337,13 @@ static void start_handles(struct registry *r, uv_loop_t *loop)
     uv_timer_start(&r->trim, on_trim, TRIM_MS, TRIM_MS);
 }
 
+/* What is not kept begins with a revision that none of an earlier process has reached: clients that
+ * go on from one of those are told that it is gone, and list anew. */
+static int64_t first_revision(const char *path)
+{
+    return strcmp(path, ":memory:") == 0 ? clock_unix_ns() / 1000 : 1;
+}
+
 int registry_open(const struct registry_options *o, struct registry **ret, struct err *e)
 {
     schema_init();
@@ -355,7 +362,7 @@ int registry_open(const struct registry_options *o, struct registry **ret, struc
         registry_close(r);
         return code;
     }
-    r->told = r->revision = MAX(r->revision, 1);
+    r->told = r->revision = MAX(r->revision, first_revision(o->path));
     history_init(&r->history, r->revision);
     if (o->events_max)
         r->history.events_max = o->events_max;

@@ -98,7 +98,7 @@ def test_bad_targets(api):
     for path, code in [("/api/v1/namespaces/default/configmaps/%zz", 400), ("/api/v2/pods", 404), ("/nothing", 404),
                        ("/api/v1/configmaps?labelSelector=a=b=c", 400), ("/api/v1/configmaps?limit=x", 400),
                        ("/api/v1/configmaps?fieldSelector=spec.x=1", 400), ("/api/v1/configmaps?continue=zz", 400),
-                       ("/api/v1/configmaps?resourceVersion=99999999", 504)]:
+                       ("/api/v1/configmaps?resourceVersion=999999999999999999", 504)]:
         assert refused(api.call, "GET", path).code == code, path
     e = refused(api.call, "GET", "/apis/apps/v1/namespaces/default/deployments")
     assert e.code == 404 and "deployments of apps/v1" in e.status["message"]
@@ -174,6 +174,18 @@ def test_forgotten_history_is_gone(signpost, tmp_path):
         with api.watch("ConfigMap", resourceVersion=first["metadata"]["resourceVersion"]) as watch:
             kind, status = watch.next()
             assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired") and watch.next() is None
+
+
+def test_revisions_of_what_is_not_kept(signpost, tmp_path):
+    """A process that begins with nothing must not go on with numbers that meant something else."""
+    api = Registry(signpost, tmp_path, memory=True)
+    with api:
+        before = api.create(config_map("a"))["metadata"]["resourceVersion"]
+    with api:
+        api.create(config_map("b"))
+        with api.watch("ConfigMap", resourceVersion=before) as watch:
+            kind, status = watch.next()
+            assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
 
 
 def test_tables(api, ns):
