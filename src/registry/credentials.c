@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "net/authority.h"
 #include "registry/access.h"
+#include "wire/radix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 
 #define TOKEN_BYTES   32
 #define TOKENS_MAX    (1 << 20)
+#define CA_MAX        (1 << 16)
 #define TOKEN_TEXT    (TOKEN_BYTES * 2 + 1)
 #define EVERY_SERVICE "kubernetes"
 
@@ -130,9 +132,11 @@ static char *token_of(char *tokens, const char *name)
 static int write_config(const struct credentials *c, const char *path, const char *user,
                         const char *server, struct err *e)
 {
-    cleanup_free char *text = NULL;
-    size_t len;
+    cleanup_free char *text = NULL, *ca = NULL;
+    size_t len, ca_len;
     int r = file_load(c->tokens, TOKENS_MAX, &text, &len, e);
+    if (r == 0)
+        r = file_load(c->ca, CA_MAX, &ca, &ca_len, e);
     if (r < 0)
         return r;
     cleanup_free char *token = token_of(text, user);
@@ -141,9 +145,9 @@ static int write_config(const struct credentials *c, const char *path, const cha
     struct strbuf b = { 0 };
     strbuf_printf(&b,
                   "apiVersion: v1\nkind: Config\ncurrent-context: signpost\nclusters:\n"
-                  "- name: signpost\n  cluster:\n    server: %s\n    certificate-authority: ",
+                  "- name: signpost\n  cluster:\n    server: %s\n    certificate-authority-data: ",
                   server);
-    strbuf_json(&b, c->ca);
+    radix_put(&b, &radix_64, (const uint8_t *)ca, ca_len);
     strbuf_printf(&b,
                   "\ncontexts:\n- name: signpost\n  context:\n    cluster: signpost\n"
                   "    user: %s\nusers:\n- name: %s\n  user:\n    token: %s\n",
