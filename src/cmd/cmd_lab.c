@@ -63,7 +63,7 @@ static int start(const struct options *o, struct lab_options *lab, struct err *e
 
 static int run_up(const struct options *o, int argc, char **argv, struct err *e)
 {
-    char source[PATH_MAX];
+    char source[PATH_MAX], path[PATH_MAX], kubectl[PATH_MAX + 64] = "";
     struct lab_options lab = { .dir = o->dir, .source = source, .progress = show_progress };
     lab.ready_s = o->wait;
     if (o->wait < 1 || o->wait > WAIT_MAX)
@@ -75,13 +75,15 @@ static int run_up(const struct options *o, int argc, char **argv, struct err *e)
         code = lab_wait_names(o->dir, e);
     if (code < 0)
         return code;
+    if (report_kubeconfig(o->dir, path))
+        snprintf(kubectl, sizeof kubectl, "  kubectl --kubeconfig %s get pods -A\n", path);
     printf("The lab runs, in %s. Try:\n"
            "  signpost lab status\n"
            "  signpost lab exec NAMESPACE/POD -- getent hosts NAME\n"
            "  signpost lab walk NAMESPACE/POD NAME\n"
            "  signpost lookup NAME --pod NAMESPACE/POD\n"
-           "  signpost lab down\n",
-           o->dir);
+           "%s  signpost lab down\n",
+           o->dir, kubectl);
     return 0;
 }
 
@@ -318,6 +320,9 @@ const struct command cmd_lab = {
         "only where there is no \"command\". The folder is followed: a Pod whose manifest goes "
         "ends, "
         "and what is added appears.\n\n"
+        "Where a Pod of the folder is an API server (as in examples/shop, by \"signpost up\"), the "
+        "objects are published there, and a kubectl outside reaches it by the file that "
+        "\"status\" names (docs/cluster.md).\n\n"
         "With --kubeconfig the objects are also created, changed and deleted on an API server, "
         "with the "
         "status of pods as a kubelet writes it; the server must be reachable from the lab, so it "

@@ -53,6 +53,19 @@ bool api_object_has_status(const char *kind)
     return r && r->status;
 }
 
+/* An API server wants an image for every container; the lab needs none where there is a command. */
+static void name_images(json_t *pod)
+{
+    json_t *spec = json_object_get(pod, "spec"), *box;
+    size_t i;
+    json_array_foreach(json_object_get(spec, "containers"), i, box)
+    {
+        json_t *program = json_array_get(json_object_get(box, "command"), 0);
+        if (!json_object_get(box, "image") && json_is_string(program))
+            json_object_set(box, "image", program);
+    }
+}
+
 json_t *api_object_body(json_t *object)
 {
     static const char *const of_the_server[] = {
@@ -61,6 +74,7 @@ json_t *api_object_body(json_t *object)
     };
     json_t *body = json_deep_copy(object), *meta = json_object_get(body, "metadata");
     json_object_del(body, "status");
+    name_images(body);
     for (size_t i = 0; i < ARRAY_SIZE(of_the_server); i++)
         json_object_del(meta, of_the_server[i]);
     return body;

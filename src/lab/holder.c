@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "kernel/netns.h"
+#include "lab/door.h"
 #include "lab/kubelet.h"
 #include "lab/place.h"
 #include "lab/sandbox.h"
@@ -134,10 +135,20 @@ static void tell_what_is_wrong(struct holder *h)
     }
 }
 
+/* Watched before its Pod is started, which may be quick. */
+static void watch_api(struct holder *h)
+{
+    char api[PATH_MAX];
+    place_path(api, h->o->dir, "api");
+    if (inotify_add_watch(h->inotify, api, IN_MOVED_TO | IN_ONLYDIR) < 0)
+        log_error("cannot follow %s: %s", api, strerror(errno));
+}
+
 static void start_loop(struct holder *h)
 {
     uv_loop_init(&h->loop);
     h->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    watch_api(h);
     uv_poll_init(&h->loop, &h->changes, h->inotify);
     uv_timer_init(&h->loop, &h->pause);
     uv_signal_init(&h->loop, &h->child);
@@ -167,7 +178,7 @@ static void settle(struct holder *h)
                     strerror(errno));
 }
 
-static noreturn_fn void run(const struct holder_options *o)
+static noreturn_fn void run(const struct holder_options *o, int door, uint16_t door_port)
 {
     static struct holder h;
     struct err e = { 0 };
@@ -181,6 +192,8 @@ static noreturn_fn void run(const struct holder_options *o)
     h.kubelet.dir = o->dir;
     h.kubelet.source = o->source;
     h.kubelet.api = o->api;
+    h.kubelet.door_fd = door;
+    h.kubelet.door_port = door_port;
     h.kubelet.loop = &h.loop;
     h.kubelet.ctx = &h;
     tell(&h, "+making namespaces, links and routes");
@@ -188,8 +201,8 @@ static noreturn_fn void run(const struct holder_options *o)
         give_up(&h, e.text);
     watch_folders(&h);
     tell_what_is_wrong(&h);
-    tell(&h, "+%zu pods on %u nodes run; waiting until all are ready", h.kubelet.pods.n,
-         h.kubelet.net.n_nodes);
+    tell(&h, "+%zu pods on %u nodes run; waiting until all are ready",
+         h.kubelet.pods.n + h.kubelet.n_held, h.kubelet.net.n_nodes);
     h.kubelet.changed = tell_when_ready;
     tell_when_ready(&h);
     uv_run(&h.loop, UV_RUN_DEFAULT);
@@ -207,7 +220,11 @@ void holder_main(const struct holder_options *o)
 {
     struct holder only_tells = { .o = o };
     struct err e = { 0 };
+    int door;
+    uint16_t door_port;
     signal(SIGPIPE, SIG_IGN);
+    if (door_socket(&door, &door_port, &e) < 0)
+        give_up(&only_tells, e.text);
     if (netns_enter_own_world(&e) < 0)
         give_up(&only_tells, e.text);
     /* The child waits for its number to be written: whoever hears "ready" finds it. */
@@ -223,7 +240,7 @@ void holder_main(const struct holder_options *o)
         while (read(go[0], &byte, 1) < 0 && errno == EINTR)
             continue;
         close(go[0]);
-        run(o);
+        run(o, door, door_port);
     }
     write_pid(o, pid);
     _exit(0);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "lab/own_api.h"
 #include "lab/place.h"
 #include "lab/pod_files.h"
 #include "lab/pod_run.h"
@@ -38,18 +39,24 @@ void kubelet_write(struct kubelet *k, const char *kind, const char *namespace, c
         json_decref(json);
 }
 
-/* What the API server has filled in (clusterIP) is part of the object. Of Pods and Nodes the lab
- * itself knows best. */
-static void on_published(void *ctx, const char *kind, const char *namespace, const char *name,
-                         json_t *reply)
+void kubelet_keep(struct kubelet *k, const char *kind, const char *namespace, const char *name,
+                  json_t *object)
 {
-    if (str_eq(kind, "Pod") || str_eq(kind, "Node"))
-        return;
-    json_object_del(json_object_get(reply, "metadata"), "managedFields");
-    write_object(ctx, kind, namespace, name, json_incref(reply));
+    json_object_del(json_object_get(object, "metadata"), "managedFields");
+    write_object(k, kind, namespace, name, json_incref(object));
 }
 
-static void on_idle(void *ctx)
+/* What the API server has filled in (clusterIP) is part of the object. Of Pods and Nodes the lab
+ * itself knows best. */
+void kubelet_published(void *ctx, const char *kind, const char *namespace, const char *name,
+                       json_t *reply)
+{
+    if (!str_eq(kind, "Pod") && !str_eq(kind, "Node"))
+        kubelet_keep(ctx, kind, namespace, name, reply);
+    own_api_answered(ctx);
+}
+
+void kubelet_idle(void *ctx)
 {
     struct kubelet *k = ctx;
     if (k->changed)
@@ -60,18 +67,23 @@ static int start_publishing(struct kubelet *k, struct err *e)
 {
     if (!k->api)
         return 0;
-    k->publish_calls = (struct publish_calls){ on_published, on_idle, k };
+    k->publish_calls = (struct publish_calls){ kubelet_published, kubelet_idle, k };
     return publisher_new(k->loop, k->api, &k->publish_calls, &k->publisher, e);
 }
 
-void kubelet_unwrite(struct kubelet *k, const char *kind, const char *namespace, const char *name)
+void kubelet_drop(struct kubelet *k, const char *kind, const char *namespace, const char *name)
 {
     char file[600], path[PATH_MAX];
     status_file_name(kind, namespace, name, file, sizeof file);
     free(ht_del_str(&k->written, file));
+    unlink(place_path(path, k->dir, "objects/%s", file));
+}
+
+void kubelet_unwrite(struct kubelet *k, const char *kind, const char *namespace, const char *name)
+{
+    kubelet_drop(k, kind, namespace, name);
     if (k->publisher)
         publisher_remove(k->publisher, kind, namespace, name);
-    unlink(place_path(path, k->dir, "objects/%s", file));
 }
 
 static struct pod_run *find_pod(const struct kubelet *k, const struct manifest *m)
@@ -146,13 +158,23 @@ static void end_pods(struct kubelet *k)
 
 static void start_pods(struct kubelet *k)
 {
+    k->n_held = 0;
     vec_each (m, &k->manifests.items) {
         struct pod_run *p = str_eq(m->kind, "Pod") ? find_pod(k, m) : NULL;
         if (p && p->status.state != POD_STATE_ENDING && !json_equal(p->json, m->json))
             pod_run_update(p, m);
+        else if (!p && str_eq(m->kind, "Pod") && own_api_holds_back(k, m->json))
+            k->n_held++;
         else if (!p && str_eq(m->kind, "Pod"))
             vec_push(&k->pods, pod_run_new(k, m));
     }
+}
+
+/* Pods that were started before there was an API server. */
+static void publish_pods(struct kubelet *k)
+{
+    for (size_t i = 0; k->publisher && i < k->pods.n; i++)
+        pod_run_publish(k->pods.items[i]);
 }
 
 static bool is_workload(const char *kind)
@@ -223,9 +245,15 @@ void kubelet_sync(struct kubelet *k)
         log_error("%s", e.text);
     tell_problems(&now, &before);
     k->manifests = now;
+    k->wants_api |= !k->api && own_api_is_wanted(k);
+    own_api_connect(k);
     sync_nodes(k);
     end_pods(k);
+    if (k->wants_api)
+        own_api_put_namespaces(k);
     sync_others(k, &before);
+    if (k->wants_api)
+        publish_pods(k);
     start_pods(k);
     manifests_done(&before);
     if (k->changed)
@@ -278,6 +306,9 @@ size_t kubelet_waiting(const struct kubelet *k, struct strbuf *out)
             continue;
         strbuf_printf(out, "%s%s", n++ ? ", " : "", p->key);
     }
+    if (k->n_held)
+        strbuf_printf(out, "%s%u pods that wait for the lab's API", n ? ", " : "", k->n_held);
+    n += k->n_held;
     size_t waiting = k->publisher ? publisher_waiting(k->publisher) : 0;
     if (waiting)
         strbuf_printf(out, "%s%zu objects that the API server has not taken yet", n ? ", " : "",

@@ -48,6 +48,11 @@ struct kubelet {
     const struct api_config *api; /* where the objects are published; NULL: nowhere */
     struct publish_calls publish_calls;
     struct publisher *publisher;
+    bool wants_api;      /* a Pod of the folder is to be it: lab/own_api.h */
+    struct own_api *own; /* once that one is there */
+    unsigned n_held;     /* Pods that wait for it */
+    int door_fd;         /* lab/door.h; -1: none, or taken */
+    uint16_t door_port;
     void (*changed)(void *ctx); /* after anything that may matter to who waits; may be NULL */
     void *ctx;
 };
@@ -61,6 +66,14 @@ void kubelet_reaped(struct kubelet *k, pid_t pid, int wait_status);
 /* Adds the names of Pods that run and are not ready, though their manifests do not say so, and how
  * many objects the API server has not got yet; returns the number of both. */
 size_t kubelet_waiting(const struct kubelet *k, struct strbuf *out);
+/* The object as an API server has it, or that it has none any more: into the lab's folder. */
+void kubelet_keep(struct kubelet *k, const char *kind, const char *namespace, const char *name,
+                  json_t *object);
+void kubelet_drop(struct kubelet *k, const char *kind, const char *namespace, const char *name);
+/* For publishers. */
+void kubelet_published(void *ctx, const char *kind, const char *namespace, const char *name,
+                       json_t *reply);
+void kubelet_idle(void *ctx);
 /* What node_run.c does for kubelet.c: a node's process, and the world outside when the folder has a
  * sub-folder "outside" (a Corefile for its name server, and the hosts that live there). */
 int kubelet_start_node(struct kubelet *k, const struct topology_node *n, const char *folder,

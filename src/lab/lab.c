@@ -28,7 +28,7 @@ int lab_find(const char *dir, pid_t *ret_pid, struct err *e)
 
 static int prepare(const struct lab_options *o, struct err *e)
 {
-    static const char *const folders[] = { "objects", "nodes", "pods", "stage", "broken" };
+    static const char *const folders[] = { "objects", "nodes", "pods", "stage", "broken", "api" };
     char path[PATH_MAX];
     pid_t pid;
     struct stat st;

@@ -218,7 +218,7 @@ const char *observer_origin_of(const struct observer *o, const struct manifest *
         manifests_find(&o->manifests, object->kind, object->namespace, object->name);
     size_t len = strlen(o->source);
     if (!m)
-        return "made by the lab";
+        return "not from the folder";
     return str_starts(m->origin, o->source) && m->origin[len] == '/' ? m->origin + len + 1
                                                                      : m->origin;
 }

@@ -44,19 +44,29 @@ char *place_path(char out[PATH_MAX], const char *dir, const char *fmt, ...)
     return out;
 }
 
-int place_write(const char *path, const char *text, size_t len)
+static int write_as(const char *path, const char *text, size_t len, mode_t mode)
 {
     char temporary[PATH_MAX];
     /* A leading dot: followers of the folder pass such names over. */
     const char *slash = strrchr(path, '/');
     snprintf(temporary, sizeof temporary, "%.*s/.%s.new", (int)(slash - path), path, slash + 1);
-    cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    cleanup_close int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0)
         return -errno;
     ssize_t n = write(fd, text, len);
     if (n != (ssize_t)len)
         return n < 0 ? -errno : -ENOSPC;
     return rename(temporary, path) < 0 ? -errno : 0;
+}
+
+int place_write(const char *path, const char *text, size_t len)
+{
+    return write_as(path, text, len, 0644);
+}
+
+int place_write_private(const char *path, const char *text, size_t len)
+{
+    return write_as(path, text, len, 0600);
 }
 
 char *place_read(const char *path, size_t max)

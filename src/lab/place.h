@@ -26,6 +26,7 @@ char *place_path(char out[PATH_MAX], const char *dir, const char *fmt, ...) prin
 /* Writes a whole file under a temporary name and renames it: readers see the old or the new one.
  * Returns 0 or a negated errno. */
 int place_write(const char *path, const char *text, size_t len);
+int place_write_private(const char *path, const char *text, size_t len); /* for its owner only */
 /* The whole file, at most `max` bytes, NUL-terminated, for the caller to free; NULL with errno set.
  */
 char *place_read(const char *path, size_t max);

@@ -6,6 +6,7 @@
 #include "client/pod_manifest.h"
 #include "client/resolvconf.h"
 #include "config/tree.h"
+#include "lab/own_api.h"
 #include "lab/place.h"
 
 #include <errno.h>
@@ -180,7 +181,17 @@ static const char *source_of(const struct kubelet *k, const struct pod_run *p,
         return arena_printf(a, "%s/volumes/%s", p->folder, v->name);
     if (str_eq(v->source, KUBELET_OBJECTS))
         return arena_printf(a, "%s/objects", k->dir);
+    if (str_eq(v->source, OWN_API_FOLDER))
+        return arena_printf(a, "%s/api", k->dir);
     return v->source;
+}
+
+/* This machine's own folders are not. */
+static bool is_writable(const struct mount *m)
+{
+    bool own = m->volume->kind == VOLUME_EMPTY ||
+               (m->volume->kind == VOLUME_HOST_PATH && str_eq(m->volume->source, OWN_API_FOLDER));
+    return own && !m->read_only;
 }
 
 int pod_files_binds(const struct kubelet *k, const struct pod_run *p, struct arena *a,
@@ -203,8 +214,7 @@ int pod_files_binds(const struct kubelet *k, const struct pod_run *p, struct are
             if (n == POD_BINDS_MAX)
                 return err_set(e, ERR_LIMIT, "more than %d volumeMounts", POD_BINDS_MAX);
             binds[n++] = (struct rootfs_bind){ source_of(k, p, m->volume, a), m->path,
-                                               .writable = m->volume->kind == VOLUME_EMPTY &&
-                                                           !m->read_only };
+                                               .writable = is_writable(m) };
         }
     }
     *ret_n = n;

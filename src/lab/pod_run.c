@@ -18,7 +18,7 @@ static json_t *full_object(const struct pod_run *p)
     return status_of_pod(p->json, &p->kubelet->topology, p->placed ? &p->place : NULL, &s);
 }
 
-static void publish(const struct pod_run *p)
+void pod_run_publish(const struct pod_run *p)
 {
     kubelet_write(p->kubelet, "Pod", json_text(p->json, "metadata.namespace"),
                   json_text(p->json, "metadata.name"), full_object(p));
@@ -40,7 +40,7 @@ static void probe_changed(void *ctx)
 {
     struct pod_run *p = ctx;
     set_ready(p);
-    publish(p);
+    pod_run_publish(p);
     if (p->kubelet->changed)
         p->kubelet->changed(p->kubelet->ctx);
 }
@@ -161,7 +161,7 @@ struct pod_run *pod_run_new(struct kubelet *k, const struct manifest *m)
         start_probers(p);
         set_ready(p);
     }
-    publish(p);
+    pod_run_publish(p);
     return p;
 }
 
@@ -180,7 +180,7 @@ bool pod_run_end(struct pod_run *p)
         p->status.state = POD_STATE_ENDING;
         p->status.deleted = clock_unix();
         set_ready(p);
-        publish(p);
+        pod_run_publish(p);
         if (p->pid)
             kill(p->pid, SIGTERM);
         log_info("pod %s ends", p->key);
@@ -228,5 +228,5 @@ void pod_run_update(struct pod_run *p, const struct manifest *m)
     p->spec.name = json_text(changed, "metadata.name");
     json_decref(old);
     set_ready(p);
-    publish(p);
+    pod_run_publish(p);
 }

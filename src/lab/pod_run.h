@@ -10,6 +10,8 @@ struct pod_run *pod_run_new(struct kubelet *k, const struct manifest *m);
 bool pod_run_end(struct pod_run *p);
 /* Gives everything back: network, address, files, object. */
 void pod_run_free(struct pod_run *p);
+/* Its object goes out once more. */
+void pod_run_publish(const struct pod_run *p);
 /* The manifest changed in something that does not need a new process. */
 void pod_run_update(struct pod_run *p, const struct manifest *m);
 bool pod_run_needs_restart(const struct pod_run *p, const struct manifest *m);

@@ -153,6 +153,21 @@ void publisher_remove(struct publisher *p, const char *kind, const char *namespa
     work_soon(p);
 }
 
+/* One whose request is under way is looked at when its reply is there: what then fails as unknown
+ * is created. */
+void publisher_begin_anew(struct publisher *p)
+{
+    vec_each (i, &p->entries) {
+        struct entry *x = *i;
+        json_decref(x->there);
+        json_decref(x->status_there);
+        x->there = x->status_there = NULL;
+        x->told_end = false;
+        x->again_ns = 0;
+    }
+    work_soon(p);
+}
+
 /* ---- the next request ---- */
 
 static bool is_ending(const struct entry *x)

@@ -35,5 +35,7 @@ bool publisher_put(struct publisher *p, const char *kind, const char *namespace,
 /* It is to be gone, and whatever is put under this name afterwards is another one. */
 void publisher_remove(struct publisher *p, const char *kind, const char *namespace,
                       const char *name);
+/* The server is another one, with nothing of all this: everything is created again. */
+void publisher_begin_anew(struct publisher *p);
 /* How many objects are not yet as they are to be. */
 size_t publisher_waiting(const struct publisher *p);

@@ -6,6 +6,8 @@
 #include "lab/place.h"
 #include "lab/status.h"
 
+#include <unistd.h>
+
 static const char *or_none(const char *text)
 {
     return text ? text : "-";
@@ -54,6 +56,11 @@ static void print_pod(const struct manifest *d, const char *dir, struct table *t
     table_cell(t, TABLE_BAD, "%s", message ? message : "");
 }
 
+bool report_kubeconfig(const char *dir, char out[PATH_MAX])
+{
+    return access(place_path(out, dir, "kubeconfig"), R_OK) == 0;
+}
+
 int report_status(const char *dir, FILE *out, struct err *e)
 {
     char path[PATH_MAX];
@@ -63,7 +70,10 @@ int report_status(const char *dir, FILE *out, struct err *e)
     int code = manifests_read(place_path(path, dir, "objects"), &nothing, &m, e);
     if (code < 0)
         return code;
-    fprintf(out, "Lab in %s, from %s\n\n", dir, source ? source : "?");
+    fprintf(out, "Lab in %s, from %s\n", dir, source ? source : "?");
+    if (report_kubeconfig(dir, path))
+        fprintf(out, "kubectl --kubeconfig %s\n", path);
+    fputc('\n', out);
     print_nodes(&m, out);
     fputc('\n', out);
     table_init(&t, "Pods");

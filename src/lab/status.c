@@ -75,6 +75,27 @@ static json_t *pod_conditions(const struct pod_status *s)
     return list;
 }
 
+/* One that does not begin to run has the Pod's message. */
+static json_t *container_status(json_t *box, const struct pod_status *s)
+{
+    const char *image = json_text(box, "image"), *name = json_text(box, "name");
+    bool runs = s->state != POD_STATE_PENDING;
+    json_t *state = runs ? json_pack("{s:{s:o}}", "running", "startedAt", stamp(s->started))
+                         : json_pack("{s:{s:s}}", "waiting", "reason", "ContainerCreating");
+    return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:o}", "name", name ? name : "", "image",
+                     image ? image : "", "imageID", "", "restartCount", 0, "ready", s->ready,
+                     "started", runs, "state", state);
+}
+
+static json_t *container_statuses(json_t *pod, const struct pod_status *s)
+{
+    json_t *list = json_array(), *box;
+    size_t i;
+    json_array_foreach(json_at(pod, "spec.containers"), i, box)
+        json_array_append_new(list, container_status(box, s));
+    return list;
+}
+
 static void fill_addresses(json_t *status, const struct topology *t,
                            const struct topology_pod *place)
 {
@@ -99,6 +120,7 @@ json_t *status_of_pod(json_t *pod, const struct topology *t, const struct topolo
                         json_string(s->state == POD_STATE_PENDING ? "Pending" : "Running"));
     json_object_set_new(status, "conditions", pod_conditions(s));
     json_object_set_new(status, "startTime", stamp(s->started));
+    json_object_set_new(status, "containerStatuses", container_statuses(pod, s));
     if (s->message)
         json_object_set_new(status, "message", json_string(s->message));
     if (place) {

@@ -283,8 +283,11 @@ def test_an_interrupted_demonstration_leaves_nothing(world, signpost, root, tmpd
 
 def test_the_demonstration_fails_loudly(shop, signpost, tmpdir_alone):
     """Without a proxy on foo's node nothing leads from a Service address to a pod."""
-    path = shop / "kube-system" / "kube-proxy-1.yaml"
-    path.unlink()
+    path = shop / "kube-system" / "signpost-1.yaml"
+    without = path.read_text().replace("        - up\n", "        - up\n        - --proxy=false\n")
+    without = without.replace("httpGet:\n          path: /healthz\n          port: 10256", "tcpSocket:\n          port: 6443")
+    assert "--proxy=false" in without and "tcpSocket" in without
+    path.write_text(without)
     done = demo(signpost, shop, tmpdir_alone)
     assert done.returncode == 1
     assert "http://bar/ gave no answer" in done.stderr

@@ -46,6 +46,20 @@ static void what_others_are_in_comes_first(void **state)
     assert_false(api_object_has_status("ConfigMap"));
 }
 
+static void a_container_without_image_has_its_program_s_name(void **state)
+{
+    (void)state;
+    json_t *full = read_json("{\"spec\": {\"containers\": [{\"command\": [\"sleep\", \"1\"]}, "
+                             "{\"command\": [\"x\"], \"image\": \"i\"}]}}");
+    json_t *want = read_json("{\"spec\": {\"containers\": [{\"command\": [\"sleep\", \"1\"], "
+                             "\"image\": \"sleep\"}, {\"command\": [\"x\"], \"image\": \"i\"}]}}");
+    json_t *body = api_object_body(full);
+    assert_true(json_equal(body, want));
+    json_decref(body);
+    json_decref(want);
+    json_decref(full);
+}
+
 static void a_body_has_nothing_of_the_server(void **state)
 {
     (void)state;
@@ -110,6 +124,7 @@ int main(void)
         cmocka_unit_test(paths),
         cmocka_unit_test(what_others_are_in_comes_first),
         cmocka_unit_test(a_body_has_nothing_of_the_server),
+        cmocka_unit_test(a_container_without_image_has_its_program_s_name),
         cmocka_unit_test(a_patch_makes_the_one_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

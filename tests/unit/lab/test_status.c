@@ -45,6 +45,34 @@ static const char *condition(json_t *pod, const char *type)
     return NULL;
 }
 
+static void containers_have_a_status_each(void **state)
+{
+    (void)state;
+    struct err e;
+    const struct topology_pod *place;
+    json_t *json = json_pack("{s:s, s:{s:s, s:s}, s:{s:[{s:s, s:s}, {s:s}]}}", "kind", "Pod",
+                             "metadata", "namespace", "n", "name", "q", "spec", "containers",
+                             "name", "a", "image", "i:1", "name", "b");
+    struct pod_status s = { .state = POD_STATE_RUNNING, .ready = true, .started = 86400 };
+    assert_int_equal(topology_add_pod(&t, json, &place, &e), 0);
+    json_t *full = status_of_pod(json, &t, place, &s);
+    json_t *list = json_at(full, "status.containerStatuses"), *first = json_array_get(list, 0);
+    assert_int_equal(json_array_size(list), 2);
+    assert_string_equal(json_text(first, "name"), "a");
+    assert_string_equal(json_text(first, "image"), "i:1");
+    assert_true(json_is_true(json_object_get(first, "ready")));
+    assert_string_equal(json_text(first, "state.running.startedAt"), "1970-01-02T00:00:00Z");
+    json_decref(full);
+    s = (struct pod_status){ .state = POD_STATE_PENDING };
+    full = status_of_pod(json, &t, NULL, &s);
+    first = json_array_get(json_at(full, "status.containerStatuses"), 1);
+    assert_true(json_is_false(json_object_get(first, "ready")));
+    assert_string_equal(json_text(first, "state.waiting.reason"), "ContainerCreating");
+    json_decref(full);
+    topology_remove_pod(&t, "n/q");
+    json_decref(json);
+}
+
 static void pod_through_its_life(void **state)
 {
     (void)state;
@@ -136,8 +164,11 @@ static void file_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH(pod_through_its_life),       WITH(pod_that_does_not_run),
-        WITH(node_that_nobody_described), cmocka_unit_test(manifest_that_says_not_ready),
+        WITH(pod_through_its_life),
+        WITH(containers_have_a_status_each),
+        WITH(pod_that_does_not_run),
+        WITH(node_that_nobody_described),
+        cmocka_unit_test(manifest_that_says_not_ready),
         cmocka_unit_test(file_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
