@@ -1,6 +1,8 @@
 #include "kernel/nft.h"
 
+#include "kernel/nft_elements.h"
 #include "kernel/nft_netlink.h"
+#include "kernel/nft_survey.h"
 #include "kernel/program.h"
 
 #include <errno.h>
@@ -40,7 +42,9 @@ const struct nft_backend *nft_program(void)
                                                 .read_map = nft_read_map,
                                                 .delete_keys = nft_delete_keys,
                                                 .add_keep_rule = nft_add_keep_rule,
-                                                .count_rules = nft_count_rules };
+                                                .count_rules = nft_count_rules,
+                                                .write = nft_write_elements,
+                                                .survey = nft_survey };
     return &program;
 }
 

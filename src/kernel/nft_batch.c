@@ -35,16 +35,17 @@ struct nlmsghdr *nft_batch_add(struct nft_batch *b, uint16_t message, uint16_t f
 
 /* 1: nothing of this batch, 0: all of it was taken, or the error. What failed before has an error
  * for each message; what the kernel refuses as a whole has it for the first mark. */
-static int outcome(const struct nft_batch *b, const struct nlmsghdr *h)
+static int outcome(struct nft_batch *b, const struct nlmsghdr *h)
 {
     if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < mnl_nlmsg_size(sizeof(struct nlmsgerr)))
         return 1;
     const struct nlmsgerr *told = mnl_nlmsg_get_payload(h);
     bool ours = h->nlmsg_seq >= b->first->nlmsg_seq && h->nlmsg_seq <= b->last->nlmsg_seq;
+    b->refused = h->nlmsg_seq;
     return ours ? told->error : 1;
 }
 
-static int read_outcome(const struct nft_batch *b)
+static int read_outcome(struct nft_batch *b)
 {
     _Alignas(struct nlmsghdr) uint8_t buf[8192];
     for (;;) {
@@ -64,10 +65,17 @@ static int read_outcome(const struct nft_batch *b)
  * case. */
 int nft_batch_send(struct nft_batch *b)
 {
+    return nft_batch_try(b, false);
+}
+
+/* Without the mark at its end a batch is judged and given up. */
+int nft_batch_try(struct nft_batch *b, bool check)
+{
     const uint8_t *buf = (const uint8_t *)b->first;
     void *end = mnl_nlmsg_get_payload_tail(b->last);
     b->last->nlmsg_flags |= NLM_F_ACK;
-    end = mnl_nlmsg_get_payload_tail(put_mark(b->nl, end, NFNL_MSG_BATCH_END));
+    if (!check)
+        end = mnl_nlmsg_get_payload_tail(put_mark(b->nl, end, NFNL_MSG_BATCH_END));
     if (mnl_socket_sendto(b->nl->sock, buf, (size_t)((uint8_t *)end - buf)) < 0)
         return -errno;
     return read_outcome(b);

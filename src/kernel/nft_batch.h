@@ -5,6 +5,7 @@
 #include "kernel/nl.h"
 
 #include <linux/netfilter/nf_tables.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NFT_BATCH_MARKS 2 /* messages that a batch has besides those that are added */
@@ -13,6 +14,7 @@ struct nft_batch {
     struct nl *nl;
     uint8_t family; /* NFPROTO_IPV4, NFPROTO_IPV6 */
     struct nlmsghdr *first, *last;
+    uint32_t refused; /* the number of the message that the kernel refused */
 };
 
 /* A request for nf_tables; message: enum nf_tables_msg_types. */
@@ -26,6 +28,8 @@ struct nlmsghdr *nft_batch_add(struct nft_batch *b, uint16_t message, uint16_t f
 /* Sends the messages, one at least, and waits for the outcome: 0 or the kernel's negated errno for
  * the first that it refused. What the socket still holds of earlier batches is passed over. */
 int nft_batch_send(struct nft_batch *b);
+/* The same; with check the kernel judges the messages and takes none. */
+int nft_batch_try(struct nft_batch *b, bool check);
 
 /* Expressions of a rule, within NFTA_RULE_EXPRESSIONS. Registers: enum nft_registers. */
 struct nft_expression {

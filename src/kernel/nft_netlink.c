@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
 #include <string.h>
 
 #define KEYS_AT_ONCE 32 /* so many fit into a request */
@@ -42,22 +43,78 @@ static uint64_t read_ms(const struct nlattr *a)
     return mnl_attr_validate(a, MNL_TYPE_U64) < 0 ? 0 : be64toh(mnl_attr_get_u64(a));
 }
 
-static void read_element(const struct nlattr *nest, const struct reader *r)
+/* Other verdicts are not ours: they have a code that no item has. */
+static uint8_t read_code(const struct nlattr *a)
+{
+    int32_t code = mnl_attr_validate(a, MNL_TYPE_U32) < 0 ? 0 : (int32_t)ntohl(mnl_attr_get_u32(a));
+    return code == NF_DROP    ? NFT_ITEM_DROP
+           : code == NFT_JUMP ? NFT_ITEM_JUMP
+           : code == NFT_GOTO ? NFT_ITEM_GOTO
+                              : UINT8_MAX;
+}
+
+static void read_verdict(const struct nlattr *nest, struct nft_item *i)
 {
     const struct nlattr *a;
-    struct nft_item i = { .key_len = 0 };
     mnl_attr_for_each_nested(a, nest)
     {
-        uint16_t type = mnl_attr_get_type(a);
-        if (type == NFTA_SET_ELEM_KEY)
-            i.key_len = read_data(a, i.key);
-        else if (type == NFTA_SET_ELEM_DATA)
-            i.data_len = read_data(a, i.data);
-        else if (type == NFTA_SET_ELEM_TIMEOUT)
-            i.timeout_ms = read_ms(a);
-        else if (type == NFTA_SET_ELEM_EXPIRATION)
-            i.expires_ms = read_ms(a);
+        if (mnl_attr_get_type(a) == NFTA_VERDICT_CODE)
+            i->verdict = read_code(a);
+        else if (mnl_attr_get_type(a) == NFTA_VERDICT_CHAIN &&
+                 mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+            (void)snprintf(i->chain, sizeof i->chain, "%s", mnl_attr_get_str(a));
     }
+}
+
+static void read_value(const struct nlattr *nest, struct nft_item *i)
+{
+    const struct nlattr *a;
+    i->data_len = read_data(nest, i->data);
+    mnl_attr_for_each_nested(a, nest)
+    {
+        if (mnl_attr_get_type(a) == NFTA_DATA_VERDICT)
+            read_verdict(a, i);
+    }
+}
+
+static void read_attribute(const struct nlattr *a, struct nft_item *i)
+{
+    switch (mnl_attr_get_type(a)) {
+    case NFTA_SET_ELEM_KEY:
+        i->key_len = read_data(a, i->key);
+        break;
+    case NFTA_SET_ELEM_KEY_END:
+        i->key_end_len = read_data(a, i->key_end);
+        break;
+    case NFTA_SET_ELEM_DATA:
+        read_value(a, i);
+        break;
+    case NFTA_SET_ELEM_FLAGS:
+        i->interval_end = mnl_attr_validate(a, MNL_TYPE_U32) >= 0 &&
+                          ntohl(mnl_attr_get_u32(a)) & NFT_SET_ELEM_INTERVAL_END;
+        break;
+    case NFTA_SET_ELEM_TIMEOUT:
+        i->timeout_ms = read_ms(a);
+        break;
+    case NFTA_SET_ELEM_EXPIRATION:
+        i->expires_ms = read_ms(a);
+        break;
+    default:
+        break;
+    }
+}
+
+void nft_read_item(const struct nlattr *nest, struct nft_item *ret)
+{
+    const struct nlattr *a;
+    memset(ret, 0, sizeof *ret);
+    mnl_attr_for_each_nested(a, nest) read_attribute(a, ret);
+}
+
+static void read_element(const struct nlattr *nest, const struct reader *r)
+{
+    struct nft_item i;
+    nft_read_item(nest, &i);
     if (i.key_len > 0)
         r->fn(r->ctx, &i);
 }

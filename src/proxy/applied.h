@@ -7,9 +7,10 @@
 #include "proxy/model.h"
 
 struct applied {
-    bool full;             /* the table was made anew */
+    bool full;             /* all of the table: taken over, or made anew */
     unsigned transactions; /* that the kernel took */
     size_t elements, bytes;
+    size_t found;              /* elements that the kernel had already when it was taken over */
     size_t carried, forgotten; /* clients with affinity */
     int code;                  /* 0, or why nothing more could be done */
     struct err err;            /* the last refusal, in words */

@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "kernel/nft_elements.h"
+#include "proxy/found.h"
 #include "proxy/kept.h"
 
 #include <errno.h>
@@ -53,37 +55,101 @@ static void add_keeps(struct applier *a, const struct ruleset *rules)
         log_error("IPv6 clients with session affinity are not kept: %s", err_str(k.code));
 }
 
-/* A transaction that the kernel took. */
-static void settle(struct applier *a, struct ruleset *rules, size_t elements, size_t bytes,
-                   struct applied *r)
+/* Without the seal the next process makes the table anew, which is no harm. */
+static void seal(struct applier *a, struct applied *r)
 {
-    bool drops = ruleset_drops_affinity(rules);
+    if (!a->backend->survey)
+        return;
+    int ret = found_seal(a->backend, &a->options);
+    r->transactions += ret == 0;
+    if (ret < 0)
+        log_debug("the table is not sealed: %s", err_str(ret));
+}
+
+/* A transaction that the kernel took. */
+static void settle(struct applier *a, struct ruleset *rules, size_t written, size_t bytes,
+                   bool full, struct applied *r)
+{
+    bool drops = ruleset_drops_affinity(rules), chains = full || ruleset_needs_chains(rules);
     add_keeps(a, rules);
     ruleset_commit(rules);
+    if (chains)
+        seal(a, r);
     r->transactions += bytes > 0;
-    r->elements += elements;
+    r->elements += written;
     r->bytes += bytes;
     if (drops)
         r->forgotten += kept_forget(a->backend, rules, a->options.family);
 }
 
-/* One transaction; with check, only the question whether the kernel would take it. */
-static int transact(struct applier *a, struct ruleset *rules, const struct portal_change *list,
-                    size_t n, bool full, bool check, struct applied *r)
+/* As text. One transaction; with check, only the question whether the kernel would take it. */
+static int transact_text(struct applier *a, struct ruleset *rules, const struct portal_change *list,
+                         size_t n, bool full, bool check, struct applied *r)
 {
     struct strbuf text = { 0 };
     if (full)
         ruleset_skeleton(rules, &text);
-    size_t elements = ruleset_stage(rules, list, n, a->around, &text);
+    size_t written = ruleset_stage(rules, list, n, a->around, &text);
     if (full && !check)
         r->carried = kept_carry_over(a->backend, rules, a->options.family, &text);
     int ret = text.len ? a->backend->apply(a->backend->ctx, text.p, text.len, check, &r->err) : 0;
     if (ret == 0 && !check)
-        settle(a, rules, elements, text.len, r);
+        settle(a, rules, written, text.len, full, r);
     else
         ruleset_discard(rules);
     strbuf_done(&text);
     return ret;
+}
+
+/* New chains come first, in a transaction of their own: nothing leads to them yet. */
+static int make_chains(struct applier *a, struct ruleset *rules, struct applied *r)
+{
+    struct strbuf text = { 0 };
+    if (!ruleset_needs_chains(rules))
+        return 0;
+    ruleset_print_chains(rules, &text);
+    int ret = a->backend->apply(a->backend->ctx, text.p, text.len, false, &r->err);
+    if (ret == 0) {
+        r->transactions++;
+        r->bytes += text.len;
+        add_keeps(a, rules);
+        ruleset_commit_chains(rules);
+        seal(a, r);
+    }
+    strbuf_done(&text);
+    return ret;
+}
+
+/* What is staged, to the kernel without nft. Commits or discards. */
+static int write_staged(struct applier *a, struct ruleset *rules, size_t written, bool check,
+                        struct applied *r)
+{
+    struct nft_elements t;
+    int ret = check ? 0 : make_chains(a, rules, r);
+    nft_elements_init(&t, a->options.family, RULESET_TABLE);
+    ruleset_put(rules, &t);
+    if (ret == 0 && t.n > 0)
+        ret = a->backend->write(a->backend->ctx, &t, check, &r->err);
+    if (ret == 0 && !check)
+        settle(a, rules, written, t.n > 0 ? t.len : 0, false, r);
+    else
+        ruleset_discard(rules);
+    nft_elements_done(&t);
+    return ret;
+}
+
+/* Where there are elements only, they need no nft. Whether the kernel would take elements that lead
+ * to new chains is another matter: that is asked as text. */
+static int transact(struct applier *a, struct ruleset *rules, const struct portal_change *list,
+                    size_t n, bool full, bool check, struct applied *r)
+{
+    if (full || !a->backend->write)
+        return transact_text(a, rules, list, n, full, check, r);
+    size_t written = ruleset_stage(rules, list, n, a->around, NULL);
+    if (!check || !ruleset_needs_chains(rules))
+        return write_staged(a, rules, written, check, r);
+    ruleset_discard(rules);
+    return transact_text(a, rules, list, n, false, true, r);
 }
 
 /* Up to the end of a line, at most APPLIER_PIECE_BYTES or one line. */
@@ -108,7 +174,7 @@ static int apply_pieces(struct applier *a, struct ruleset *rules, const struct p
     if (full)
         ruleset_skeleton(rules, &text);
     size_t at = 0, first = text.len; /* the table is no line by line matter */
-    size_t elements = ruleset_stage(rules, one, 1, a->around, &text);
+    size_t written = ruleset_stage(rules, one, 1, a->around, &text);
     int ret = 0;
     while (at < text.len && ret == 0) {
         size_t skip = at < first ? first : 0;
@@ -118,7 +184,7 @@ static int apply_pieces(struct applier *a, struct ruleset *rules, const struct p
         r->transactions += ret == 0 && at < text.len; /* the last is counted below */
     }
     if (ret == 0)
-        settle(a, rules, elements, text.len, r);
+        settle(a, rules, written, text.len, full, r);
     else
         ruleset_discard(rules);
     a->full_needed |= ret != 0;
@@ -152,20 +218,20 @@ static bool is_table_there(const struct applier *a)
 static size_t part_of(const struct portal_change *list, size_t n)
 {
     size_t i = 0;
-    for (size_t elements = 0; i < n && elements < APPLIER_PART_ELEMENTS; i++)
-        elements += list[i].new->n_backends + list[i].new->n_fronts + 2;
+    for (size_t count = 0; i < n && count < APPLIER_PART_ELEMENTS; i++)
+        count += list[i].new->n_backends + list[i].new->n_fronts + 2;
     return i;
 }
 
-/* What replaces a table goes in one transaction. Where there is none, parts will do: nft needs a
- * few kilobytes for each element of a transaction, and the first Services answer sooner. */
+/* What replaces a table goes in one transaction. Where there is none, parts will do: the first
+ * Services answer sooner, and nothing needs memory for all of them at once. */
 static int apply_table(struct applier *a, struct ruleset *rules, const struct portal_change *list,
                        size_t n, struct applied *r)
 {
     bool whole = is_table_there(a), first = true;
     int ret;
     do {
-        size_t some = whole ? n : part_of(list, n);
+        size_t some = whole ? n : first && a->backend->write ? 0 : part_of(list, n);
         ret = apply_list(a, rules, list, some, first, r);
         list += some;
         n -= some;
@@ -179,13 +245,34 @@ static int apply_table(struct applier *a, struct ruleset *rules, const struct po
 struct question {
     struct applier *applier;
     struct ruleset *rules;
-    bool full;
+    bool full, broken; /* nft does not work: what needs it is guilty */
     struct applied *ret;
 };
+
+/* Would even a transaction that changes nothing be refused? */
+static bool is_nft_broken(struct applier *a)
+{
+    struct strbuf text = { 0 };
+    struct err e;
+    strbuf_printf(&text, "add table %s " RULESET_TABLE "\n", family_word(a->options.family));
+    int ret = a->backend->apply(a->backend->ctx, text.p, text.len, true, &e);
+    strbuf_done(&text);
+    return ret != 0;
+}
+
+static bool needs_nft(struct question *q, const struct portal_change *list, size_t n)
+{
+    (void)ruleset_stage(q->rules, list, n, q->applier->around, NULL);
+    bool needs = ruleset_needs_chains(q->rules);
+    ruleset_discard(q->rules);
+    return needs;
+}
 
 static bool kernel_would_take(void *ctx, const struct portal_change *list, size_t n)
 {
     struct question *q = ctx;
+    if (q->broken && needs_nft(q, list, n))
+        return false;
     return transact(q->applier, q->rules, list, n, q->full, true, q->ret) == 0;
 }
 
@@ -193,7 +280,8 @@ static bool kernel_would_take(void *ctx, const struct portal_change *list, size_
 static int apply_innocent(struct applier *a, struct ruleset *rules,
                           const struct portal_change *list, size_t n, bool full, struct applied *r)
 {
-    struct question q = { a, rules, full, r };
+    bool broken = !full && a->backend->write && is_nft_broken(a);
+    struct question q = { a, rules, full, broken, r };
     struct hunt h = { .taken = kernel_would_take, .ctx = &q, .tries_left = HUNT_TRIES_MAX };
     hunt_run(&h, list, n);
     struct err why = r->err;
@@ -207,24 +295,38 @@ static int apply_innocent(struct applier *a, struct ruleset *rules,
     return ret;
 }
 
-/* Would even a transaction that changes nothing be refused? */
-static bool is_nft_broken(struct applier *a)
-{
-    struct strbuf text = { 0 };
-    struct err e;
-    strbuf_printf(&text, "add table %s " RULESET_TABLE "\n", family_word(a->options.family));
-    int ret = a->backend->apply(a->backend->ctx, text.p, text.len, true, &e);
-    strbuf_done(&text);
-    return ret != 0;
-}
-
 /* No Service is to blame for these: the fixed part alone is refused, or nft does not run. */
 static bool is_hopeless(struct applier *a, struct ruleset *rules, bool full, int code,
                         struct applied *r)
 {
     if (code != ERR_REFUSED && code != -EMSGSIZE)
         return true;
-    return full ? transact(a, rules, NULL, 0, true, true, r) != 0 : is_nft_broken(a);
+    if (full)
+        return transact(a, rules, NULL, 0, true, true, r) != 0;
+    return !a->backend->write && is_nft_broken(a);
+}
+
+/* Takes a table of ours over by writing what is wrong with it. False: it must be made anew. */
+static bool adopt(struct applier *a, struct ruleset *rules, const struct portal_change *all,
+                  size_t n, struct applied *r)
+{
+    struct found found;
+    struct err e = { .code = 0 };
+    int ret = found_read(a->backend, &a->options, &found, &e);
+    if (ret == ERR_INVALID)
+        log_info("nftables' table %s " RULESET_TABLE " is made anew: %s",
+                 family_word(a->options.family), e.text);
+    if (ret < 0)
+        return false;
+    ruleset_take_over(rules, &found);
+    size_t written = ruleset_stage(rules, all, n, a->around, NULL);
+    ret = write_staged(a, rules, written, false, r);
+    r->found = ret == 0 ? found.n : 0;
+    found_done(&found);
+    if (ret == 0 &&
+        ruleset_has_affinity(rules)) /* it may have been killed before it came to that */
+        r->forgotten += kept_forget(a->backend, rules, a->options.family);
+    return ret == 0;
 }
 
 static void run_full(struct applier *a, struct applied *r)
@@ -232,8 +334,13 @@ static void run_full(struct applier *a, struct applied *r)
     struct ruleset *fresh = ruleset_new(&a->options);
     struct portal_change *all;
     size_t n = model_all(a->model, a->options.family, &all);
+    int ret = 0;
     r->full = true;
-    int ret = apply_table(a, fresh, all, n, r);
+    if (!adopt(a, fresh, all, n, r)) {
+        ruleset_free(fresh);
+        fresh = ruleset_new(&a->options);
+        ret = apply_table(a, fresh, all, n, r);
+    }
     if (ret != 0) { /* a part of it may have been taken */
         ruleset_free(fresh);
         fresh = ruleset_new(&a->options);

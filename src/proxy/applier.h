@@ -1,10 +1,11 @@
 /* Brings one family's changes into the kernel: renders, applies, finds who is to blame for a
  * refusal.
  *
- * The first run, and every run after the table was lost, replaces the table by a complete one in a
- * single transaction, so that there is no moment without rules; clients that are kept at an
- * endpoint are carried over. Later runs add and delete elements. When the kernel refuses a
- * transaction, halves of it are put to the test (nft --check) until the culprits are known; all
+ * The first run, and every run after the table was lost or doubted, reads what the kernel has. When
+ * that is a table of ours (proxy/found.h), the difference is written; else it is replaced by a
+ * complete one in a single transaction, so that there is no moment without rules; clients that are
+ * kept at an endpoint are carried over. Later runs add and delete elements. When the kernel refuses
+ * a transaction, halves of it are put to the test (nft --check) until the culprits are known; all
  * others are applied. Transactions too large for the netlink socket (in a user namespace its limit
  * is about 200 kB of text) are halved as well; only then is a replacement not one step.
  *

@@ -2,8 +2,8 @@
 
 #include "base/mem.h"
 
-/* Columns: a address, s source range, r range, p protocol, o port, h handle, n slot, e endpoint and
- * its port, v verdict. */
+#include <stdio.h>
+
 struct map_shape {
     const char *name, *key, *value, *comment;
 };
@@ -32,6 +32,16 @@ static const struct map_shape shapes[MAPS] = {
 const char *map_name(enum map_id map)
 {
     return shapes[map].name;
+}
+
+const char *map_key_columns(enum map_id map)
+{
+    return shapes[map].key;
+}
+
+const char *map_value_column(enum map_id map)
+{
+    return shapes[map].value;
 }
 
 bool map_is_set(enum map_id map)
@@ -109,25 +119,54 @@ void handle_print(uint32_t handle, struct strbuf *out)
     strbuf_printf(out, "%x:%x", handle >> 16, handle & 0xffff);
 }
 
-void verdict_print(const struct element *e, struct strbuf *out)
+void verdict_name(const struct element *e, char *out, size_t size)
 {
+    const char *fixed = "";
     switch ((enum verdict)e->verdict) {
     case VERDICT_DRAW:
-        strbuf_printf(out, "draw%u-%s", e->n, protocol_word((uint8_t)e->to_port));
-        break;
+        (void)snprintf(out, size, "draw%u-%s", e->n, protocol_word((uint8_t)e->to_port));
+        return;
     case VERDICT_REMEMBER:
-        strbuf_printf(out, "remember-%u", e->n);
-        break;
+        (void)snprintf(out, size, "remember-%u", e->n);
+        return;
     case VERDICT_STICKY:
-        strbuf_puts(out, "sticky");
+        fixed = "sticky";
         break;
     case VERDICT_REJECT:
-        strbuf_puts(out, "reject-chain");
+        fixed = "reject-chain";
         break;
     case VERDICT_DROP:
     case VERDICT_NONE:
         break;
     }
+    (void)snprintf(out, size, "%s", fixed);
+}
+
+/* By writing what it could be, and comparing. */
+bool verdict_parse(const char *chain, struct element *ret)
+{
+    char word[8] = "", name[VERDICT_NAME_MAX];
+    ret->verdict = VERDICT_NONE;
+    ret->n = ret->to_port = 0;
+    if (sscanf(chain, "draw%u-%4s", &ret->n, word) == 2) {
+        ret->verdict = VERDICT_DRAW;
+        while (ret->to_port + 1 < PROTOCOLS &&
+               strcmp(protocol_word((uint8_t)ret->to_port), word) != 0)
+            ret->to_port++;
+    } else if (sscanf(chain, "remember-%u", &ret->n) == 1) {
+        ret->verdict = VERDICT_REMEMBER;
+    } else {
+        ret->verdict = strcmp(chain, "sticky") == 0 ? VERDICT_STICKY : VERDICT_REJECT;
+    }
+    verdict_name(ret, name, sizeof name);
+    return strcmp(name, chain) == 0;
+}
+
+void verdict_print(const struct element *e, struct strbuf *out)
+{
+    char name[VERDICT_NAME_MAX];
+    verdict_name(e, name, sizeof name);
+    strbuf_puts(out, name);
 }
 
 static void print_verdict(const struct element *e, struct strbuf *out)

@@ -72,7 +72,8 @@ struct element {
     uint8_t to[16];
 };
 _Static_assert(sizeof(struct element) == 72, "element is compared as bytes");
-#define ELEMENT_KEY_LEN 48
+#define ELEMENT_KEY_LEN  48
+#define VERDICT_NAME_MAX 32 /* with the NUL */
 
 static inline int element_compare(const struct element *a, const struct element *b)
 {
@@ -81,6 +82,10 @@ static inline int element_compare(const struct element *a, const struct element 
 
 const char *map_name(enum map_id map);
 bool map_is_set(enum map_id map);
+/* Columns of the key, and the value's, NULL for a set: a address, s source range, r range, p
+ * protocol, o port, h handle, n slot, e endpoint and its port (E in a key), v verdict. */
+const char *map_key_columns(enum map_id map);
+const char *map_value_column(enum map_id map);
 /* How the map is declared, without its name: "type ...; flags ...". */
 void map_print_declaration(enum map_id map, uint8_t family, struct strbuf *out);
 /* "10.96.0.1 . tcp . 80", and with_value " : 0:1". */
@@ -91,3 +96,7 @@ const char *family_word(uint8_t family); /* "ip", "ip6": the table's family and 
 void handle_print(uint32_t handle, struct strbuf *out); /* as nft writes a priority: "1:2" */
 /* "draw3-tcp", "remember-10800": the chain of an element's verdict, where it has one. */
 void verdict_print(const struct element *e, struct strbuf *out);
+/* The same into a place of its own; "" where there is none. */
+void verdict_name(const struct element *e, char *out, size_t size);
+/* Back from the name; sets the verdict and what belongs to it. False: no element leads there. */
+bool verdict_parse(const char *chain, struct element *ret);

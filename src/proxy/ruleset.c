@@ -2,7 +2,10 @@
 
 #include "base/hash.h"
 #include "base/ht.h"
+#include "kernel/nft_elements.h"
 #include "proxy/expand.h"
+#include "proxy/found.h"
+#include "proxy/item.h"
 #include "proxy/skeleton.h"
 #include "proxy/slots.h"
 
@@ -38,7 +41,7 @@ struct ruleset {
     size_t n_chain_rules, n_keep_chains, n_elements, n_slots, n_affinity;
     VEC(struct staged) staged;
     struct ht shared_delta, new_chains;
-    size_t new_chain_rules;
+    const struct found *found; /* NULL: the kernel has what our picture has */
     elements add[MAPS], del[MAPS];
 };
 
@@ -122,9 +125,10 @@ static void *copy(const void *from, size_t size)
     return p ? memcpy(p, from, size) : NULL;
 }
 
-static void place_slots(struct placed *new, const struct placed *old, const struct portal *p,
-                        unsigned list)
+static void place_slots(const struct ruleset *r, struct placed *new, const struct placed *old,
+                        const struct portal *p, unsigned list)
 {
+    struct backend *there = NULL;
     uint16_t use = list == LIST_LOCAL ? BACKEND_LOCAL : BACKEND_CLUSTER;
     uint32_t n = 0, most = list == LIST_LOCAL ? p->n_local : p->n_cluster;
     struct backend *sorted = xmalloc(most * sizeof *sorted + 1);
@@ -133,12 +137,18 @@ static void place_slots(struct placed *new, const struct placed *old, const stru
             sorted[n++] = p->backends[i];
     new->n_slots[list] = n;
     new->slots[list] = xmalloc(n * sizeof *sorted + 1);
-    slots_plan(old ? old->slots[list] : NULL, old ? old->n_slots[list] : 0, sorted, n,
-               new->slots[list]);
+    if (old || !r->found)
+        slots_plan(old ? old->slots[list] : NULL, old ? old->n_slots[list] : 0, sorted, n,
+                   new->slots[list]);
+    else
+        slots_plan(there, found_slots(r->found, p->protocol, handle_of(new->number, list), &there),
+                   sorted, n, new->slots[list]);
+    free(there);
     free(sorted);
 }
 
-static struct placed *place(const struct portal *p, uint32_t number, const struct placed *old)
+static struct placed *place(const struct ruleset *r, const struct portal *p, uint32_t number,
+                            const struct placed *old)
 {
     struct expansion x;
     struct placed *new = xcalloc(1, sizeof *new);
@@ -151,7 +161,7 @@ static struct placed *place(const struct portal *p, uint32_t number, const struc
     new->shared = copy(x.shared.items, x.shared.n * sizeof *x.shared.items);
     for (unsigned i = 0; i < LISTS; i++)
         if (x.has_list[i])
-            place_slots(new, old, p, i);
+            place_slots(r, new, old, p, i);
     expansion_done(&x);
     return new;
 }
@@ -239,7 +249,7 @@ static void stage_portal(struct ruleset *r, const struct portal_change *c)
     if (!old && !c->new)
         return;
     if (c->new)
-        new = place(c->new, old ? old->number : take_number(r, c->id), old);
+        new = place(r, c->new, old ? old->number : take_number(r, c->id), old);
     stage(r, c->id, new, new && !old);
 }
 
@@ -288,7 +298,7 @@ static void stage_around(struct ruleset *r, const struct surroundings *s)
 
 /* ---- the text */
 
-static size_t print_map(const struct ruleset *r, enum map_id map, bool add, struct strbuf *out)
+static void print_map(const struct ruleset *r, enum map_id map, bool add, struct strbuf *out)
 {
     const elements *v = add ? &r->add[map] : &r->del[map];
     for (size_t i = 0; i < v->n; i++) {
@@ -301,7 +311,6 @@ static size_t print_map(const struct ruleset *r, enum map_id map, bool add, stru
     }
     if (v->n > 0)
         strbuf_puts(out, " }\n");
-    return v->n;
 }
 
 /* The shared elements whose count leaves zero or comes to zero. */
@@ -327,7 +336,17 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void print_chains(struct ruleset *r, struct strbuf *out)
+bool ruleset_needs_chains(const struct ruleset *r)
+{
+    return r->new_chains.n > 0;
+}
+
+static unsigned rules_of_chain(const struct element *e)
+{
+    return e->verdict == VERDICT_REMEMBER ? REMEMBER_RULES : draw_chain_rules(e->n);
+}
+
+void ruleset_print_chains(const struct ruleset *r, struct strbuf *out)
 {
     VEC(const char *) names = { 0 };
     ht_each (c, &r->new_chains)
@@ -340,8 +359,6 @@ static void print_chains(struct ruleset *r, struct strbuf *out)
             remember_chain_print(r->options.family, e->n, out);
         else
             draw_chain_print(r->options.family, (uint8_t)e->to_port, e->n, out);
-        r->new_chain_rules +=
-            e->verdict == VERDICT_REMEMBER ? REMEMBER_RULES : draw_chain_rules(e->n);
     }
     vec_done(&names);
 }
@@ -349,6 +366,32 @@ static void print_chains(struct ruleset *r, struct strbuf *out)
 /* Deletions come first, because a changed value is a deletion and an addition of the same key. To
  * packets the order does not matter as long as it is one transaction; where that is too large and
  * is cut into pieces, nothing leads to what is not there yet. */
+static void print_elements(const struct ruleset *r, struct strbuf *out)
+{
+    for (enum map_id map = 0; map < MAPS; map++)
+        print_map(r, map, false, out);
+    for (enum map_id map = MAPS; map-- > 0;)
+        print_map(r, map, true, out);
+}
+
+static void put_map(const struct ruleset *r, enum map_id map, bool add, struct nft_elements *out)
+{
+    struct nft_item items[ELEMENT_ITEMS_MAX];
+    vec_each (e, add ? &r->add[map] : &r->del[map]) {
+        unsigned n = element_items(e, r->options.family, items);
+        for (unsigned i = 0; i < n; i++)
+            nft_elements_put(out, map_name(map), add, &items[i]);
+    }
+}
+
+void ruleset_put(const struct ruleset *r, struct nft_elements *out)
+{
+    for (enum map_id map = 0; map < MAPS; map++)
+        put_map(r, map, false, out);
+    for (enum map_id map = MAPS; map-- > 0;)
+        put_map(r, map, true, out);
+}
+
 size_t ruleset_stage(struct ruleset *r, const struct portal_change *changes, size_t n,
                      const struct surroundings *around, struct strbuf *out)
 {
@@ -360,11 +403,14 @@ size_t ruleset_stage(struct ruleset *r, const struct portal_change *changes, siz
     if (around)
         stage_around(r, around);
     push_shared(r);
-    print_chains(r, out);
+    if (r->found)
+        found_subtract(r->found, r->add, r->del);
     for (enum map_id map = 0; map < MAPS; map++)
-        total += print_map(r, map, false, out);
-    for (enum map_id map = MAPS; map-- > 0;)
-        total += print_map(r, map, true, out);
+        total += r->add[map].n + r->del[map].n;
+    if (out) {
+        ruleset_print_chains(r, out);
+        print_elements(r, out);
+    }
     return total;
 }
 
@@ -379,7 +425,7 @@ static void forget_staging(struct ruleset *r)
         free(c->value);
     ht_done(&r->new_chains);
     ht_done(&r->shared_delta);
-    r->new_chain_rules = 0;
+    r->found = NULL;
     for (enum map_id map = 0; map < MAPS; map++) {
         vec_done(&r->add[map]);
         vec_done(&r->del[map]);
@@ -404,6 +450,35 @@ static void tally(struct ruleset *r, const struct placed *p, int sign)
     r->n_affinity += d * count_affinity(p);
 }
 
+static void add_chain(struct ruleset *r, const char *name, const struct element *e)
+{
+    ht_put_str(&r->chains, name, r);
+    r->n_keep_chains += e->verdict == VERDICT_REMEMBER;
+    r->n_chain_rules += rules_of_chain(e);
+}
+
+void ruleset_commit_chains(struct ruleset *r)
+{
+    ht_each (c, &r->new_chains) {
+        add_chain(r, c->key, c->value);
+        free(c->value);
+    }
+    ht_done(&r->new_chains);
+}
+
+/* The chains that come with need; the seal vouches for what is in them. */
+void ruleset_take_over(struct ruleset *r, const struct found *found)
+{
+    r->found = found;
+    vec_each (name, &found->chains) {
+        struct element e = { 0 };
+        bool ours = verdict_parse(*name, &e) &&
+                    (e.verdict == VERDICT_DRAW || e.verdict == VERDICT_REMEMBER);
+        if (ours && !ht_get_str(&r->chains, *name))
+            add_chain(r, *name, &e);
+    }
+}
+
 void ruleset_commit(struct ruleset *r)
 {
     vec_each (s, &r->staged) {
@@ -417,11 +492,7 @@ void ruleset_commit(struct ruleset *r)
     }
     ht_each (d, &r->shared_delta)
         count_add(&r->shared, d->key, (intptr_t)d->value);
-    ht_each (c, &r->new_chains) {
-        ht_put_str(&r->chains, c->key, r);
-        r->n_keep_chains += ((struct element *)c->value)->verdict == VERDICT_REMEMBER;
-    }
-    r->n_chain_rules += r->new_chain_rules;
+    ruleset_commit_chains(r);
     forget_staging(r);
 }
 

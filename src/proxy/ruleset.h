@@ -30,10 +30,13 @@
 
 #define RULESET_TABLE        "signpost"
 #define RULESET_AFFINITY_MAP "affinity"
+#define RULESET_LAYOUT_SET   "layout" /* proxy/found.h */
 /* Clients kept at a time in one family; beyond that new ones are spread as if without affinity. */
 #define AFFINITY_CLIENTS_MAX 262144
 
 struct ruleset;
+struct found;
+struct nft_elements;
 
 /* How packets of pods are told from others. */
 enum local_mode {
@@ -69,11 +72,20 @@ void ruleset_free(struct ruleset *r);
 
 /* Text that makes the table anew, with nothing but the fixed part. */
 void ruleset_skeleton(const struct ruleset *r, struct strbuf *out);
+/* The kernel has this already: the next staging, of all that there is to be, from nothing, writes
+ * the difference. The caller's, until commit or discard. */
+void ruleset_take_over(struct ruleset *r, const struct found *found);
 /* Appends the commands for these changes (of this family, each id at most once; others are passed
  * over) and, unless NULL, for new surroundings. Returns how many elements they add and delete.
- * Commit or discard before the next call. */
+ * Commit or discard before the next call. out NULL: the commands are asked for apart. */
 size_t ruleset_stage(struct ruleset *r, const struct portal_change *changes, size_t n,
                      const struct surroundings *around, struct strbuf *out);
+/* What was staged: the commands that make new chains, and all elements. */
+bool ruleset_needs_chains(const struct ruleset *r);
+void ruleset_print_chains(const struct ruleset *r, struct strbuf *out);
+void ruleset_put(const struct ruleset *r, struct nft_elements *out);
+/* The staged chains are in the kernel, whatever becomes of the elements. */
+void ruleset_commit_chains(struct ruleset *r);
 void ruleset_commit(struct ruleset *r);
 void ruleset_discard(struct ruleset *r);
 

@@ -77,6 +77,10 @@ static void print_maps(struct printer *p)
                   "\t\tcomment \"client . Service : the endpoint where it is kept\"\n"
                   "\t}\n",
                   p->addr, p->addr, AFFINITY_CLIENTS_MAX);
+    strbuf_puts(p->out, "\n\tset " RULESET_LAYOUT_SET " {\n"
+                        "\t\ttype mark . mark . mark . mark\n"
+                        "\t\tcomment \"which chains and rules these are\"\n"
+                        "\t}\n");
 }
 
 /* ---- before the translation, and where packets end that were not translated */

@@ -207,11 +207,11 @@ static void settle_family(struct sync *s, unsigned f)
         health_updated(s->options.health, f);
         count_family(s, f);
     }
-    if (a->transactions)
-        log_debug("%s: %s sync, %zu %s, %zu bytes, %lld us", family_names[f],
+    if (a->transactions || a->found)
+        log_debug("%s: %s sync, %zu %s, %zu bytes, %lld us; %zu were there", family_names[f],
                   a->full ? "full" : "partial", a->elements,
                   s->options.iptables ? "rules" : "elements", a->bytes,
-                  (long long)(j->took[f] / 1000));
+                  (long long)(j->took[f] / 1000), a->found);
 }
 
 static void count_changes(struct sync *s)
@@ -376,7 +376,7 @@ static void look_around(struct sync *s)
     for (unsigned f = 0; f < FAMILIES; f++) {
         if (lost[f])
             log_warning("somebody else has deleted from nftables' table %s " RULESET_TABLE
-                        "; it is made anew",
+                        "; it is repaired",
                         f == 0 ? "ip" : "ip6");
         s->lost[f] |= lost[f];
     }

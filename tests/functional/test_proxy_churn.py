@@ -17,7 +17,7 @@ import time
 import pytest
 
 from proxy_world import pod4, world  # pylint: disable=unused-import
-from test_proxy_faults import QUIET, REAL, fake_nft, only, table
+from test_proxy_faults import QUIET, REAL, fake_nft, fresh, only, table
 
 TRAFFIC = str(pathlib.Path(__file__).with_name("proxy_traffic.py"))
 BACKENDS = ["p1", "p2", "p3"]
@@ -95,9 +95,7 @@ def test_storm(world):
     world.service("last", ["10.96.2.1"], [TCP], ["p1"])
     assert world.wait_for(only(world, "p1", ip="10.96.2.1", n=1), 20), world.log()[-2000:]
     assert resident_mb(daemon) < before + room(daemon)
-    grown = table(world)
-    world.proxy("--oneshot")
-    assert grown == table(world)
+    assert table(world) == fresh(world)
     assert "refused" not in world.log() and "not written" not in world.log()
 
 
@@ -124,9 +122,7 @@ def test_killed_at_any_moment(world, tmp_path):
     assert world.wait_for(only(world, "p1", ip="10.96.2.1", n=1), 20), world.log()[-2000:]
     assert world.wait_for(only(world, "p1", n=8), 20)
     check(clients, held, 20)
-    grown = table(world)
-    world.proxy("--oneshot")
-    assert grown == table(world)
+    assert table(world) == fresh(world)
 
 
 def test_udp_flow_moves_at_once(world):
