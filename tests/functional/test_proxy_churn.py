@@ -17,7 +17,7 @@ import time
 import pytest
 
 from proxy_world import pod4, world  # pylint: disable=unused-import
-from test_proxy_faults import QUIET, REAL, fake_nft, fresh, only, table
+from test_proxy_faults import QUIET, REAL, fake_nft, fresh, names, only, table
 
 TRAFFIC = str(pathlib.Path(__file__).with_name("proxy_traffic.py"))
 BACKENDS = ["p1", "p2", "p3"]
@@ -125,6 +125,96 @@ def test_killed_at_any_moment(world, tmp_path):
     assert table(world) == fresh(world)
 
 
+def restart(world, daemon, *more):
+    """With kill -9; when both families are in the kernel."""
+    daemon.send_signal(signal.SIGKILL)
+    daemon.wait()
+    world.children.remove(daemon)
+    before = world.log().count("full sync")
+    daemon = world.daemon(QUIET, *more)
+    assert world.wait_for(lambda: world.log().count("full sync") == before + 2, 20), world.log()[-2000:]
+    return daemon
+
+
+def written(world):
+    """Elements of the last two full syncs: (written, there already)."""
+    return [(int(a), int(b)) for a, b in
+            re.findall(r"full sync, (\d+) elements, .*; (\d+) were there", world.log())[-2:]]
+
+
+def tell(world, events):
+    """What nft monitor has told, up to now."""
+    said = len(events.read_text())
+
+    def is_told():
+        world.run("nft", "add table ip other; delete table ip other")
+        return "table ip other" in events.read_text()[said:]
+    assert world.wait_for(is_told, 10)
+    return events.read_text()
+
+
+def test_restart_is_taken_over(world, tmp_path):
+    """What is right is not touched, what is wrong is: nobody's client notices, TCP, UDP and kept ones."""
+    everything = {"type": "LoadBalancer", "balancer": ["203.0.113.30"], "loadBalancerSourceRanges": ["10.0.0.0/8", "10.244.0.0/24"],
+                  "sessionAffinity": "ClientIP", "externalTrafficPolicy": "Local"}
+    world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1", "p2"])
+    world.service("kept", ["10.96.0.11"], [TCP, UDP, ("s", 90, "SCTP")], BACKENDS, **everything)
+    world.service("none", ["10.96.0.12"], [TCP], None, type="NodePort")
+    world.service("six", ["fd00:10:96::13"], [TCP, UDP], BACKENDS, family=6, sessionAffinity="ClientIP")
+    daemon = world.daemon(QUIET, "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112")
+    assert world.wait_for(only(world, "p1", "p2", n=3))
+    kept = names(world, ip="10.96.0.11", n=1)
+    clients, held = start_clients(world), Client(world, "c1", "held", "10.96.0.10", 80, 10, waits=True)
+    flow = Client(world, "c1", "flow", "10.96.0.10", 53, waits=True)
+    events = tmp_path / "events"
+    with open(events, "w", encoding="ascii") as out:
+        monitor = world.start("nft", "monitor", stdout=out)
+    tell(world, events)
+    for _ in range(3):
+        before = len(events.read_text())
+        daemon = restart(world, daemon, "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112")
+        assert {n for n, _ in written(world)} == {0} and all(n > 5 for _, n in written(world)), world.log()
+        assert names(world, ip="10.96.0.11", n=3) == 3 * kept
+        told = tell(world, events)[before:].splitlines()
+        assert not [line for line in told if "signpost" in line and " affinity " not in line], told
+    world.stop(monitor)
+    daemon.send_signal(signal.SIGSTOP)
+    world.run("nft", "-f", "-", text="""delete element ip signpost services { 10.96.0.11 . tcp . 80 }
+        add element ip signpost cluster-ips { 10.96.0.99 }
+        delete element ip signpost sources { 203.0.113.30 . tcp . 80 . 10.0.0.0/8 }""")
+    daemon = restart(world, daemon, "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112")
+    assert sorted(n for n, _ in written(world)) == [0, 3], world.log()
+    assert "is made anew" not in world.log()
+    check(clients, held, 20)
+    assert len({who for who, _, _ in flow.end()}) == 1  # never moved, never waited in vain
+    def served(elements):  # without who is kept, which a fresh start does not know
+        return [e for e in elements if " timeout " not in e]
+    assert served(table(world)) == served(fresh(world, "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112"))
+
+
+@pytest.mark.parametrize("command,options", [
+    ("insert rule ip signpost services ip daddr 10.96.0.66 drop", []),
+    ("add chain ip signpost nat-output { policy drop; }", []),
+    ("add element ip signpost layout { 1 . 2 . 3 . 4 }", []),
+    ("delete set ip signpost layout", []),
+    ("list tables", ["--masquerade-all"]),
+])
+def test_restart_replaces_other_layouts(world, command, options):
+    """Chains and rules that we would not write are not taken over; connections live on."""
+    world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1", "p2"])
+    daemon = world.daemon(QUIET)
+    assert world.wait_for(only(world, "p1", "p2", n=3))
+    clients, held = start_clients(world), Client(world, "c1", "held", "10.96.0.10", 80, 10, waits=True)
+    daemon.send_signal(signal.SIGSTOP)
+    world.run("nft", command)
+    daemon = restart(world, daemon, *options)
+    assert world.log().count("is made anew: its chains and rules are not those of this layout") == (2 if options else 1)
+    check(clients, held, 3)
+    assert table(world) == fresh(world, *options)
+    daemon = restart(world, daemon, *options)
+    assert {n for n, _ in written(world)} == {0}
+
+
 def test_udp_flow_moves_at_once(world):
     """A flow leaves an endpoint that is gone for good, and the next packet comes to one that lives: at most the answer
     that is under way at that moment is lost."""
@@ -214,7 +304,7 @@ def test_ranges_come_and_go(world):
     """Ranges inside of others, and beside them, in any order: the kernel has what a fresh start would write."""
     ranges = ["10.96.0.0/15", "10.97.0.0/16", "10.97.4.0/24", "10.96.0.0/12", "172.16.0.0/12", "fd00:10::/32"]
     world.service("web", ["10.96.0.10"], [TCP], ["p1"])
-    world.daemon(QUIET)
+    daemon = world.daemon(QUIET)
     assert world.wait_for(only(world, "p1", n=2))
     dice, there = random.Random(3), set()
     for number in range(8):
@@ -228,7 +318,9 @@ def test_ranges_come_and_go(world):
         wanted = {word for line in re.findall(r"element ip6? signpost service-ranges { (.*) }", want)
                   for word in line.split(", ")}
         assert world.wait_for(lambda w=wanted: listed_ranges(world) == w, 10), (listed_ranges(world), wanted)
-    assert "refused" not in world.log() and "not written" not in world.log()
+        daemon = restart(world, daemon)
+        assert {n for n, _ in written(world)} == {0}
+    assert "refused" not in world.log() and "not written" not in world.log() and "made anew" not in world.log()
 
 
 def listed_ranges(world):

@@ -28,18 +28,18 @@ def only(world, *pods, **kw):
 def table(world):
     """What the kernel has, without what depends on the history: slots and chains of moduli, and the seal on them."""
     text = world.run("nft", "-s", "list", "ruleset").stdout
-    text = re.sub(r"\n\tchain (draw|remember|keep)[^}]*}\n", "\n", text)
+    text = re.sub(r"(?s)\n\tchain (draw|remember|keep).*?\n\t}\n", "\n", text)
     text = re.sub(r"(?s)\n\tset layout {.*?\n\t}\n", "\n", text)
     elements = sorted(re.sub(r"^\d+ \. (?=[0-9a-f]+:[0-9a-f]+ : )", "", e.strip())
                       for e in re.sub(r"[{}\n]|elements =", ",", text).split(","))
     return [e for e in elements if e]
 
 
-def fresh(world):
+def fresh(world, *options):
     """What a first start makes of the same objects."""
     for family in ("ip", "ip6"):
         world.run("nft", "delete", "table", family, "signpost")
-    world.proxy("--oneshot")
+    world.proxy("--oneshot", *options)
     return table(world)
 
 
