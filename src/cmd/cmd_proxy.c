@@ -41,8 +41,7 @@ static int serve(struct proxy_process *p, struct err *e)
     uv_signal_start(&interrupt, on_signal, SIGINT);
     set_oom_score(p->options.oom_score_adj);
     proxy_process_serve(p);
-    if (!p->failed)
-        uv_run(p->loop, UV_RUN_DEFAULT);
+    uv_run(p->loop, UV_RUN_DEFAULT); /* at once over if it was stopped already */
     uv_close((uv_handle_t *)&term, NULL);
     uv_close((uv_handle_t *)&interrupt, NULL);
     uv_run(p->loop, UV_RUN_NOWAIT);

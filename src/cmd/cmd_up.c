@@ -223,8 +223,7 @@ static int work(struct err *e)
     if (code == 0) {
         tell();
         notify_ready();
-        if (!proxy.failed)
-            uv_run(&loop, UV_RUN_DEFAULT);
+        uv_run(&loop, UV_RUN_DEFAULT); /* at once over if it was stopped already */
         notify_stopping();
     }
     close_all(&loop);

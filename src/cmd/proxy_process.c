@@ -4,6 +4,7 @@
 #include "cmd/event_writer.h"
 #include "cmd/proxy_tables.h"
 #include "kube/pod.h"
+#include "proxy/families.h"
 
 #include <errno.h>
 #include <string.h>
@@ -111,14 +112,22 @@ static void update_health_ports(struct proxy_process *p, const struct health_che
     vec_done(&ips.ips);
 }
 
+static bool is_written(const struct proxy_process *p)
+{
+    for (unsigned f = 0; f < FAMILIES; f++)
+        if (p->families[f] && !p->metrics.last_sync_ms[f])
+            return false;
+    return true;
+}
+
 static void on_synced_kernel(void *ctx)
 {
     struct proxy_process *p = ctx;
     struct health_check *checks;
     size_t n = model_health_checks(p->model, &checks);
-    if (!p->took_over && p->metrics.last_sync_ms[0] && p->metrics.last_sync_ms[1])
+    if (!p->took_over && is_written(p))
         proxy_tables_remove_others(p->settings.mode, p->iptables);
-    p->took_over |= p->metrics.last_sync_ms[0] && p->metrics.last_sync_ms[1];
+    p->took_over |= is_written(p);
     if (p->ports)
         update_health_ports(p, checks, n);
     free(checks);
@@ -136,17 +145,30 @@ static bool find_pod_cidrs(struct proxy_process *p)
     return n && n->n_pod_cidrs > 0;
 }
 
-static void make_sync(struct proxy_process *p, bool live)
+static int find_families(struct proxy_process *p, struct err *e)
+{
+    int ret = families_find(p->iptables, p->node_addresses, "/proc", on_warning, p, p->families, e);
+    for (unsigned f = 0; f < FAMILIES; f++)
+        if (!p->families[f])
+            health_without(&p->health, f);
+    return ret;
+}
+
+static int make_sync(struct proxy_process *p, bool live, struct err *e)
 {
     const struct ruleset_options *rules = p->settings.rules;
     if (p->settings.mode == MODE_IPTABLES)
         p->iptables = proxy_rules_prepare(&p->settings, on_warning, p->chains);
     memcpy(p->node_addresses, model_place(p->model)->addresses, sizeof p->node_addresses);
+    int ret = find_families(p, e);
+    if (ret != 0)
+        return ret;
     p->sync = sync_new(p->loop, p->model,
                        &(struct sync_options){ .backend = nft_program(),
                                                .ruleset = { rules[0], rules[1] },
                                                .iptables = p->iptables,
                                                .chains = { p->chains[0], p->chains[1] },
+                                               .without = { !p->families[0], !p->families[1] },
                                                .min_period_ns = p->options.min_sync,
                                                .period_ns = p->options.sync_period,
                                                .full_period_ns = FULL_SYNC_PERIOD_NS,
@@ -156,6 +178,7 @@ static void make_sync(struct proxy_process *p, bool live)
                                                .synced = on_synced_kernel,
                                                .ctx = p });
     refresh_around(p);
+    return 0;
 }
 
 static void on_node_patience_end(uv_timer_t *t)
@@ -178,7 +201,11 @@ static void begin(struct proxy_process *p)
         log_warning("there is no Node \"%s\": no endpoint counts as this node's, and node ports "
                     "are open at the address of the default route",
                     p->settings.node_name);
-    make_sync(p, true);
+    struct err e;
+    if (make_sync(p, true, &e) != 0) {
+        end(p, e.text);
+        return;
+    }
     p->running = true;
     sync_start(p->sync);
 }
@@ -418,8 +445,8 @@ int proxy_process_once(struct proxy_process *p, struct err *e)
     int ret = wait_synced(p, e);
     if (ret < 0)
         return ret;
-    make_sync(p, true);
-    return sync_now(p->sync, e);
+    ret = make_sync(p, true, e);
+    return ret == 0 ? sync_now(p->sync, e) : ret;
 }
 
 void proxy_process_serve(struct proxy_process *p)

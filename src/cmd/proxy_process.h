@@ -46,6 +46,7 @@ struct proxy_process {
     struct ip node_addresses[FAMILIES];      /* of the Node when rules were first written */
     const struct iptables_backend *iptables; /* NULL: nftables mode */
     struct chain_options chains[FAMILIES];
+    bool families[FAMILIES]; /* that rules are written for */
     bool serving, running, took_over;
     bool failed; /* the loop was stopped, for a reason that the log has */
 };

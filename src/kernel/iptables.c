@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROGRAM_MAX 32 /* of a program's name: "ip6tables-legacy-restore" */
+#define STATUS_NO_TABLE 3  /* of the legacy kind, when the kernel has no such table */
+#define PROGRAM_MAX     32 /* of a program's name: "ip6tables-legacy-restore" */
 
 static const char *const kind_names[] = { "nft", "legacy", "iptables" };
 
@@ -36,8 +37,8 @@ static int refusal(const char *program, struct program_said *s, int status, stru
     if (status < 0)
         return err_set(e, status, "%s cannot be started: %s (is the iptables package installed?)",
                        program, err_str(status));
-    return err_set(e, code, "%s ended with status %d: %.700s", program, status,
-                   program_one_line(s));
+    return err_set(e, code == ERR_REFUSED && status == STATUS_NO_TABLE ? -EOPNOTSUPP : code,
+                   "%s ended with status %d: %.700s", program, status, program_one_line(s));
 }
 
 static int programs_restore(void *ctx, uint8_t family, const char *text, size_t len, struct err *e)
@@ -110,18 +111,32 @@ const struct iptables_backend *iptables_programs(enum iptables_kind kind)
                                                   PROGRAMS(IPTABLES_PLAIN) };
     programs[kind].name = kind_names[kind];
     programs[kind].ctx = &programs[kind];
+    programs[kind].is_told = kind != IPTABLES_LEGACY;
     return &programs[kind];
 }
 
 /* ---- which kind ---- */
 
-bool iptables_has(enum iptables_kind kind)
+static bool has_program(enum iptables_kind kind, uint8_t family)
 {
     char name[PROGRAM_MAX];
-    const char *const argv[] = { program_name(name, iptables_programs(kind), 4, ""), "--version",
-                                 NULL };
+    const char *const argv[] = { program_name(name, iptables_programs(kind), family, ""),
+                                 "--version", NULL };
     struct program_said said;
     return program_run(argv, -1, IPTABLES_TIMEOUT_MS, &said) == 0;
+}
+
+bool iptables_has(enum iptables_kind kind)
+{
+    return has_program(kind, 4) || has_program(kind, 6);
+}
+
+int iptables_knows(const struct iptables_backend *b, uint8_t family, struct err *e)
+{
+    struct strbuf listed = { 0 };
+    int ret = b->list(b->ctx, family, "nat", "POSTROUTING", &listed, e);
+    strbuf_done(&listed);
+    return ret == -ENOENT || ret == ERR_NOT_FOUND || ret == -EOPNOTSUPP ? ret : 0;
 }
 
 /* Asking the legacy programs would load modules and make tables; the kernel says without them. */
@@ -232,8 +247,9 @@ static int dry_list(void *ctx, uint8_t family, const char *table, const char *ch
                     struct strbuf *out, struct err *e)
 {
     const struct iptables_dry *d = ctx;
-    (void)family;
     (void)table;
+    if (d->without[family == 6])
+        return err_set(e, -ENOENT, "dry run: no program for IPv%u", family);
     if (d->lost)
         return err_set(e, ERR_NOT_FOUND, "dry run: no chain %s", chain);
     strbuf_puts(out, d->listed ? d->listed : "");

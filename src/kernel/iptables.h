@@ -26,9 +26,11 @@ enum iptables_kind {
 };
 
 /* family: 4 or 6. All block; any thread, one at a time. They return 0 or a code with a sentence in
- * e: -ENOENT without the programs, -EPERM without the right to change rules, ERR_REFUSED. */
+ * e: -ENOENT without the programs, -EPERM without the right to change rules, -EOPNOTSUPP where
+ * the kernel has no such table, ERR_REFUSED. */
 struct iptables_backend {
     const char *name; /* "nft", "legacy", "iptables" */
+    bool is_told;     /* its rules may be nftables', of whose changes the kernel tells */
     /* `iptables-restore --noflush --counters`: each table of the text is one transaction.
      * -EMSGSIZE: too long for the netlink socket (an unprivileged namespace). */
     int (*restore)(void *ctx, uint8_t family, const char *text, size_t len, struct err *e);
@@ -46,6 +48,9 @@ enum iptables_kind iptables_find(const char **ret_why);
 const struct iptables_backend *iptables_programs(enum iptables_kind kind);
 /* Are there programs of that kind? */
 bool iptables_has(enum iptables_kind kind);
+/* Can rules of that family be written at all: 0, or a code with the reason when the program or the
+ * kernel's table is missing. What may pass, such as a lock that others hold, is no reason. */
+int iptables_knows(const struct iptables_backend *b, uint8_t family, struct err *e);
 /* May there be rules of that kind? Without programs, or without any legacy table: no. */
 bool iptables_may_have_rules(enum iptables_kind kind);
 
@@ -59,6 +64,7 @@ struct iptables_dry {
     size_t max;                      /* longer texts give -EMSGSIZE; 0: no limit */
     const char *listed;              /* what list gives */
     bool lost;                       /* no chain is there when asked for */
+    bool without[2];                 /* [IPv4, IPv6]: there is no program */
     unsigned n_restored, n_refused;
 };
 

@@ -34,7 +34,7 @@ static int filter_additions(int fd)
 int nft_watch_open(struct nft_watch *w)
 {
     int size = RECEIVE_BUFFER;
-    *w = (struct nft_watch){ .pending = { false } };
+    *w = (struct nft_watch){ .pending = { NFT_UNHARMED } };
     int ret = nl_open(&w->nl, NETLINK_NETFILTER);
     if (ret < 0)
         return ret;
@@ -59,9 +59,9 @@ int nft_watch_fd(const struct nft_watch *w)
 
 struct watching {
     struct nft_watch *watch;
-    const char *table;
+    enum nft_harm (*judge)(const char *table, const char *chain);
     uint32_t own;
-    bool *lost;
+    enum nft_harm *harm;
 };
 
 static bool is_deletion(uint16_t message)
@@ -70,15 +70,25 @@ static bool is_deletion(uint16_t message)
            message == NFT_MSG_DELRULE || message == NFT_MSG_DELSET || message == NFT_MSG_DELSETELEM;
 }
 
-static bool is_of_table(const struct nlmsghdr *h, const char *table)
+/* The string in that attribute, NULL without one. */
+static const char *find_name(const struct nlmsghdr *h, uint16_t type)
 {
     const struct nlattr *a;
     mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
     {
-        if (mnl_attr_get_type(a) == ATTR_TABLE && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
-            return strcmp(mnl_attr_get_str(a), table) == 0;
+        if (mnl_attr_get_type(a) == type && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
+            return mnl_attr_get_str(a);
     }
-    return false;
+    return NULL;
+}
+
+static enum nft_harm harm_of(const struct watching *w, const struct nlmsghdr *h, uint16_t message)
+{
+    const char *table = find_name(h, ATTR_TABLE);
+    const char *chain = message == NFT_MSG_DELCHAIN  ? find_name(h, NFTA_CHAIN_NAME)
+                        : message == NFT_MSG_DELRULE ? find_name(h, NFTA_RULE_CHAIN)
+                                                     : NULL;
+    return table ? w->judge(table, chain) : NFT_UNHARMED;
 }
 
 static uint32_t read_generation(const struct nlmsghdr *h)
@@ -95,10 +105,17 @@ static uint32_t read_generation(const struct nlmsghdr *h)
 static void end_transaction(struct watching *w, uint32_t generation)
 {
     for (unsigned f = 0; f < 2; f++) {
-        if (w->watch->pending[f] && (int32_t)(generation - w->own) > 0)
-            w->lost[f] = true;
-        w->watch->pending[f] = false;
+        if ((int32_t)(generation - w->own) > 0)
+            w->harm[f] = MAX(w->harm[f], w->watch->pending[f]);
+        w->watch->pending[f] = NFT_UNHARMED;
     }
+}
+
+static void note_deletion(struct watching *w, const struct nlmsghdr *h, uint16_t message,
+                          unsigned f)
+{
+    enum nft_harm harm = harm_of(w, h, message);
+    w->watch->pending[f] = MAX(w->watch->pending[f], harm);
 }
 
 static int on_message(const struct nlmsghdr *h, void *ctx)
@@ -111,15 +128,17 @@ static int on_message(const struct nlmsghdr *h, void *ctx)
     const struct nfgenmsg *m = mnl_nlmsg_get_payload(h);
     if (message == NFT_MSG_NEWGEN)
         end_transaction(w, read_generation(h));
-    else if (is_deletion(message) && is_of_table(h, w->table) &&
+    else if (is_deletion(message) &&
              (m->nfgen_family == NFPROTO_IPV4 || m->nfgen_family == NFPROTO_IPV6))
-        w->watch->pending[m->nfgen_family == NFPROTO_IPV6] = true;
+        note_deletion(w, h, message, m->nfgen_family == NFPROTO_IPV6);
     return MNL_CB_OK;
 }
 
-int nft_watch_read(struct nft_watch *w, const char *table, uint32_t own, bool ret_lost[2])
+int nft_watch_read(struct nft_watch *w,
+                   enum nft_harm (*judge)(const char *table, const char *chain), uint32_t own,
+                   enum nft_harm ret[2])
 {
-    struct watching ctx = { w, table, own, ret_lost };
+    struct watching ctx = { w, judge, own, ret };
     return nl_events(&w->nl, on_message, &ctx);
 }
 

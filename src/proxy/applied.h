@@ -9,6 +9,7 @@
 struct applied {
     bool full;             /* all of the table: taken over, or made anew */
     unsigned transactions; /* that the kernel took */
+    unsigned generations;  /* of nftables that they made at least, if its rules they are */
     size_t elements, bytes;
     size_t found;              /* elements that the kernel had already when it was taken over */
     size_t carried, forgotten; /* clients with affinity */

@@ -55,8 +55,20 @@ static void add_keeps(struct applier *a, const struct ruleset *rules)
         log_error("IPv6 clients with session affinity are not kept: %s", err_str(k.code));
 }
 
+<<<<<<< HEAD
 /* Without the seal the next process makes the table anew, which is no harm. */
 static void seal(struct applier *a, struct applied *r)
+=======
+static void count_transaction(struct applied *r)
+{
+    r->transactions++;
+    r->generations++;
+}
+
+/* A transaction that the kernel took. */
+static void settle(struct applier *a, struct ruleset *rules, size_t elements, size_t bytes,
+                   struct applied *r)
+>>>>>>> 6c24dfc (proxy: hear of lost iptables rules from the kernel, and go on without ip6tables)
 {
     if (!a->backend->survey)
         return;
@@ -73,10 +85,16 @@ static void settle(struct applier *a, struct ruleset *rules, size_t written, siz
     bool drops = ruleset_drops_affinity(rules), chains = full || ruleset_needs_chains(rules);
     add_keeps(a, rules);
     ruleset_commit(rules);
+<<<<<<< HEAD
     if (chains)
         seal(a, r);
     r->transactions += bytes > 0;
     r->elements += written;
+=======
+    if (bytes > 0)
+        count_transaction(r);
+    r->elements += elements;
+>>>>>>> 6c24dfc (proxy: hear of lost iptables rules from the kernel, and go on without ip6tables)
     r->bytes += bytes;
     if (drops)
         r->forgotten += kept_forget(a->backend, rules, a->options.family);
@@ -181,7 +199,8 @@ static int apply_pieces(struct applier *a, struct ruleset *rules, const struct p
         size_t n = skip + piece_of(text.p + at + skip, text.len - at - skip);
         ret = a->backend->apply(a->backend->ctx, text.p + at, n, false, &r->err);
         at += n;
-        r->transactions += ret == 0 && at < text.len; /* the last is counted below */
+        if (ret == 0 && at < text.len) /* the last is counted below */
+            count_transaction(r);
     }
     if (ret == 0)
         settle(a, rules, written, text.len, full, r);

@@ -257,3 +257,21 @@ void frame_remove(const char *table, const char *saved, bool with_firewall, stru
         strbuf_printf(out, "*%s\n%sCOMMIT\n", table, body.p);
     strbuf_done(&body);
 }
+
+/* ---- other hands ---- */
+
+enum nft_harm frame_judge(const char *table, const char *chain)
+{
+    bool shared = false;
+    for (unsigned i = 0; i < FRAME_TABLES; i++)
+        shared |= strcmp(table, frame_tables[i]) == 0;
+    if (!shared || !chain)
+        return shared ? NFT_DOUBTFUL : NFT_UNHARMED;
+    if (is_ours(chain, strlen(chain), true))
+        return NFT_LOST;
+    for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+        if (strcmp(hooks[i].chain, chain) == 0 &&
+            strcmp(rule_table_names[hooks[i].table], table) == 0)
+            return NFT_DOUBTFUL;
+    return NFT_UNHARMED;
+}

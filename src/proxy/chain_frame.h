@@ -3,6 +3,7 @@
  * somebody flushes the tables. Pure text; `saved` is what iptables-save says of a table. */
 #pragma once
 
+#include "kernel/nft_watch.h"
 #include "proxy/chains.h"
 
 #define FRAME_CANARY    "KUBE-PROXY-CANARY"
@@ -38,6 +39,9 @@ struct frame_hook {
     const char *chain;
 };
 const struct frame_hook *frame_hook(unsigned i);
+/* What becomes of it when somebody deletes from that chain of nftables, as iptables has them there;
+ * chain NULL: the table, or something else in it. */
+enum nft_harm frame_judge(const char *table, const char *chain);
 /* Does the list of that chain's rules have all of our jumps? */
 bool frame_hook_is_whole(const struct frame_hook *h, const char *listed);
 

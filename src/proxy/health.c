@@ -31,10 +31,19 @@ void health_done(struct health *h)
     pthread_mutex_destroy(&h->lock);
 }
 
+void health_without(struct health *h, unsigned family)
+{
+    pthread_mutex_lock(&h->lock);
+    h->family[family] = (struct family_health){ .unused = true };
+    pthread_mutex_unlock(&h->lock);
+}
+
 void health_queued(struct health *h)
 {
     pthread_mutex_lock(&h->lock);
     for (unsigned f = 0; f < FAMILIES; f++) {
+        if (h->family[f].unused)
+            continue;
         if (!h->family[f].queued_ns)
             h->family[f].queued_ns = clock_ns();
         h->metrics->last_queued_ms[f] = (uint64_t)clock_unix_ns() / 1000000;
@@ -90,11 +99,12 @@ int health_answer(struct health *h, bool ready, struct strbuf *out)
 {
     pthread_mutex_lock(&h->lock);
     bool ok[FAMILIES], healthy = true;
-    int64_t oldest = h->family[0].updated_ns;
+    int64_t oldest = INT64_MAX;
     for (unsigned f = 0; f < FAMILIES; f++) {
         ok[f] = is_healthy(h, &h->family[f]);
         healthy &= ok[f];
-        oldest = MIN(oldest, h->family[f].updated_ns);
+        if (!h->family[f].unused)
+            oldest = MIN(oldest, h->family[f].updated_ns);
     }
     bool good = healthy && !(ready && h->node_leaving);
     int64_t now = clock_unix_ns();
@@ -105,8 +115,12 @@ int health_answer(struct health *h, bool ready, struct strbuf *out)
     if (ready)
         strbuf_printf(out, ", \"nodeEligible\": %s", word(!h->node_leaving));
     strbuf_printf(out, ", \"healthy\": %s, \"status\": {", word(healthy));
+    const char *between = "";
     for (unsigned f = 0; f < FAMILIES; f++) {
-        strbuf_printf(out, "%s\"%s\": {", f ? ", " : "", family_names[f]);
+        if (h->family[f].unused)
+            continue;
+        strbuf_printf(out, "%s\"%s\": {", between, family_names[f]);
+        between = ", ";
         print_time(out, "lastUpdated", h->family[f].updated_ns);
         strbuf_printf(out, ", \"healthy\": %s}", word(ok[f]));
     }

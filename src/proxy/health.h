@@ -16,6 +16,7 @@
 struct family_health {
     int64_t updated_ns; /* Unix ns of the last success */
     int64_t queued_ns;  /* clock_ns() of the oldest change that waits, 0: none */
+    bool unused;        /* nothing is written for it */
 };
 
 struct health {
@@ -30,7 +31,8 @@ struct health {
 void health_init(struct health *h, struct proxy_metrics *m, const char *mode, int64_t timeout_ns);
 void health_done(struct health *h);
 
-void health_queued(struct health *h); /* a change waits, for both families */
+void health_without(struct health *h, unsigned family); /* it is unused from now on */
+void health_queued(struct health *h);                   /* a change waits, for both families */
 void health_updated(struct health *h, unsigned family);
 void health_node(struct health *h, bool leaving);
 

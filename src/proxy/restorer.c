@@ -27,37 +27,66 @@ static const char *next_line(const char *p)
     return p + strcspn(p, "\n") + 1;
 }
 
-/* One table of a text, from "*nat" behind its "COMMIT", in pieces of whole lines. */
-static int restore_pieces(struct restorer *r, const char *table, const char *end, struct err *e)
+/* Tables in which something changes; a canary that is there already changes nothing. */
+static unsigned count_tables(const char *text)
+{
+    unsigned n = 0;
+    for (; text && (text = strstr(text, "\n-")); text = strstr(text, "\nCOMMIT\n"))
+        n++;
+    return n;
+}
+
+/* From p on, whole lines, one at least; returns where the next piece begins. */
+static const char *cut_piece(const char *p, const char *end, size_t max, struct strbuf *out)
+{
+    const char *from = p;
+    while (p < end && !str_starts(p, "COMMIT\n") && (p == from || (size_t)(p - from) < max))
+        p = next_line(p);
+    strbuf_add(out, from, (size_t)(p - from));
+    return str_starts(p, "COMMIT\n") ? end : p;
+}
+
+/* One table of a text, from "*nat" behind its "COMMIT", in pieces of whole lines. How long a
+ * message a line becomes depends on its rule: a piece that is too long still is halved. */
+static int restore_pieces(struct restorer *r, const char *table, const char *end,
+                          unsigned *ret_commits, struct err *e)
 {
     const char *head_end = next_line(table), *p = head_end;
     struct strbuf piece = { 0 };
+    size_t max = RESTORER_PIECE_BYTES;
     int ret = 0;
     while (p < end && ret == 0) {
         strbuf_reset(&piece);
         strbuf_add(&piece, table, (size_t)(head_end - table));
-        for (; p < end && !str_starts(p, "COMMIT\n") && piece.len < RESTORER_PIECE_BYTES;
-             p = next_line(p))
-            strbuf_add(&piece, p, (size_t)(next_line(p) - p));
-        if (str_starts(p, "COMMIT\n"))
-            p = end;
+        const char *next = cut_piece(p, end, max, &piece);
         strbuf_puts(&piece, "COMMIT\n");
         ret = r->backend->restore(r->backend->ctx, r->options.rules.family, piece.p, piece.len, e);
+        if (ret == -EMSGSIZE && max > 0) {
+            max /= 2;
+            ret = 0;
+        } else {
+            *ret_commits += ret == 0 ? count_tables(piece.p) : 0;
+            p = next;
+        }
     }
     strbuf_done(&piece);
     return ret;
 }
 
-static int restore_text(struct restorer *r, const struct strbuf *text, struct err *e)
+/* ret_commits: the number of tables, each a transaction by itself, is added. */
+static int restore_text(struct restorer *r, const struct strbuf *text, unsigned *ret_commits,
+                        struct err *e)
 {
     uint8_t family = r->options.rules.family;
     int ret = r->backend->restore(r->backend->ctx, family, text->p, text->len, e);
+    if (ret == 0)
+        *ret_commits += count_tables(text->p);
     if (ret != -EMSGSIZE)
         return ret;
     ret = 0;
     for (const char *p = text->p; *p && ret == 0;) {
         const char *commit = strstr(p, "\nCOMMIT\n"), *end = next_line(commit + 1);
-        ret = restore_pieces(r, p, end, e);
+        ret = restore_pieces(r, p, end, ret_commits, e);
         p = end;
     }
     return ret;
@@ -71,7 +100,7 @@ static int transact(struct restorer *r, struct chainset *c, const struct portal_
 {
     struct strbuf text = { 0 };
     size_t rules = chainset_stage(c, list, n, parts, r->around, saved, &text);
-    int code = text.len ? restore_text(r, &text, &ret->err) : 0;
+    int code = text.len ? restore_text(r, &text, &ret->generations, &ret->err) : 0;
     if (code == 0) {
         chainset_commit(c);
         ret->transactions += text.len > 0;
@@ -307,8 +336,7 @@ bool restorer_probe(struct restorer *r)
         whole = whole && is_there(r, rule_table_names[frame_hook(i)->table], frame_hook(i)->chain,
                                   frame_hook(i));
     if (!whole)
-        log_warning("somebody else has taken %s rules of ours out of iptables; they are made anew",
-                    r->options.rules.family == 4 ? "IPv4" : "IPv6");
+        log_warning(RESTORER_LOSS, r->options.rules.family == 4 ? "IPv4" : "IPv6");
     r->full_needed = !whole || clock_ns() - r->last_full > RESTORER_FULL_NS;
     return !r->full_needed;
 }
@@ -353,7 +381,8 @@ int restorer_remove(const struct iptables_backend *backend, struct err *e)
         struct strbuf text = { 0 };
         struct err why;
         removal(backend, family, &text);
-        int ret = text.len ? restore_text(&r, &text, &why) : 0;
+        unsigned commits = 0;
+        int ret = text.len ? restore_text(&r, &text, &commits, &why) : 0;
         if (ret != 0 && code == 0)
             code = err_set(e, ret, "%s", why.text);
         strbuf_done(&text);

@@ -24,6 +24,7 @@
 #define RESTORER_PIECE_BYTES 49152
 /* Of one restore: iptables takes a time that grows with the square of their number. */
 #define RESTORER_PART_CHAINS 1000
+#define RESTORER_LOSS        "somebody else has taken %s rules of ours out of iptables; they are made anew"
 #define RESTORER_FULL_NS     3600000000000LL /* at the latest, everything is made anew */
 
 struct restorer {

@@ -91,19 +91,24 @@ static bool is_in(const struct portal_change *list, size_t n, const char *id)
     return n && bsearch(&c, list, n, sizeof c, portal_change_compare);
 }
 
+static void look_around(struct sync *s);
+
 /* The model's changes and, when their time has come, those that were refused before. */
 static void collect(struct sync *s)
 {
     struct job *j = &s->job;
     *j = (struct job){ .started = clock_ns(), .before = model_stats(s->model) };
     s->last_start = j->started;
+    if (s->watching) {
+        j->generation = nft_generation();
+        if (s->generation)  /* the first job makes everything anew anyway */
+            look_around(s); /* behind this job it would pass for ours */
+    }
     memcpy(j->lost, s->lost, sizeof j->lost);
     memset(s->lost, 0, sizeof s->lost);
     j->probe = s->probe_now;
     j->full = s->full_now;
     s->probe_now = s->full_now = false;
-    if (s->watching)
-        j->generation = nft_generation();
     take_around(s);
     model_refresh(s->model);
     j->n = model_take_changes(s->model, &j->changes);
@@ -127,6 +132,8 @@ static void work(struct sync *s)
     for (unsigned f = 0; f < FAMILIES; f++) {
         int64_t start = clock_ns();
         struct writer *w = s->writers[f];
+        if (!w)
+            continue;
         if (j->lost[f] || j->full)
             w->kind->distrust(w);
         if (j->probe)
@@ -265,9 +272,9 @@ static void count_stale(struct sync *s)
     s->stale_told = r->code != 0;
 }
 
-static unsigned transactions_of(const struct job *j)
+static unsigned generations_of(const struct job *j)
 {
-    return j->applied[0].transactions + j->applied[1].transactions;
+    return j->applied[0].generations + j->applied[1].generations;
 }
 
 /* When there were more transactions than ours, somebody may have been at our tables meanwhile. */
@@ -278,7 +285,7 @@ static void note_generation(struct sync *s)
         return;
     bool first = s->generation == 0;
     s->generation = nft_generation();
-    if (!first && s->generation - j->generation > transactions_of(j) && !j->applied[0].forgotten &&
+    if (!first && s->generation - j->generation > generations_of(j) && !j->applied[0].forgotten &&
         !j->applied[1].forgotten)
         s->probe_now = true;
 }
@@ -292,7 +299,8 @@ static void settle(struct sync *s)
 {
     update_refused(s);
     for (unsigned f = 0; f < FAMILIES; f++)
-        settle_family(s, f);
+        if (s->writers[f])
+            settle_family(s, f);
     count_changes(s);
     count_latency(s);
     count_stale(s);
@@ -368,17 +376,37 @@ static bool is_lost(const struct sync *s)
     return s->lost[0] || s->lost[1];
 }
 
+static void tell_loss(const struct sync *s, unsigned f)
+{
+    if (s->options.iptables)
+        log_warning(RESTORER_LOSS, family_names[f]);
+    else
+        log_warning("somebody else has deleted from nftables' table %s " RULESET_TABLE
+                    "; it is made anew",
+                    f == 0 ? "ip" : "ip6");
+}
+
 static void look_around(struct sync *s)
 {
-    bool lost[FAMILIES] = { false, false };
-    if (nft_watch_read(&s->watch, RULESET_TABLE, s->generation, lost) < 0)
+    enum nft_harm harm[FAMILIES] = { NFT_UNHARMED, NFT_UNHARMED };
+    const struct writer *any = s->writers[0] ? s->writers[0] : s->writers[1];
+    if (nft_watch_read(&s->watch, any->kind->judge, s->generation, harm) < 0)
         s->probe_now = true; /* some events are missing */
     for (unsigned f = 0; f < FAMILIES; f++) {
+<<<<<<< HEAD
         if (lost[f])
             log_warning("somebody else has deleted from nftables' table %s " RULESET_TABLE
                         "; it is repaired",
                         f == 0 ? "ip" : "ip6");
         s->lost[f] |= lost[f];
+=======
+        if (!s->writers[f])
+            continue;
+        if (harm[f] == NFT_LOST && !s->lost[f])
+            tell_loss(s, f);
+        s->lost[f] |= harm[f] == NFT_LOST;
+        s->probe_now |= harm[f] == NFT_DOUBTFUL;
+>>>>>>> 6c24dfc (proxy: hear of lost iptables rules from the kernel, and go on without ip6tables)
     }
 }
 
@@ -448,8 +476,9 @@ struct sync *sync_new(uv_loop_t *loop, struct model *m, const struct sync_option
     s->model = m;
     s->options = *o;
     for (unsigned f = 0; f < FAMILIES; f++)
-        s->writers[f] = o->iptables ? writer_iptables(o->iptables, m, &s->around, &o->chains[f])
-                                    : writer_nftables(o->backend, m, &s->around, &o->ruleset[f]);
+        s->writers[f] = o->without[f] ? NULL
+                        : o->iptables ? writer_iptables(o->iptables, m, &s->around, &o->chains[f])
+                                      : writer_nftables(o->backend, m, &s->around, &o->ruleset[f]);
     uv_timer_t *timers[] = { &s->due, &s->retry, &s->period, &s->full_period };
     for (size_t i = 0; loop && i < ARRAY_SIZE(timers); i++) {
         uv_timer_init(loop, timers[i]);
@@ -463,7 +492,8 @@ static void free_now(struct sync *s)
     if (s->watching)
         nft_watch_done(&s->watch);
     for (unsigned f = 0; f < FAMILIES; f++)
-        s->writers[f]->kind->free(s->writers[f]);
+        if (s->writers[f])
+            s->writers[f]->kind->free(s->writers[f]);
     vec_each (id, &s->refused)
         free(*id);
     vec_done(&s->refused);
@@ -504,7 +534,8 @@ void sync_start(struct sync *s)
 {
     uint64_t period = (uint64_t)(s->options.period_ns / 1000000);
     uint64_t full_period = (uint64_t)(s->options.full_period_ns / 1000000);
-    if (s->options.live && !s->options.iptables && !s->watching)
+    bool told = !s->options.iptables || s->options.iptables->is_told;
+    if (s->options.live && told && !s->watching)
         watch(s);
     s->started = true;
     if (period > 0)

@@ -24,6 +24,7 @@ struct sync_options {
     struct ruleset_options ruleset[FAMILIES];
     const struct iptables_backend *iptables; /* not NULL: iptables mode, with these options */
     struct chain_options chains[FAMILIES];
+    bool without[FAMILIES]; /* of these no rules are written */
     int64_t min_period_ns;  /* least time between the starts of two syncs */
     int64_t period_ns;      /* between two looks after the tables */
     int64_t full_period_ns; /* between two replacements of the tables by fresh ones; 0: never */

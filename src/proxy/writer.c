@@ -42,6 +42,12 @@ static void nftables_count(struct writer *w, const struct applied *a, struct pro
     m->chains[f] = c.chains;
 }
 
+static enum nft_harm nftables_judge(const char *table, const char *chain)
+{
+    (void)chain; /* the whole table is ours */
+    return strcmp(table, RULESET_TABLE) == 0 ? NFT_LOST : NFT_UNHARMED;
+}
+
 static void nftables_free(struct writer *w)
 {
     applier_done(applier_of(w));
@@ -51,8 +57,8 @@ static void nftables_free(struct writer *w)
 struct writer *writer_nftables(const struct nft_backend *backend, const struct model *model,
                                const struct surroundings *around, const struct ruleset_options *o)
 {
-    static const struct writer_kind kind = { nftables_run, nftables_probe, nftables_distrust,
-                                             nftables_count, nftables_free };
+    static const struct writer_kind kind = { nftables_judge,    nftables_run,   nftables_probe,
+                                             nftables_distrust, nftables_count, nftables_free };
     struct nftables_writer *w = xcalloc(1, sizeof *w);
     w->w.kind = &kind;
     applier_init(&w->applier, backend, model, around, o);
@@ -117,8 +123,8 @@ static void iptables_free(struct writer *w)
 struct writer *writer_iptables(const struct iptables_backend *backend, const struct model *model,
                                const struct surroundings *around, const struct chain_options *o)
 {
-    static const struct writer_kind kind = { iptables_run, iptables_probe, iptables_distrust,
-                                             iptables_count, iptables_free };
+    static const struct writer_kind kind = { frame_judge,       iptables_run,   iptables_probe,
+                                             iptables_distrust, iptables_count, iptables_free };
     struct iptables_writer *w = xcalloc(1, sizeof *w);
     w->w.kind = &kind;
     restorer_init(&w->restorer, backend, model, around, o);

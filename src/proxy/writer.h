@@ -2,6 +2,7 @@
  * or the restorer of iptables mode behind one table of functions, for proxy/sync.h. */
 #pragma once
 
+#include "kernel/nft_watch.h"
 #include "proxy/applier.h"
 #include "proxy/metrics.h"
 #include "proxy/restorer.h"
@@ -9,6 +10,8 @@
 struct writer;
 
 struct writer_kind {
+    /* What is deleted of nftables by somebody else, and what to say of it; NULL: nobody tells. */
+    enum nft_harm (*judge)(const char *table, const char *chain);
     void (*run)(struct writer *w, const struct portal_change *changes, size_t n,
                 struct applied *ret);
     void (*probe)(struct writer *w);    /* looks whether all is there */

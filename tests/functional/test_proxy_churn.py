@@ -59,14 +59,14 @@ def resident_mb(process):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path("/proc/%d/status" % process.pid).read_text()).group(1)) / 1024
 
 
-def storm(world, seconds):
+def storm(world, seconds, others=OTHERS):
     """Endpoints of all Services come and go; p1 and p2 stay where they are asked. Returns how many changes."""
     dice, since, made = random.Random(1), time.monotonic(), 0
     while time.monotonic() - since < seconds:
         if made % 50 == 0:
             world.service("web", ["10.96.0.10"], [TCP, UDP], ["p1", "p2"] + dice.choice([[], ["p3"]]))
         else:
-            number = dice.randrange(OTHERS)
+            number = dice.randrange(others)
             world.service("s%d" % number, ["10.96.1.%d" % number], [TCP, UDP], dice.sample(BACKENDS, dice.randrange(4)),
                           sessionAffinity=dice.choice(["None", "ClientIP"]), type=dice.choice(["ClusterIP", "NodePort"]))
         made += 1

@@ -85,6 +85,7 @@ static void test_first_is_full(void **state)
     assert_int_equal(b.applied.code, 0);
     assert_true(b.applied.full);
     assert_int_equal(b.dry.n_restored, 1);
+    assert_int_equal(b.applied.generations, 2); /* filter and nat */
     assert_true(str_starts(b.dry.last.p, "*mangle\n:KUBE-PROXY-CANARY - [0:0]\nCOMMIT\n*filter\n"));
     assert_int_equal(count(b.dry.last.p, ":KUBE-SVC-"), 4);
     assert_int_equal(count(b.dry.last.p, ":KUBE-SEP-"), 12);
@@ -252,6 +253,26 @@ static void test_too_long(void **state)
     bench_done(&b);
 }
 
+/* A rule becomes a longer message than its text says. */
+static void test_pieces_too_long(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    b.dry.max = 5000;
+    services(&b, 0, 100);
+    run(&b);
+    assert_int_equal(b.applied.code, 0);
+    assert_int_equal(count(b.dry.taken.p, " cluster IP\""), 100);
+    assert_true(b.applied.generations > 3);
+    assert_true(b.applied.generations < count(b.dry.taken.p, "\nCOMMIT\n"));
+    b.dry.max = 30; /* less than a line */
+    services(&b, 100, 101);
+    run(&b);
+    assert_int_equal(b.applied.code, -EMSGSIZE);
+    bench_done(&b);
+}
+
 /* Many chains go ahead in parts; the last restore has what leads to them, and none of them. */
 static void test_parts(void **state)
 {
@@ -304,9 +325,30 @@ static void test_comments(void **state)
     bench_done(&b);
 }
 
+/* Who deletes what in nftables, and what is left of us. */
+static void test_judge(void **state)
+{
+    (void)state;
+    assert_int_equal(frame_judge("nat", "KUBE-SERVICES"), NFT_LOST);
+    assert_int_equal(frame_judge("nat", "KUBE-SEP-XPGD46QRK7WJZT7O"), NFT_LOST);
+    assert_int_equal(frame_judge("mangle", "KUBE-PROXY-CANARY"), NFT_LOST);
+    assert_int_equal(frame_judge("filter", "KUBE-FIREWALL"), NFT_LOST);
+    assert_int_equal(frame_judge("mangle", "KUBE-KUBELET-CANARY"), NFT_UNHARMED);
+    assert_int_equal(frame_judge("mangle", "KUBE-IPTABLES-HINT"), NFT_UNHARMED);
+    assert_int_equal(frame_judge("nat", "POSTROUTING"), NFT_DOUBTFUL);
+    assert_int_equal(frame_judge("nat", "INPUT"), NFT_UNHARMED); /* no jump of ours there */
+    assert_int_equal(frame_judge("filter", "INPUT"), NFT_DOUBTFUL);
+    assert_int_equal(frame_judge("mangle", "PREROUTING"), NFT_UNHARMED);
+    assert_int_equal(frame_judge("nat", "DOCKER"), NFT_UNHARMED);
+    assert_int_equal(frame_judge("nat", NULL), NFT_DOUBTFUL);
+    assert_int_equal(frame_judge("raw", NULL), NFT_UNHARMED);
+    assert_int_equal(frame_judge("signpost", "KUBE-SERVICES"), NFT_UNHARMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_judge),
         cmocka_unit_test(test_first_is_full),
         cmocka_unit_test(test_changes_are_partial),
         cmocka_unit_test(test_strays_go),
@@ -315,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_broken_programs),
         cmocka_unit_test(test_lost_rules),
         cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_pieces_too_long),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_comments),
     };
