@@ -190,10 +190,10 @@ def test_drift_is_noticed(world, commands):
     assert world.wait_for(lambda: "IPv6: full sync" in world.log())
     before = saved(world)
     for command in commands:
-        world.run("sh", "-c", command)
-    assert sorted(saved(world)) != sorted(before)
+        world.run("sh", "-c", command, check=command is commands[0])  # then it may all be back already
+    # What is repaired within milliseconds is not seen as it was: the loss itself is in the log.
+    assert world.wait_for(lambda: "somebody else has taken" in world.log(), 15), world.log()
     assert world.wait_for(lambda: sorted(saved(world)) == sorted(before), 15), world.log()
-    assert "somebody else has taken" in world.log()
 
 
 # ---- the programs

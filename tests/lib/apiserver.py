@@ -35,6 +35,7 @@ class State:
         self.revision = 100
         self.objects = {}  # (kind, namespace, name) -> object
         self.events = []   # (revision, type, object)
+        self.before = {}   # revision -> the object that was there
         self.oldest = 0    # revisions below are compacted
         self.cut = 0       # raised: all watches end
         self.writes = []   # (method, kind, name) of what came over HTTP and was done
@@ -44,6 +45,7 @@ class State:
             key = obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
             self.revision += 1
             obj["metadata"]["resourceVersion"] = str(self.revision)
+            self.before[self.revision] = self.objects.get(key)
             self.events.append((self.revision, "MODIFIED" if key in self.objects else "ADDED", obj))
             self.objects[key] = obj
             self.changed.notify_all()
@@ -149,6 +151,15 @@ def fits(obj, query, namespace):
         if term.startswith("metadata.name=") and obj["metadata"]["name"] != term.partition("=")[2]:
             return False
     return True
+
+
+def seen_by(how, obj, before, query, namespace):
+    """What a watch with a selector is told, none or one: that something is gone, as it was, when it fits no more."""
+    fit = fits(obj, query, namespace)
+    if how == "MODIFIED" and before and fit != fits(before, query, namespace):
+        gone = dict(before, metadata=dict(before["metadata"], resourceVersion=obj["metadata"]["resourceVersion"]))
+        return [("ADDED", obj) if fit else ("DELETED", gone)]
+    return [(how, obj)] if fit else []
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -360,8 +371,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     continue
             for revision, how, obj in fresh:
                 at = revision
-                if obj["kind"] == kind and fits(obj, query, namespace):
-                    self.event(how, obj, proto)
+                for seen in seen_by(how, obj, state.before.get(revision), query, namespace) if obj["kind"] == kind else ():
+                    self.event(*seen, proto)
         self.wfile.write(b"0\r\n\r\n")
 
 

@@ -287,7 +287,8 @@ def show(world, flow, seen, labs):
     print("%s\n  %s\n  %s" % (flow, *("%s: %s" % (lab.prefix, one) for lab, one in zip(labs, seen))))
     for number, service in world.services.items():
         if service["metadata"]["name"] == flow.service:
-            print("  " + json.dumps({"spec": service["spec"], "status": service.get("status")}))
+            print("  " + json.dumps({"labels": service["metadata"]["labels"], "spec": service["spec"],
+                                     "status": service.get("status")}))
             for one in world.slices[number].values():
                 print("  " + json.dumps({k: one[k] for k in ("addressType", "ports", "endpoints")}))
     sys.stdout.flush()
