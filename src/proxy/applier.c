@@ -55,26 +55,21 @@ static void add_keeps(struct applier *a, const struct ruleset *rules)
         log_error("IPv6 clients with session affinity are not kept: %s", err_str(k.code));
 }
 
-<<<<<<< HEAD
-/* Without the seal the next process makes the table anew, which is no harm. */
-static void seal(struct applier *a, struct applied *r)
-=======
 static void count_transaction(struct applied *r)
 {
     r->transactions++;
     r->generations++;
 }
 
-/* A transaction that the kernel took. */
-static void settle(struct applier *a, struct ruleset *rules, size_t elements, size_t bytes,
-                   struct applied *r)
->>>>>>> 6c24dfc (proxy: hear of lost iptables rules from the kernel, and go on without ip6tables)
+/* Without the seal the next process makes the table anew, which is no harm. */
+static void seal(struct applier *a, struct applied *r)
 {
     if (!a->backend->survey)
         return;
     int ret = found_seal(a->backend, &a->options);
-    r->transactions += ret == 0;
-    if (ret < 0)
+    if (ret == 0)
+        count_transaction(r);
+    else
         log_debug("the table is not sealed: %s", err_str(ret));
 }
 
@@ -85,16 +80,11 @@ static void settle(struct applier *a, struct ruleset *rules, size_t written, siz
     bool drops = ruleset_drops_affinity(rules), chains = full || ruleset_needs_chains(rules);
     add_keeps(a, rules);
     ruleset_commit(rules);
-<<<<<<< HEAD
     if (chains)
         seal(a, r);
-    r->transactions += bytes > 0;
-    r->elements += written;
-=======
     if (bytes > 0)
         count_transaction(r);
-    r->elements += elements;
->>>>>>> 6c24dfc (proxy: hear of lost iptables rules from the kernel, and go on without ip6tables)
+    r->elements += written;
     r->bytes += bytes;
     if (drops)
         r->forgotten += kept_forget(a->backend, rules, a->options.family);
@@ -128,7 +118,7 @@ static int make_chains(struct applier *a, struct ruleset *rules, struct applied 
     ruleset_print_chains(rules, &text);
     int ret = a->backend->apply(a->backend->ctx, text.p, text.len, false, &r->err);
     if (ret == 0) {
-        r->transactions++;
+        count_transaction(r);
         r->bytes += text.len;
         add_keeps(a, rules);
         ruleset_commit_chains(rules);

@@ -382,7 +382,7 @@ static void tell_loss(const struct sync *s, unsigned f)
         log_warning(RESTORER_LOSS, family_names[f]);
     else
         log_warning("somebody else has deleted from nftables' table %s " RULESET_TABLE
-                    "; it is made anew",
+                    "; it is repaired",
                     f == 0 ? "ip" : "ip6");
 }
 
@@ -393,20 +393,12 @@ static void look_around(struct sync *s)
     if (nft_watch_read(&s->watch, any->kind->judge, s->generation, harm) < 0)
         s->probe_now = true; /* some events are missing */
     for (unsigned f = 0; f < FAMILIES; f++) {
-<<<<<<< HEAD
-        if (lost[f])
-            log_warning("somebody else has deleted from nftables' table %s " RULESET_TABLE
-                        "; it is repaired",
-                        f == 0 ? "ip" : "ip6");
-        s->lost[f] |= lost[f];
-=======
         if (!s->writers[f])
             continue;
         if (harm[f] == NFT_LOST && !s->lost[f])
             tell_loss(s, f);
         s->lost[f] |= harm[f] == NFT_LOST;
         s->probe_now |= harm[f] == NFT_DOUBTFUL;
->>>>>>> 6c24dfc (proxy: hear of lost iptables rules from the kernel, and go on without ip6tables)
     }
 }
 
