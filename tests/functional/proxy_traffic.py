@@ -65,13 +65,14 @@ def flow(host, port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(0.3)
         s.connect((host, port))
-        print("ready", flush=True)
         while going():
             try:
                 s.send(b"hello\n")
                 who = s.recv(256).decode().split()[0]
             except OSError as e:
                 who = e.__class__.__name__
+            if not runs:
+                print("ready", flush=True)
             if not runs or runs[-1][0] != who:
                 runs.append([who, 0, time.monotonic()])
             runs[-1][1] += 1
