@@ -123,7 +123,7 @@ int explain_objects_open(uv_loop_t *loop, const struct explain_objects_options *
                                           .endpoint = o->master,
                                           .kinds = 1u << KIND_SERVICE | 1u << KIND_SLICE |
                                                    1u << KIND_NODE | 1u << KIND_POD |
-                                                   1u << KIND_NAMESPACE };
+                                                   1u << KIND_NAMESPACE | 1u << KIND_SERVICE_CIDR };
     *ret = (struct explain_objects){ .loop = loop, .from_folder = o->manifests.n > 0 };
     int rc = cluster_open(ret->from_folder && !o->follow ? NULL : loop, &source, &ret->cluster, e);
     if (rc < 0)

@@ -43,6 +43,9 @@ def test_explain_on_an_api_server(signpost, tmp_path):
         said = say("wbe")
         assert [c["code"] for c in said["causes"]] == ["no-such-name"]
         assert said["near"] == ["web.app.svc.cluster.local."]
+        # the range of cluster IPs is an object of the server's
+        said = say("10.96.77.77")
+        assert [c["code"] for c in said["causes"]] == ["no-such-address"], said
     ran = subprocess.run([signpost, "explain", "c", "web", "--kubeconfig", tmp_path / "nothing"],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert ran.returncode == 2 and "nothing" in ran.stderr
