@@ -1,4 +1,6 @@
-"""Everybody who follows an API server (DNS, proxy, controller), behind a relay with faults, and what each knows of it."""
+"""Everybody who follows an API server (DNS, proxy, controller), behind a relay with faults, and what each knows of it.
+Tests import the fixtures `api` and `relay`, or make relays with open_relay()."""
+import contextlib
 import json
 import mmap
 import os
@@ -12,11 +14,14 @@ import pytest
 
 LIB = pathlib.Path(__file__).resolve().parents[1] / "lib"
 sys.path.insert(0, str(LIB))
-from apiserver import endpoint_slice, namespace, service  # noqa: E402
+from apiserver import ApiServer, endpoint_slice, namespace, service  # noqa: E402
 from dns_world import Server, free_port, http_get  # noqa: E402
+from fault_relay import FaultRelay  # noqa: E402
 from proxy_world import World  # noqa: E402
 
 RECOVERS = 60   # seconds; the longest pause is 45 s
+LASTS = 1.0     # seconds of a fault: longer than the first pauses
+FAR = "apiserver.invalid"  # a name that only a proxy knows
 MANAGED = "endpointslice-controller.k8s.io"
 COREFILE = """
 .:@PORT@ {
@@ -69,6 +74,27 @@ def until(condition, seconds=RECOVERS):
         time.sleep(0.05)
 
 
+@contextlib.contextmanager
+def open_relay(api, folder, kind=FaultRelay, port=None):
+    """port: of what stands between it and the server."""
+    with kind(port or api.port, folder / "relay") as between:
+        between.api = api
+        yield between
+
+
+@pytest.fixture(name="api")
+def api_fixture():
+    with ApiServer(stream=True) as server:
+        fill(server)
+        yield server
+
+
+@pytest.fixture(name="relay")
+def relay_fixture(api, tmp_path):
+    with open_relay(api, tmp_path) as between:
+        yield between
+
+
 class Clock:
     """Of processes that are started with its environment: it can be set forward."""
 
@@ -96,19 +122,24 @@ class Clock:
 
 
 class Subject:
-    """user: of a kubeconfig file, in place of just a URL; with it the server is one of TLS, signed by ca.crt in the folder."""
+    """user: of a kubeconfig file, in place of just a URL; with it the server is one of TLS, signed by ca.crt in the folder.
+    far: the relay is a proxy, and leads to it."""
 
-    def __init__(self, program, folder, relay, env=None, user=None, elect=False):
+    def __init__(self, program, folder, relay, env=None, user=None, elect=False, far=False):
         self.relay, self.api, self.path, self.env = relay, relay.api, folder / "log", env
         self.url, self.kubeconfig = "http://127.0.0.1:%d" % self.api_port(), None
         if user:
-            self.url = self.url.replace("http", "https")
             self.kubeconfig = folder / "kubeconfig"
-            self.kubeconfig.write_text(json.dumps({
-                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x",
-                "clusters": [{"name": "c", "cluster": {"server": self.url, "certificate-authority": str(folder / "ca.crt")}}],
-                "users": [{"name": "u", "user": user}]}))
+            self.write_kubeconfig(str(folder / "ca.crt"), user, far)
         self.start(program, folder, elect)
+
+    def write_kubeconfig(self, authority, user, far):
+        cluster = {"server": self.url.replace("http", "https"), "certificate-authority": authority}
+        if far:
+            cluster.update({"server": "https://%s:6443" % FAR, "proxy-url": self.url})
+        self.kubeconfig.write_text(json.dumps({
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x",
+            "clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}]}))
 
     def flags(self):
         return ["--kubeconfig", self.kubeconfig] if self.kubeconfig else ["--master", self.url]
@@ -228,3 +259,21 @@ class Controller(Subject):
 
 
 EVERYBODY = [Dns, Proxy, Controller]
+
+
+def knows(subject):
+    """All that fill() has put there."""
+    until(lambda: subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well())
+
+
+def stays(subject, seconds=LASTS):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well(), subject.log()
+        time.sleep(0.05)
+
+
+def follows(subject, name="new"):
+    put(subject.api, name, "10.96.0.2", "10.1.0.2")
+    until(lambda: subject.knows(name, "10.96.0.2", "10.1.0.2"))
+    assert subject.knows("web", "10.96.0.1", "10.1.0.1")

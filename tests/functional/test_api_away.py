@@ -1,33 +1,15 @@
 """An API server that is away for long, for everybody who follows one: an hour passes on clocks that can be set forward."""
-import pathlib
-import sys
 import time
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from api_world import EVERYBODY, Clock, Controller, Dns, fill, put, until  # noqa: E402
-from apiserver import ApiServer  # noqa: E402
-from fault_relay import FaultRelay  # noqa: E402
+from api_world import EVERYBODY, Clock, Controller, Dns, api_fixture, knows, open_relay, put, relay_fixture, until  # noqa: F401,E501  fixtures
+from certificates import Authority
+from h2_front import H2Front
 
 STEP, STEPS = 30, 120  # seconds of an hour
 AGAIN = 60             # the longest pause, and what a connection takes to fail
 BOOKMARKS = 90         # longer than between those of a server: silence is then a fault
-
-
-@pytest.fixture
-def api():
-    with ApiServer(stream=True) as server:
-        fill(server)
-        put(server, "going", "10.96.0.5", "10.1.0.5")
-        yield server
-
-
-@pytest.fixture
-def relay(api, tmp_path):
-    with FaultRelay(api.port, tmp_path / "relay") as between:
-        between.api = api
-        yield between
 
 
 @pytest.fixture
@@ -37,9 +19,10 @@ def clock(tmp_path):
 
 @pytest.fixture(params=EVERYBODY)
 def subject(request, signpost, tmp_path, relay, clock):
+    put(relay.api, "going", "10.96.0.5", "10.1.0.5")
     made = request.param(signpost, tmp_path, relay, env=clock.env(signpost), elect=True)
     request.addfinalizer(made.close)
-    until(lambda: made.knows("web", "10.96.0.1", "10.1.0.1") and made.is_well())
+    knows(made)
     return made
 
 
@@ -93,19 +76,38 @@ def test_an_hour(subject, clock, api, how):
     assert subject.is_well(), subject.log()
 
 
-def test_a_connection_that_is_dead(subject, clock, relay, api):
-    """Nothing ends and nothing comes: what is silent for longer than bookmarks allow is begun anew, elsewhere. Nobody
-    needs the list again."""
+def fails_over(subject, clock, relay):
     lists = subject.gauge("lists_total")
     relay.strand()
-    put(api, "meanwhile", "10.96.0.2", "10.1.0.2")
+    put(relay.api, "meanwhile", "10.96.0.2", "10.1.0.2")
     time.sleep(0.5)
     assert not subject.knows("meanwhile", "10.96.0.2", "10.1.0.2")
     passes(clock, lambda: subject.knows("meanwhile", "10.96.0.2", "10.1.0.2"), BOOKMARKS + AGAIN)
     assert subject.gauge("lists_total") == lists
     assert "nothing came for too long" in subject.log()
-    put(api, "then", "10.96.0.3", "10.1.0.3")
+    put(relay.api, "then", "10.96.0.3", "10.1.0.3")
     until(lambda: subject.knows("then", "10.96.0.3", "10.1.0.3"), 10)
+
+
+def test_a_connection_that_is_dead(subject, clock, relay):
+    """Nothing ends and nothing comes: what is silent for longer than bookmarks allow is begun anew, elsewhere. Nobody
+    needs the list again."""
+    fails_over(subject, clock, relay)
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_one_connection_for_all_that_is_dead(request, signpost, tmp_path, api, clock, who):
+    """The same with HTTP/2, where all that is asked shares the connection, and what follows is sent on it, too, for as long
+    as it seems to be well."""
+    authority = Authority(tmp_path)
+    authority.issue("server", "/CN=server", "IP:127.0.0.1")
+    with H2Front(api.port, authority.path("server.crt"), authority.path("server.key")) as front, \
+            open_relay(api, tmp_path, port=front.port) as relay:
+        subject = who(signpost, tmp_path, relay, env=clock.env(signpost), user={"token": "t"}, elect=True)
+        request.addfinalizer(subject.close)
+        knows(subject)
+        assert len(relay.connections) == 2  # the client's and the server's end of one
+        fails_over(subject, clock, relay)
 
 
 def test_a_revision_that_is_gone(subject, clock, relay, api):

@@ -1,33 +1,14 @@
 """Every fault of an API server or of the way to it, for everybody who follows one: what is served goes on being served,
 and what happened meanwhile follows when the fault is over."""
 import copy
-import pathlib
-import sys
 import time
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from api_world import EVERYBODY, Dns, fill, put, until  # noqa: E402
-from apiserver import ApiServer  # noqa: E402
-from fault_relay import FaultRelay  # noqa: E402
+from api_world import EVERYBODY, LASTS, Dns, api_fixture, knows, put, relay_fixture, stays, until  # noqa: F401  fixtures
+from apiserver import ApiServer
 
-LASTS = 1.0     # seconds of a fault: longer than the first pauses
 FAULTS = ["killed", "hangs", "vanished", "slow", "truncated", 401, 410, 429, 500, 503]
-
-
-@pytest.fixture
-def api():
-    with ApiServer(stream=True) as server:
-        fill(server)
-        yield server
-
-
-@pytest.fixture
-def relay(api, tmp_path):
-    with FaultRelay(api.port, tmp_path / "relay") as between:
-        between.api = api
-        yield between
 
 
 @pytest.fixture(params=EVERYBODY)
@@ -37,16 +18,9 @@ def subject(request, signpost, tmp_path, relay):
     made.close()
 
 
-def stays(subject, seconds=LASTS):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well(), subject.log()
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_and_its_end(subject, relay, api, fault):
-    until(lambda: subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well())
+    knows(subject)
     relay.set(fault)
     if isinstance(fault, str) and fault != "slow":
         put(api, "meanwhile", "10.96.0.2", "10.1.0.2")
@@ -65,7 +39,7 @@ def test_a_fault_and_its_end(subject, relay, api, fault):
 @pytest.mark.parametrize("status", [429, 503])
 def test_patience_that_is_asked_for(subject, relay, api, status):
     """For as long as Retry-After says nothing is asked for again, be it the first of the failures."""
-    until(lambda: subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well())
+    knows(subject)
     relay.retry_after = 4
     relay.set(status)
     put(api, "then", "10.96.0.3", "10.1.0.3")
@@ -97,7 +71,7 @@ def test_a_fault_from_the_start(request, signpost, tmp_path, relay, api, fault):
 
 def test_a_replica_that_is_behind(subject, relay, api):
     """The connection ends and the next goes to a server that does not know the latest yet: nothing goes back."""
-    until(lambda: subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well())
+    knows(subject)
     with ApiServer(stream=True) as behind:
         behind.state.objects = {k: o for k, o in copy.deepcopy(api.state.objects).items()
                                 if k[0] != "EndpointSlice" or o["metadata"]["name"] == "web-a"}

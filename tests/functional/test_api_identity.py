@@ -1,25 +1,24 @@
 """Tokens and certificates that expire and are replaced, for everybody who follows an API server: what is known is served
 meanwhile, and what changed meanwhile follows without anybody's doing."""
 import os
-import pathlib
-import sys
+import re
 import time
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
-from api_world import EVERYBODY, fill, put, until  # noqa: E402
-from apiserver import ApiServer  # noqa: E402
-from certificates import Authority  # noqa: E402
-from fault_relay import FaultRelay  # noqa: E402
+from api_world import EVERYBODY, FAR, fill, follows, knows, open_relay, stays, until
+from apiserver import ApiServer
+from certificates import Authority
+from fault_relay import FaultProxy
+from login import Login
 
-LASTS = 1.5  # seconds, in which all requests are refused
+REFUSED = 1.5  # seconds, in which all requests are refused
 
 
 @pytest.fixture
 def authority(tmp_path):
     made = Authority(tmp_path)
-    made.issue("server", "/CN=server", "IP:127.0.0.1")
+    made.issue("server", "/CN=server", "IP:127.0.0.1,DNS:" + FAR)
     made.issue("late", "/CN=server", "IP:127.0.0.1", days=-1)
     for name, days in ("one", 2), ("two", 2), ("old", -1):
         made.issue(name, "/CN=" + name, "DNS:client", days=days)
@@ -36,8 +35,7 @@ def api(authority):
 
 @pytest.fixture(params=EVERYBODY)
 def start(request, signpost, tmp_path, api):
-    with FaultRelay(api.port, tmp_path / "relay") as relay:
-        relay.api = api
+    with open_relay(api, tmp_path) as relay:
         made = []
 
         def begin(**user):
@@ -66,23 +64,6 @@ def give(authority, source, to):
         os.replace(whole, authority.folder / (to + end))
 
 
-def knows(subject):
-    until(lambda: subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well())
-
-
-def stays(subject, seconds=LASTS):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert subject.knows("web", "10.96.0.1", "10.1.0.1") and subject.is_well(), subject.log()
-        time.sleep(0.05)
-
-
-def follows(subject, api):
-    put(api, "new", "10.96.0.2", "10.1.0.2")
-    until(lambda: subject.knows("new", "10.96.0.2", "10.1.0.2"))
-    assert subject.knows("web", "10.96.0.1", "10.1.0.1")
-
-
 def test_a_token_is_replaced(start, tmp_path, api):
     """In its file, before the old one is refused: the next request comes with the new one."""
     token = tmp_path / "token"
@@ -93,7 +74,7 @@ def test_a_token_is_replaced(start, tmp_path, api):
     token.write_text("two\n")
     api.token = "two"
     api.state.end_watches()
-    follows(subject, api)
+    follows(subject)
 
 
 def test_a_token_has_expired(start, tmp_path, api):
@@ -105,10 +86,10 @@ def test_a_token_has_expired(start, tmp_path, api):
     knows(subject)
     api.token = "two"
     api.state.end_watches()
-    stays(subject)
+    stays(subject, REFUSED)
     until(lambda: "the server says 401 Unauthorized" in subject.log())
     token.write_text("two\n")
-    follows(subject, api)
+    follows(subject)
 
 
 def test_a_client_certificate_is_replaced(start, authority, certified):
@@ -118,9 +99,9 @@ def test_a_client_certificate_is_replaced(start, authority, certified):
     assert certified.last_client == "one"
     certified.banned.add("one")
     certified.state.end_watches()
-    stays(subject)
+    stays(subject, REFUSED)
     give(authority, "two", "client")
-    follows(subject, certified)
+    follows(subject)
     assert certified.last_client == "two"
 
 
@@ -132,7 +113,7 @@ def test_a_client_certificate_has_expired(start, authority, certified):
     assert certified.requests == []
     give(authority, "one", "client")
     knows(subject)
-    follows(subject, certified)
+    follows(subject)
 
 
 def test_the_server_s_certificate_has_expired(start, authority, api):
@@ -143,12 +124,12 @@ def test_the_server_s_certificate_has_expired(start, authority, api):
     api.start()
     until(lambda: "certificate has expired" in subject.log())
     seen = len(api.requests)
-    stays(subject)
+    stays(subject, REFUSED)
     assert len(api.requests) == seen  # nobody tells it anything
     api.stop()
     api.tls = good
     api.start()
-    follows(subject, api)
+    follows(subject)
 
 
 def test_the_authority_is_replaced(start, tmp_path, api):
@@ -162,6 +143,97 @@ def test_the_authority_is_replaced(start, tmp_path, api):
     api.tls = (other.path("server.crt"), other.path("server.key"))
     api.start()
     until(lambda: "certificate" in subject.log())
-    stays(subject)
+    stays(subject, REFUSED)
     os.replace(other.path("ca.crt"), tmp_path / "ca.crt")
-    follows(subject, api)
+    follows(subject)
+
+
+# ---- programs that print credentials ----
+
+@pytest.fixture
+def login(tmp_path):
+    return Login(tmp_path, installHint="ask the admins")
+
+
+def in_seconds(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def runs(subject):
+    found = re.search(r'^signpost_credential_runs_total\{result="success"\} (\d+)$', subject.page("/metrics"), re.M)
+    return int(found[1]) if found else 0
+
+
+def test_a_token_from_a_program(start, login, api):
+    """Once for all requests, and again when it was refused."""
+    login.prints(token="one")
+    api.token = "one"
+    subject = start(exec=login.exec)
+    knows(subject)
+    assert login.calls() == ["get a token x y"] and runs(subject) == 1
+    time.sleep(1)  # younger credentials would be tried again
+    login.prints(token="two")
+    api.token = "two"
+    api.state.end_watches()
+    follows(subject)
+    assert len(login.calls()) == 2 and runs(subject) == 2
+
+
+def test_a_token_from_a_program_that_expires(start, login, api):
+    """It is asked for another one before the server says 401."""
+    login.prints(token="one", expirationTimestamp=in_seconds(3))
+    api.token = "one"
+    subject = start(exec=login.exec)
+    knows(subject)
+    login.prints(token="two", expirationTimestamp=in_seconds(3600))
+    time.sleep(3.5)
+    api.token = "two"
+    api.state.end_watches()
+    follows(subject)
+    assert "401" not in subject.log()
+
+
+def test_a_certificate_from_a_program(start, login, certified):
+    login.prints_certificate("one")
+    subject = start(exec=login.exec)
+    knows(subject)
+    assert certified.last_client == "one"
+    time.sleep(1)
+    login.prints_certificate("two")
+    certified.banned.add("one")
+    certified.state.end_watches()
+    follows(subject)
+    assert certified.last_client == "two"
+
+
+def test_a_program_that_fails(start, login, api):
+    """For a while, after a token was refused: what is known is served, what it prints is not told."""
+    login.prints(token="one")
+    api.token = "one"
+    subject = start(exec=login.exec)
+    knows(subject)
+    time.sleep(1)
+    (login.folder / "answer").write_text("secret")
+    api.token = "two"
+    api.state.end_watches()
+    until(lambda: "login: what it printed is not one JSON object; ask the admins" in subject.log())
+    stays(subject, REFUSED)
+    assert "secret" not in subject.log()
+    login.prints(token="two")
+    follows(subject)
+
+
+# ---- a proxy ----
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_a_proxy(request, signpost, tmp_path, api, who):
+    """proxy-url: the server's name is known to the proxy alone. When the proxy is away what is known is served."""
+    with open_relay(api, tmp_path, FaultProxy) as proxy:
+        subject = who(signpost, tmp_path, proxy, user={"token": "t"}, far=True)
+        request.addfinalizer(subject.close)
+        knows(subject)
+        assert set(proxy.asked) == {FAR + ":6443"}
+        proxy.set("killed")
+        stays(subject)
+        proxy.set(None)
+        follows(subject)

@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import signal
-import stat
 import sys
 import time
 
@@ -14,9 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from apiserver import ApiServer, endpoint_slice, service, namespace  # noqa: E402
 from certificates import Authority  # noqa: E402
 from dns_world import Server, http_get, run_until_end  # noqa: E402
+from login import V1, V1BETA1, Login  # noqa: E402
 
 WEB = "web.default.svc.cluster.local."
-V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
 COREFILE = """
 .:@PORT@ {
     bind 127.0.0.1
@@ -26,18 +25,6 @@ COREFILE = """
     }
 }
 """
-PROGRAM = """#!/bin/sh
-# Prints what lies in the file "answer" and notes that it was called, by whom, and with what.
-cd "$(dirname "$0")"
-echo "$@ $MINE" >>calls
-printf %s "$KUBERNETES_EXEC_INFO" >info
-[ ! -e slow ] || sleep "$(cat slow)"
-cat answer said 2>/dev/null
-[ ! -e said ] || cat said >&2
-[ ! -e status ] || exit "$(cat status)"
-exit 0
-"""
-
 
 def fill(api):
     api.state.put(namespace("default"))
@@ -63,30 +50,16 @@ def follow(server, api, name, seconds=20.0):
     server.until(name + ".default.svc.cluster.local.", ["10.96.1.1"], seconds=seconds)
 
 
-class Program:
-    """A program that prints credentials, and the kubeconfig file that names it."""
+class Program(Login):
+    """And the kubeconfig file that names it."""
 
     def __init__(self, folder, api, version=V1, cluster=(), **more):
-        self.folder, self.version = pathlib.Path(folder), version
-        self.path = self.folder / "login"
-        self.path.write_text(PROGRAM)
-        self.path.chmod(stat.S_IRWXU)
+        super().__init__(folder, version, **more)
         self.kubeconfig = self.folder / "kubeconfig"
-        exec_ = {"apiVersion": version, "command": "./login", "args": ["get", "a token"], "interactiveMode": "Never",
-                 "env": [{"name": "MINE", "value": "x y"}], **more}
         self.kubeconfig.write_text(json.dumps({
             "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c", "cluster": dict({"server": api.url()}, **dict(cluster))}],
-            "users": [{"name": "u", "user": {"exec": exec_}}]}))
-
-    def prints(self, **status):
-        whole = self.folder / "answer.new"
-        whole.write_text(json.dumps({"kind": "ExecCredential", "apiVersion": self.version, "status": status}))
-        whole.rename(self.folder / "answer")
-
-    def calls(self):
-        path = self.folder / "calls"
-        return path.read_text().splitlines() if path.exists() else []
+            "users": [{"name": "u", "user": {"exec": self.exec}}]}))
 
 
 def in_seconds(seconds):
@@ -137,18 +110,16 @@ def test_a_certificate_from_a_program(start, tmp_path):
     authority.issue("server", "/CN=server", "IP:127.0.0.1")
     for name in ("one", "two"):
         authority.issue(name, "/CN=" + name, "DNS:client")
-    pem = lambda name: {"clientCertificateData": (tmp_path / (name + ".crt")).read_text(),
-                        "clientKeyData": (tmp_path / (name + ".key")).read_text()}
     d = str(tmp_path)
     with ApiServer(tls=(d + "/server.crt", d + "/server.key", d + "/ca.crt"), stream=True) as api:
         fill(api)
         program = Program(tmp_path, api, cluster={"certificate-authority": d + "/ca.crt"})
-        program.prints(**pem("one"))
+        program.prints_certificate("one")
         server = start("kubeconfig %s" % program.kubeconfig)
         server.until(WEB, ["10.96.0.1"], seconds=10)
         assert api.last_client == "one"
         time.sleep(1)
-        program.prints(**pem("two"))
+        program.prints_certificate("two")
         api.banned.add("one")
         api.state.end_watches()
         follow(server, api, "new")
@@ -181,8 +152,7 @@ def test_programs_that_fail(start, tmp_path, failure):
         for name in ("status", "said"):
             (tmp_path / name).unlink(missing_ok=True)
         if not program.path.exists():
-            program.path.write_text(PROGRAM)
-            program.path.chmod(stat.S_IRWXU)
+            program.install()
         program.prints(token="one")
         server.until(WEB, ["10.96.0.1"], seconds=30)
 

@@ -15,6 +15,16 @@ PIECE, PAUSE, TRUNCATED = 200, 0.02, 300
 BACKLOG = 8  # of connections that were not accepted yet: when it is full, the kernel drops what comes
 
 
+def read_head(client):
+    head = b""
+    while b"\r\n\r\n" not in head:
+        got = client.recv(65536)
+        if not got:
+            raise ConnectionError
+        head += got
+    return head
+
+
 class FaultRelay:
     """Runs while inside `with`. path: listens on a Unix socket there too, for those in another network namespace."""
 
@@ -118,7 +128,7 @@ class FaultRelay:
             if isinstance(self.fault, int):
                 self.refuse(client, self.fault)
                 return
-            with socket.create_connection(("127.0.0.1", self.target), 5) as server:
+            with self.reach(client) as server:
                 server.settimeout(None)
                 with self.lock:
                     self.connections |= {client, server}
@@ -129,14 +139,12 @@ class FaultRelay:
                 with self.lock:
                     self.connections -= {client, server}
 
+    def reach(self, _):
+        return socket.create_connection(("127.0.0.1", self.target), 5)
+
     def refuse(self, client, status):
         client.settimeout(5)
-        request = b""
-        while b"\r\n\r\n" not in request:
-            got = client.recv(65536)
-            if not got:
-                return
-            request += got
+        request = read_head(client)
         self.refused.append((time.monotonic(), request.split(b"?")[0].split(b" HTTP")[0].decode()))
         body = json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status,
                            "reason": REASONS[status], "message": "the relay says so"}).encode()
@@ -169,3 +177,20 @@ class FaultRelay:
             data = data[PIECE:]
             time.sleep(PAUSE)
         to.sendall(data)
+
+
+class FaultProxy(FaultRelay):
+    """A proxy (RFC 9110 section 9.3.6), whatever the place that is asked for: all lead to the server."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.asked = []  # "HOST:PORT"
+
+    def reach(self, client):
+        method, place = read_head(client).split()[:2]
+        if method != b"CONNECT":
+            raise ConnectionError
+        self.asked.append(place.decode())
+        server = super().reach(client)
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        return server
