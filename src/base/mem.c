@@ -105,6 +105,19 @@ bool mem_has_room(size_t bytes)
     return false;
 }
 
+bool mem_room_take(struct mem_room *r, uint64_t turn, size_t bytes)
+{
+    if (r->turn != turn || r->left < MAX(bytes, (size_t)1) || mem_is_short()) {
+        size_t ask = MAX(MEM_ROOM, bytes);
+        bool found = mem_has_room(ask);
+        *r = (struct mem_room){ .turn = turn, .left = found ? ask : 0 };
+        if (!found)
+            return false;
+    }
+    r->left -= bytes;
+    return true;
+}
+
 uint64_t mem_put_off(void)
 {
     return atomic_load(&put_off);

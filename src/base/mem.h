@@ -26,6 +26,15 @@ bool mem_is_short(void);
 /* Could so much be had now? What cannot be had is counted as put off. Not for packets: it asks the
  * kernel. */
 bool mem_has_room(size_t bytes);
+/* The same for what comes in many small pieces: room that was found holds for the pieces of one
+ * turn (of a loop: uv_now()) until they have taken it, so that the kernel is not asked for each.
+ * Zeroed at first. */
+#define MEM_ROOM ((size_t)4 << 20) /* that is asked for at least */
+struct mem_room {
+    uint64_t turn;
+    size_t left;
+};
+bool mem_room_take(struct mem_room *r, uint64_t turn, size_t bytes);
 /* How often it could not. */
 uint64_t mem_put_off(void);
 /* Bytes that malloc() has given out, in all threads. */

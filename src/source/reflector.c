@@ -10,7 +10,7 @@
 #include <malloc.h>
 #include <string.h>
 
-#define ROOM           ((size_t)4 << 20) /* bytes that must be had to read what has come */
+#define ROOM_TIMES     40 /* memory that a byte which has come takes at most, until it is read */
 #define ACCEPT         "application/vnd.kubernetes.protobuf,application/json"
 #define LIST_IDLE_MS   30000
 #define STREAM_IDLE_MS 10000 /* whoever does not know the parameter may send nothing for ever */
@@ -158,7 +158,7 @@ static int on_chunk(void *ctx, long status, const char *p, size_t n)
     struct reflector *r = ctx;
     if (status != 200 && r->in.len + n > REFUSAL_MAX)
         return 0;
-    if (!mem_has_room(ROOM)) {
+    if (!mem_room_take(&r->room, uv_now(r->timer->loop), n * ROOM_TIMES)) {
         r->broken = true;
         return err_set(&r->e, ERR_LIMIT, "memory is short; what is known stays in use");
     }

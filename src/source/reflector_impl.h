@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/mem.h"
 #include "base/rand.h"
 #include "base/sm.h"
 #include "base/str.h"
@@ -34,6 +35,7 @@ struct reflector {
 
     struct strbuf revision; /* from which to watch; "": list first */
     struct strbuf in;       /* what has come and was not read yet */
+    struct mem_room room;   /* to read it */
     enum list_part part;
     uint64_t raw_left;  /* bytes of the list's own message that are still to come */
     struct strbuf page; /* token of the list's next page */

@@ -43,15 +43,15 @@ static void pause_for_retry(void)
     (void)nanosleep(&t, NULL);
 }
 
-static int limit(void)
+static int limit(size_t room)
 {
     long pages = 0;
+    struct rlimit l;
     FILE *f = fopen("/proc/self/statm", "re");
-    if (!f || fscanf(f, "%ld", &pages) != 1)
+    if (!f || fscanf(f, "%ld", &pages) != 1 || getrlimit(RLIMIT_AS, &l) < 0)
         return -1;
     (void)fclose(f);
-    rlim_t n = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (16 << 20);
-    const struct rlimit l = { n, n };
+    l.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + room;
     return setrlimit(RLIMIT_AS, &l);
 }
 
@@ -67,7 +67,7 @@ static unsigned take_all(void)
 static int runs_out(void)
 {
     mem_reserve();
-    want(limit() == 0);
+    want(limit(16 << 20) == 0);
     want(!mem_is_short());
     unsigned n = take_all();
     want(n > 1000 && n < MOST);
@@ -95,10 +95,31 @@ static int runs_out(void)
 static int ends(void)
 {
     mem_reserve();
-    want(limit() == 0);
+    want(limit(16 << 20) == 0);
     want(freopen("/dev/null", "w", stderr));
     for (;;)
         want(xmalloc(BLOCK));
+}
+
+/* It was found a moment ago, and then it is gone. */
+static int turns(void)
+{
+    struct rlimit none;
+    struct mem_room room = { 0 };
+    want(getrlimit(RLIMIT_AS, &none) == 0);
+    want(mem_room_take(&room, 1, MEM_ROOM / 4));
+    want(limit(256 << 10) == 0);
+    for (int i = 0; i < 3; i++)
+        want(mem_room_take(&room, 1, MEM_ROOM / 4));
+    uint64_t before = mem_put_off();
+    want(!mem_room_take(&room, 1, 1)); /* it is used up */
+    want(!mem_room_take(&room, 1, 0));
+    want(mem_put_off() == before + 2);
+    want(setrlimit(RLIMIT_AS, &none) == 0);
+    want(mem_room_take(&room, 1, MEM_ROOM / 2));
+    want(limit(256 << 10) == 0);
+    want(!mem_room_take(&room, 2, 1)); /* what was found in another turn does not hold */
+    return 0;
 }
 
 static int status_of(int (*fn)(void))
@@ -115,15 +136,26 @@ static int status_of(int (*fn)(void))
     return status;
 }
 
-static void test_runs_out(void **state)
+static void passes(int (*fn)(void))
 {
-    (void)state;
 #ifdef SANITIZED
     skip(); /* its shadow memory does not go together with a limit */
 #endif
-    int status = status_of(runs_out);
+    int status = status_of(fn);
     if (!WIFEXITED(status) || WEXITSTATUS(status))
         fail_msg("line %d, signal %d", WEXITSTATUS(status), WTERMSIG(status));
+}
+
+static void test_runs_out(void **state)
+{
+    (void)state;
+    passes(runs_out);
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    passes(turns);
 }
 
 static void test_ends(void **state)
@@ -173,8 +205,9 @@ static void test_in_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plenty), cmocka_unit_test(test_runs_out), cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_room),   cmocka_unit_test(test_in_use),
+        cmocka_unit_test(test_plenty), cmocka_unit_test(test_runs_out),
+        cmocka_unit_test(test_ends),   cmocka_unit_test(test_room),
+        cmocka_unit_test(test_turns),  cmocka_unit_test(test_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
