@@ -19,8 +19,8 @@ struct retired {
     } items[];
 };
 
-static _Thread_local bool is_online;
-static _Thread_local struct retired *gathered; /* an online reader's; NULL: nothing */
+static _Thread_local bool is_online, gathers;
+static _Thread_local struct retired *gathered; /* NULL: nothing */
 
 static void free_retired(struct rcu_head *head)
 {
@@ -30,15 +30,17 @@ static void free_retired(struct rcu_head *head)
     free(r);
 }
 
-static void hand_over(void)
+void rcu_hand_over(void)
 {
     if (gathered)
         urcu_qsbr_call_rcu(&gathered->head, free_retired);
     gathered = NULL;
 }
 
+/* The library's thread is made with the first, not when memory may be short: it would end us. */
 static struct retired *retired_new(unsigned max)
 {
+    (void)urcu_qsbr_get_default_call_rcu_data();
     struct retired *r = xmalloc(sizeof *r + max * sizeof r->items[0]);
     r->n = 0;
     return r;
@@ -46,13 +48,24 @@ static struct retired *retired_new(unsigned max)
 
 void rcu_retire(void *p, void (*fn)(void *p))
 {
+    bool alone = !is_online && !gathers;
     if (!gathered)
-        gathered = retired_new(is_online ? GATHERED_MAX : 1);
+        gathered = retired_new(alone ? 1 : GATHERED_MAX);
     gathered->items[gathered->n].p = p;
     gathered->items[gathered->n].fn = fn;
     gathered->n++;
-    if (!is_online || gathered->n == GATHERED_MAX)
-        hand_over();
+    if (alone || gathered->n == GATHERED_MAX)
+        rcu_hand_over();
+}
+
+void rcu_gather(void)
+{
+    gathers = true;
+}
+
+bool rcu_has_gathered(void)
+{
+    return gathered;
 }
 
 void rcu_thread_init(void)
@@ -63,8 +76,8 @@ void rcu_thread_init(void)
 
 void rcu_thread_done(void)
 {
-    hand_over();
-    is_online = false;
+    rcu_hand_over();
+    is_online = gathers = false;
     urcu_qsbr_unregister_thread();
 }
 
@@ -75,7 +88,7 @@ void rcu_quiescent(void)
 
 void rcu_offline(void)
 {
-    hand_over();
+    rcu_hand_over();
     is_online = false;
     urcu_qsbr_thread_offline();
 }
@@ -93,6 +106,6 @@ void rcu_synchronize(void)
 
 void rcu_barrier_all(void)
 {
-    hand_over();
+    rcu_hand_over();
     urcu_qsbr_barrier();
 }

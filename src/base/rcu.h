@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #define rcu_load(p)       atomic_load_explicit(p, memory_order_consume)
 #define rcu_publish(p, v) atomic_store_explicit(p, v, memory_order_release)
@@ -25,5 +26,9 @@ void rcu_synchronize(void);
 /* Calls fn(p) after a grace period, on a thread of RCU's own. Never blocks. What an online reader
  * retires is gathered until it goes offline or is many. */
 void rcu_retire(void *p, void (*fn)(void *p));
+/* From now on so is what this thread retires, online or not; until it is many, or handed over. */
+void rcu_gather(void);
+bool rcu_has_gathered(void);
+void rcu_hand_over(void);
 /* Waits until all that was retired so far has been freed (at the end of a process or test). */
 void rcu_barrier_all(void);

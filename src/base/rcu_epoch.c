@@ -128,6 +128,19 @@ void rcu_retire(void *p, void (*fn)(void *p))
     free_passed();
 }
 
+void rcu_gather(void)
+{
+}
+
+bool rcu_has_gathered(void)
+{
+    return false;
+}
+
+void rcu_hand_over(void)
+{
+}
+
 void rcu_barrier_all(void)
 {
     rcu_synchronize();

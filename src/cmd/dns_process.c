@@ -404,6 +404,7 @@ static void begin(struct dns_process *p, uv_loop_t *loop)
 {
     p->loop = p->clusters.loop = loop;
     rand_init(&p->rand);
+    waste_open(&p->waste, loop);
     uv_timer_init(p->loop, &p->look);
     uv_timer_init(p->loop, &p->lameduck);
     uv_timer_init(p->loop, &p->drain);

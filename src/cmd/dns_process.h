@@ -8,6 +8,7 @@
 #include "base/rand.h"
 #include "cmd/dns_control.h"
 #include "cmd/guard.h"
+#include "loop/waste.h"
 
 #include <uv.h>
 
@@ -32,6 +33,7 @@ struct dns_process {
 
     /* ---- its own ---- */
     uv_loop_t *loop;
+    struct waste waste;
     uv_signal_t term, interrupt, usr1, hup;
     uv_timer_t lameduck; /* from the first signal to end until the end */
     bool is_serving, is_ending;
