@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define RETRY_AFTER_MAX 3600 /* seconds */
+#define REST_LEAST_MS   5
+#define REST_BYTES      65536 /* that come in a rest at most: the kernel's buffer must not be full */
 
 /* One socket of libcurl's in the loop. */
 struct socket_watch {
@@ -67,16 +69,25 @@ static unsigned rest_of(const struct http_client *c)
     return c->calls ? ms : 0;
 }
 
+/* Twice as long for as long as several pieces come together. */
+static unsigned next_rest(struct http_client *c, unsigned most)
+{
+    bool longer = c->n_pieces > 1 && c->came <= REST_BYTES;
+    unsigned ms = longer ? 2 * c->rest_ms : c->rest_ms / 2;
+    c->rest_ms = MIN(MAX(ms, REST_LEAST_MS), most);
+    return c->rest_ms;
+}
+
 static void rest(struct socket_watch *s)
 {
     struct http_client *c = s->client;
-    unsigned ms = rest_of(c);
-    if (!ms || ms == UINT_MAX)
+    unsigned most = rest_of(c);
+    if (!most || most == UINT_MAX)
         return;
     uv_poll_stop(&s->poll);
     s->rests = true;
     if (!uv_is_active((uv_handle_t *)c->rest))
-        uv_timer_start(c->rest, on_rest_over, ms, 0);
+        uv_timer_start(c->rest, on_rest_over, next_rest(c, most), 0);
 }
 
 /* An error is left to libcurl to find when it reads: told of it, it gives up a request that it
@@ -89,6 +100,8 @@ static void on_socket(uv_poll_t *poll, int status, int events)
         what |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
         what |= CURL_CSELECT_OUT;
+    s->client->n_pieces = 0;
+    s->client->came = 0;
     act(s->client, s->fd, what);
     if (!uv_is_closing((uv_handle_t *)&s->poll) && s->wants == UV_READABLE)
         rest(s);
@@ -196,6 +209,8 @@ size_t http_call_on_body(char *p, size_t size, size_t n, void *ctx)
     struct http_call *call = ctx;
     size_t len = size * n;
     call->last_ns = clock_ns();
+    call->client->n_pieces++;
+    call->client->came += len;
     if (call->state == CALL_CANCELLED)
         return 0;
     if (call->chunk) {

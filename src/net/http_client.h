@@ -104,8 +104,9 @@ int64_t http_call_age_ns(const struct http_call *call);     /* since it was aske
 /* From now on so long without a byte is a failure; 0: without limit. */
 void http_call_set_idle(struct http_call *call, long idle_ms);
 /* What comes for it within so many ms after something has come may wait until they are over, so
- * that many small pieces are read at once. Holds for a connection on which all calls say so: the
- * shortest counts. 0, as at first: nothing waits. */
+ * that many small pieces are read at once: so long at most, when they come fast; a piece that comes
+ * alone hardly waits. Holds for a connection on which all calls say so: the shortest counts. 0, as
+ * at first: nothing waits. */
 void http_call_set_rest(struct http_call *call, unsigned ms);
 /* Nothing of the call is used or called any more. NULL is fine. */
 void http_call_cancel(struct http_call *call);

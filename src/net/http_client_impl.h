@@ -35,7 +35,10 @@ struct http_client {
     uv_loop_t *loop;
     uv_timer_t *timer; /* on the heap: they outlive us until the loop has closed them */
     uv_timer_t *idle;
-    uv_timer_t *rest; /* sockets rest until then */
+    uv_timer_t *rest;  /* sockets rest until then */
+    unsigned rest_ms;  /* for so long, last time */
+    unsigned n_pieces; /* that came when a socket was read last, and their bytes */
+    size_t came;
     struct http_call *calls;
     struct socket_watch *sockets;
     unsigned n_calls;

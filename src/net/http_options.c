@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define CONNECT_MS    10000
-#define KEEPALIVE_S   30L /* an idle peer is asked whether it is still there */
+#define READ_MAX      65536L /* bytes that are asked for at once */
+#define KEEPALIVE_S   30L    /* an idle peer is asked whether it is still there */
 #define KEEPALIVE_GAP 10L
 #define UNACKED_MS    30000 /* so long without a sign of the peer's */
 
@@ -144,6 +145,7 @@ int http_call_set_options(struct http_call *call, const struct http_request *r)
     if (call->client->doubt_ns)
         curl_easy_setopt(x, CURLOPT_MAXLIFETIME_CONN,
                          MAX(1, seconds_since(call->client->doubt_ns)));
+    curl_easy_setopt(x, CURLOPT_BUFFERSIZE, READ_MAX);
     curl_easy_setopt(x, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(x, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(x, CURLOPT_USERAGENT, "signpost/" SIGNPOST_VERSION);

@@ -22,7 +22,7 @@
 #define WAIT_MAX_MS    30000
 #define REFUSAL_MAX    65536 /* bytes of a reply that is no list */
 #define ARENA_CHUNK    65536 /* holds the tree of all but large objects */
-#define REST_MS        20    /* events that come one by one are read together after the first */
+#define REST_MS        50    /* that events wait for others at most, when they come fast */
 
 #define WAIT_OR_LIST (1 << REFLECTOR_WAIT | 1 << REFLECTOR_LIST)
 
