@@ -154,6 +154,8 @@ void snap_addresses_update(struct snapshot *s, const struct snap_service *old,
     struct rcu_table *t = &s->addresses;
     uint32_t i = 0, k = 0;
     uint32_t n = old ? snap_service_claims(old) : 0, m = new ? snap_service_claims(new) : 0;
+    for (uint32_t next = 0; next < m; next++) /* they are far from one another */
+        rcu_table_prefetch_place(t, new->claims[next].entry.hash);
     while (i < n || k < m) {
         int order = i == n ? 1 : k == m ? -1 : claim_order(old, i, new, k);
         if (order < 0) {

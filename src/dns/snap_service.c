@@ -12,7 +12,7 @@
 
 #define ZONES_SHARED 8 /* different zones of a Service's endpoints that are stored once */
 
-/* The block while it grows; compact() makes it one allocation. */
+/* The block while it grows; compact() makes it one allocation. Its arrays are used again. */
 struct draft {
     const struct snapshot *snapshot;
     const struct service *service; /* NULL: orphan slices */
@@ -245,31 +245,50 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     return b;
 }
 
+/* Most slices are in order already. */
+static void sort_endpoints(struct draft *d)
+{
+    size_t i = 1;
+    while (i < d->endpoints.n &&
+           by_address(&d->endpoints.items[i - 1], &d->endpoints.items[i]) <= 0)
+        i++;
+    if (i < d->endpoints.n)
+        qsort(d->endpoints.items, d->endpoints.n, sizeof *d->endpoints.items, by_address);
+}
+
+static void begin(struct draft *d, const struct snapshot *s, const struct service *service)
+{
+    d->snapshot = s;
+    d->service = service;
+    d->fqdn = NULL;
+    vec_clear(&d->ports);
+    vec_clear(&d->groups);
+    vec_clear(&d->endpoints);
+    vec_clear(&d->pool);
+    memset(d->zones, 0, sizeof d->zones);
+    vec_push(&d->pool, 0); /* offset 0: the empty text */
+}
+
 struct snap_service *snap_service_build(const struct snapshot *s, const char *ns, const char *name)
 {
     uint8_t key[128];
+    static struct draft d; /* the control thread's */
     size_t key_len = snap_key(name, ns, key);
     const struct object *o = store_get(s->store, KIND_SERVICE, ns, name);
     if (o && !selector_match(s->options.labels, &o->meta))
         o = NULL;
-    struct draft d = { .snapshot = s, .service = o ? service_of(o) : NULL };
-    vec_push(&d.pool, 0); /* offset 0: the empty text */
+    begin(&d, s, o ? service_of(o) : NULL);
     if (d.service)
         add_service_ports(&d);
     uint16_t n_service_ports = (uint16_t)d.ports.n;
     if (s->options.endpoints)
         store_each_slice_of(s->store, ns, name, add_slice, &d);
-    if (d.endpoints.n)
-        qsort(d.endpoints.items, d.endpoints.n, sizeof *d.endpoints.items, by_address);
+    sort_endpoints(&d);
     struct snap_service *b = NULL;
     if (key_len && (d.service || d.endpoints.n)) {
         b = compact(&d, key, key_len);
         b->n_ports = n_service_ports;
         b->hidden_empty = s->options.ignore_empty && b->kind == SNAP_CLUSTER_IP && !b->n_endpoints;
     }
-    vec_done(&d.ports);
-    vec_done(&d.groups);
-    vec_done(&d.endpoints);
-    vec_done(&d.pool);
     return b;
 }

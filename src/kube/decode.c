@@ -29,7 +29,7 @@ static const struct kind_row kind_rows[] = {
 
 /* What a document says it is; a List's items may leave it to the List. */
 struct type {
-    char kind[64], api_version[128];
+    const char *kind, *api_version;
 };
 
 static int type_of(const struct tree *t, const char *file, const struct type *inherited,
@@ -46,8 +46,7 @@ static int type_of(const struct tree *t, const char *file, const struct type *in
     if (!kind || !version)
         return err_set(e, ERR_INVALID, "%s:%d: %s is missing; this is no Kubernetes object", file,
                        t->line, kind ? "apiVersion" : "kind");
-    (void)snprintf(ret->kind, sizeof ret->kind, "%s", kind);
-    (void)snprintf(ret->api_version, sizeof ret->api_version, "%s", version);
+    *ret = (struct type){ kind, version };
     return 0;
 }
 
@@ -162,9 +161,7 @@ void decoder_free(struct decoder *d)
 int decoder_read(struct decoder *d, const struct tree *t, const char *api_version, const char *kind,
                  struct object **ret, struct err *e)
 {
-    struct type type;
-    (void)snprintf(type.kind, sizeof type.kind, "%s", kind);
-    (void)snprintf(type.api_version, sizeof type.api_version, "%s", api_version);
+    const struct type type = { kind, api_version };
     return decode_one(d, t, &type, ret, e);
 }
 
@@ -215,9 +212,10 @@ static void decode_items(struct each *each, const struct tree *t, const struct t
         report(each, &e);
         return;
     }
-    type.kind[strlen(type.kind) - strlen("List")] = 0;
+    cleanup_free char *kind = xstrndup(type.kind, strlen(type.kind) - strlen("List"));
+    type.kind = kind;
     for (const struct tree *c = items->child; c; c = c->next)
-        decode_items(each, c, *type.kind ? &type : NULL, depth + 1);
+        decode_items(each, c, *kind ? &type : NULL, depth + 1);
 }
 
 size_t object_decode_each(const struct tree *doc, const char *name, unsigned without,

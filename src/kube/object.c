@@ -72,29 +72,34 @@ void object_free(struct object *o)
 /* Texts that most objects of a cluster carry stay outside the objects. */
 static const char *well_known(const char *s, size_t len)
 {
-    static const char *const known[] = {
-        "",
-        "default",
-        LABEL_SERVICE_NAME,
-        LABEL_MANAGED_BY,
-        LABEL_HEADLESS,
-        LABEL_ZONE,
-        LABEL_METADATA_NAME,
-        SLICE_CONTROLLER,
-        MIRRORING_CONTROLLER,
-        "app.kubernetes.io/name",
-        "app.kubernetes.io/instance",
-        "app.kubernetes.io/component",
-        "app.kubernetes.io/part-of",
-        "app.kubernetes.io/managed-by",
-        "pod-template-hash",
-        "kubernetes.io/hostname",
+#define KNOWN(text)                                                                                \
+    {                                                                                              \
+        sizeof(text) - 1, text                                                                     \
+    }
+    static const struct {
+        size_t len;
+        const char *text;
+    } known[] = {
+        KNOWN(""),
+        KNOWN("default"),
+        KNOWN(LABEL_SERVICE_NAME),
+        KNOWN(LABEL_MANAGED_BY),
+        KNOWN(LABEL_HEADLESS),
+        KNOWN(LABEL_ZONE),
+        KNOWN(LABEL_METADATA_NAME),
+        KNOWN(SLICE_CONTROLLER),
+        KNOWN(MIRRORING_CONTROLLER),
+        KNOWN("app.kubernetes.io/name"),
+        KNOWN("app.kubernetes.io/instance"),
+        KNOWN("app.kubernetes.io/component"),
+        KNOWN("app.kubernetes.io/part-of"),
+        KNOWN("app.kubernetes.io/managed-by"),
+        KNOWN("pod-template-hash"),
+        KNOWN("kubernetes.io/hostname"),
     };
-    if (len > 0 && len < 7)
-        return NULL;
     for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-        if (memcmp(known[i], s, MIN(len, 1)) == 0 && strcmp(known[i], s) == 0)
-            return known[i];
+        if (known[i].len == len && memcmp(known[i].text, s, len) == 0)
+            return known[i].text;
     return NULL;
 }
 

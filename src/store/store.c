@@ -106,6 +106,14 @@ static void index_slice(struct store *s, const struct object *o)
         (void)index_put(&s->slices_of, set);
 }
 
+static uint32_t place_in(const struct slice_set *set, const struct object *o)
+{
+    uint32_t i = 0;
+    while (set->items[i] != o)
+        i++;
+    return i;
+}
+
 /* A set's key lies in its first slice; any of them will do. */
 static void unindex_slice(struct store *s, const struct object *o)
 {
@@ -117,10 +125,21 @@ static void unindex_slice(struct store *s, const struct object *o)
         free(index_remove(&s->slices_of, o->meta.namespace, service));
         return;
     }
-    uint32_t i = 0;
-    while (set->items[i] != o)
-        i++;
-    set->items[i] = set->items[--set->n];
+    set->items[place_in(set, o)] = set->items[--set->n];
+}
+
+/* Most changes leave a slice with its Service. */
+static void reindex_slice(struct store *s, const struct object *old, const struct object *new)
+{
+    const char *service = service_of_slice(new);
+    if (old && *service && strcmp(service_of_slice(old), service) == 0) {
+        struct slice_set *set = index_find(&s->slices_of, new->meta.namespace, service);
+        set->items[place_in(set, old)] = new;
+        return;
+    }
+    if (old)
+        unindex_slice(s, old);
+    index_slice(s, new);
 }
 
 static void tell(struct store *s, struct object *old, const struct object *new)
@@ -142,15 +161,13 @@ static void tell(struct store *s, struct object *old, const struct object *new)
 static void apply_put(struct store *s, struct object *o)
 {
     struct index *map = &s->objects[o->kind];
-    struct object *old = index_find(map, o->meta.namespace, o->meta.name);
+    struct object *old = index_put(map, o);
     if (old && object_equal(old, o)) {
+        (void)index_put(map, old);
         object_free(o);
         return;
     }
-    if (old)
-        unindex_slice(s, old);
-    index_put(map, o);
-    index_slice(s, o);
+    reindex_slice(s, old, o);
     tell(s, old, o);
 }
 
