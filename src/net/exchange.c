@@ -226,11 +226,6 @@ static void on_got(struct stream *s, size_t n)
     go_on(x);
 }
 
-static void on_sent(struct stream *s)
-{
-    (void)s; /* nothing waits for it */
-}
-
 /* Nobody waits for the rest of a stream. */
 static void on_left(struct stream *s)
 {
@@ -246,7 +241,6 @@ static void on_closed(struct stream *s)
 static const struct stream_kind kind = { .size = sizeof(struct exchange),
                                          .room = on_room,
                                          .got = on_got,
-                                         .sent = on_sent,
                                          .left = on_left,
                                          .closed = on_closed,
                                          .freed = on_freed };
@@ -383,6 +377,30 @@ void exchange_piece(struct exchange *x, const void *p, size_t len)
                                    { (void *)(uintptr_t) "\r\n", 2 } };
     if (len && !x->bodiless)
         stream_send(&x->s, parts, 3);
+}
+
+void exchange_frame(const void *p, size_t len, struct strbuf *out)
+{
+    strbuf_printf(out, "%zx\r\n", len);
+    strbuf_add(out, p, len);
+    strbuf_puts(out, "\r\n");
+}
+
+void exchange_send_frame(struct exchange *x, const struct strbuf *frame)
+{
+    const struct iovec part = { frame->p, frame->len };
+    if (frame->len && !x->bodiless)
+        stream_send(&x->s, &part, 1);
+}
+
+void exchange_cork(struct exchange *x)
+{
+    stream_cork(&x->s);
+}
+
+void exchange_uncork(struct exchange *x)
+{
+    stream_uncork(&x->s);
 }
 
 void exchange_end(struct exchange *x)

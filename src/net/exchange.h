@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/ip.h"
+#include "base/str.h"
 #include "net/tls.h"
 
 #include <stdbool.h>
@@ -61,6 +62,13 @@ void exchange_reply(struct exchange *x, int status, const struct exchange_header
 void exchange_begin(struct exchange *x, int status, const struct exchange_header *headers,
                     size_t n);
 void exchange_piece(struct exchange *x, const void *p, size_t len);
+/* A piece that several exchanges send: it is framed once. A frame may hold more than one piece. */
+void exchange_frame(const void *p, size_t len, struct strbuf *out);
+void exchange_send_frame(struct exchange *x, const struct strbuf *frame);
+/* Between these, pieces wait for one another and leave together. Not for two exchanges at a time.
+ */
+void exchange_cork(struct exchange *x);
+void exchange_uncork(struct exchange *x);
 void exchange_end(struct exchange *x);
 /* Breaks the connection off: the peer owes us too much, or we cannot go on. `gone` is called. */
 void exchange_abort(struct exchange *x);

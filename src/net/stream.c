@@ -84,6 +84,8 @@ void stream_close(struct stream *s)
     stream_send_gathered(s);
     if (s->closed)
         return;
+    if (s->server->corked == s) /* whoever corked it may not come back */
+        s->server->corked = NULL;
     s->closed = true;
     if (s->tls)
         say_goodbye(s);

@@ -48,7 +48,8 @@ struct stream_kind {
     void (*room)(struct stream *s, uint8_t **ret, size_t *ret_len);
     /* So many bytes are there. */
     void (*got)(struct stream *s, size_t n);
-    /* The peer has taken what one stream_send() gave. */
+    /* The peer has taken what one stream_send() gave. NULL: nobody wants to know; what the kernel
+     * takes at once is not copied then. */
     void (*sent)(struct stream *s);
     /* The peer has closed its side; NULL: nobody wants to know. */
     void (*left)(struct stream *s);

@@ -25,7 +25,8 @@ static void write_done(uv_write_t *req, int status)
         stream_touch(s);
     s->write_deadline = uv_now(s->tcp.loop) + server->limits.write_ms;
     server->owner.enter(server->owner.ctx);
-    server->kind->sent(s);
+    if (server->kind->sent)
+        server->kind->sent(s);
     if (!s->closed)
         stream_end_if_answered(s);
     server->owner.leave(server->owner.ctx);
@@ -52,12 +53,37 @@ static struct stream_write *write_new(struct stream *s, size_t len)
     return w;
 }
 
+/* How much goes without a write that somebody would have to wait for. Nothing: what is wrong shows
+ * with the next one. */
+static size_t send_at_once(struct stream *s, const void *data, size_t len)
+{
+    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)data, (unsigned)MIN(len, (size_t)INT_MAX));
+    if (!len || s->server->kind->sent || s->unsent)
+        return 0;
+    int sent = uv_try_write((uv_stream_t *)&s->tcp, &buf, 1);
+    if (sent > 0 && s->begun)
+        stream_touch(s);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+static void send_bytes(struct stream *s, const uint8_t *data, size_t len)
+{
+    size_t sent = send_at_once(s, data, len);
+    struct stream_write *w = sent < len ? write_new(s, len - sent) : NULL;
+    if (!w)
+        return;
+    memcpy(w->data, data + sent, len - sent);
+    write_out(s, w, len - sent);
+}
+
 void stream_flush_sealed(struct stream *s)
 {
     const uint8_t *data;
-    size_t len = tls_out(s->tls, &data);
-    if (!len)
+    size_t len = tls_out(s->tls, &data), sent = send_at_once(s, data, len);
+    tls_out_done(s->tls, sent);
+    if (sent == len)
         return;
+    len = tls_out(s->tls, &data);
     struct stream_write *w = write_new(s, len);
     if (!w)
         return;
@@ -66,14 +92,20 @@ void stream_flush_sealed(struct stream *s)
     write_out(s, w, len);
 }
 
-static void send_sealed(struct stream *s, struct stream_write *plain, size_t len)
+static void send_sealed(struct stream *s, const void *plain, size_t len)
 {
-    int ret = tls_write(s->tls, plain->data, len);
-    free(plain);
-    if (ret < 0)
+    if (tls_write(s->tls, plain, len) < 0)
         stream_close(s);
     else
         stream_flush_sealed(s);
+}
+
+static void send_one(struct stream *s, const struct iovec *part)
+{
+    if (s->tls)
+        send_sealed(s, part->iov_base, part->iov_len);
+    else
+        send_bytes(s, part->iov_base, part->iov_len);
 }
 
 static void copy_parts(uint8_t *to, const struct iovec *parts, unsigned n)
@@ -84,14 +116,20 @@ static void copy_parts(uint8_t *to, const struct iovec *parts, unsigned n)
 
 static void send_now(struct stream *s, const struct iovec *parts, unsigned n, size_t len)
 {
+    if (n == 1) {
+        send_one(s, parts);
+        return;
+    }
     struct stream_write *w = write_new(s, len);
     if (!w)
         return;
     copy_parts(w->data, parts, n);
-    if (s->tls)
-        send_sealed(s, w, len);
-    else
+    if (!s->tls) {
         write_out(s, w, len);
+        return;
+    }
+    send_sealed(s, w->data, len);
+    free(w);
 }
 
 void stream_send_gathered(struct stream *s)

@@ -9,7 +9,7 @@
 
 void history_init(struct history *h, int64_t revision)
 {
-    *h = (struct history){ .gone = revision, .events_max = HISTORY_EVENTS_MAX };
+    *h = (struct history){ .gone = revision, .told = revision, .events_max = HISTORY_EVENTS_MAX };
 }
 
 static size_t weight(const struct history_event *e)
@@ -49,9 +49,14 @@ static void grow(struct history *h)
     h->first = 0;
 }
 
+static bool was_told(const struct history *h)
+{
+    return h->n && h->ring[h->first].revision <= h->told;
+}
+
 void history_add(struct history *h, const struct history_event *e)
 {
-    while (h->n && (h->n >= h->events_max || h->bytes > HISTORY_BYTES_MAX))
+    while (was_told(h) && (h->n >= h->events_max || h->bytes > HISTORY_BYTES_MAX))
         drop_first(h);
     if (h->n == h->capacity)
         grow(h);
@@ -61,13 +66,13 @@ void history_add(struct history *h, const struct history_event *e)
 
 void history_trim(struct history *h, int64_t now)
 {
-    while (h->n && now - h->ring[h->first].at > HISTORY_SECONDS * 1000000000LL)
+    while (was_told(h) && now - h->ring[h->first].at > HISTORY_SECONDS * 1000000000LL)
         drop_first(h);
 }
 
 void history_forget(struct history *h, int64_t revision)
 {
-    while (h->n && h->ring[h->first].revision <= revision)
+    while (was_told(h) && h->ring[h->first].revision <= revision)
         drop_first(h);
     h->gone = MAX(h->gone, revision);
 }

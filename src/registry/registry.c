@@ -25,10 +25,10 @@ struct registry {
     bool dirty, committing;
     struct storage *storage;
     struct history history;
-    int64_t revision, told;        /* told: up to here listeners know */
+    int64_t revision;
     struct item_list *collections; /* one a resource */
     size_t n_objects;
-    struct registry_listener *listeners;
+    struct registry_listener *listeners, *telling; /* telling: who hears just now */
     struct allocator *allocator;
     struct collector *collector;
     VEC(struct waiter) waiters;
@@ -240,18 +240,36 @@ struct allocator *registry_allocator(const struct registry *r)
 
 /* ---- commits ---- */
 
+/* Those from one revision up to another, which is the last. It may write while it hears of them:
+ * what is added comes behind, and places in the history move. */
+static void tell_listener(struct registry *r, struct registry_listener *l, int64_t last, bool many)
+{
+    int64_t told = r->history.told;
+    r->telling = l; /* until it listens no more, and may be gone */
+    if (many)
+        l->many(l->ctx, true);
+    while (r->telling == l && told < last) {
+        struct history_event e = *history_at(&r->history, history_after(&r->history, told));
+        told = e.revision;
+        l->event(l->ctx, &e);
+    }
+    if (many && r->telling == l)
+        l->many(l->ctx, false);
+    r->telling = NULL;
+}
+
+/* All events of a commit to one listener, then to the next: a watch can send them together. */
 static void tell(struct registry *r)
 {
-    size_t n = history_after(&r->history, r->told);
-    while (n < r->history.n) {
-        struct history_event e = *history_at(&r->history, n);
-        r->told = e.revision;
-        for (struct registry_listener *l = r->listeners, *next; l; l = next) {
-            next = l->next;
-            l->event(l->ctx, &e);
-        }
-        n = history_after(&r->history, r->told);
+    size_t first = history_after(&r->history, r->history.told), n = r->history.n - first;
+    if (n == 0)
+        return;
+    int64_t last = history_at(&r->history, r->history.n - 1)->revision;
+    for (struct registry_listener *l = r->listeners, *next; l; l = next) {
+        next = l->next;
+        tell_listener(r, l, last, n > 1 && l->many);
     }
+    r->history.told = last;
 }
 
 void registry_commit(struct registry *r)
@@ -311,6 +329,8 @@ void registry_listen(struct registry *r, struct registry_listener *l)
 void registry_unlisten(struct registry *r, struct registry_listener *l)
 {
     struct registry_listener **p = &r->listeners;
+    if (r->telling == l)
+        r->telling = NULL;
     while (*p && *p != l)
         p = &(*p)->next;
     if (*p)
@@ -362,7 +382,7 @@ int registry_open(const struct registry_options *o, struct registry **ret, struc
         registry_close(r);
         return code;
     }
-    r->told = r->revision = MAX(r->revision, first_revision(o->path));
+    r->revision = MAX(r->revision, first_revision(o->path));
     history_init(&r->history, r->revision);
     if (o->events_max)
         r->history.events_max = o->events_max;

@@ -72,6 +72,8 @@ void registry_commit(struct registry *r);
 struct registry_listener {
     void (*event)(void *ctx, const struct history_event *e);
     void *ctx;
+    /* Around the events of one commit, when there are several; NULL: it makes no difference. */
+    void (*many)(void *ctx, bool begin);
     struct registry_listener *next;
 };
 void registry_listen(struct registry *r, struct registry_listener *l); /* caller's memory */

@@ -64,3 +64,4 @@ bool delete_is_due(const json_t *doc);
 
 int watch_begin(struct call *c);
 void watches_close(struct server *s);
+void watches_forget(struct server *s); /* what was kept for several of them */

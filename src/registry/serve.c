@@ -378,8 +378,7 @@ void server_close(struct server *s)
     watches_close(s);
     metric_gauge_drop(s);
     exchange_server_close(s->http);
-    item_unref(s->last_item);
-    strbuf_done(&s->last_proto);
+    watches_forget(s);
     free(s);
 }
 

@@ -8,6 +8,15 @@ struct watch;
 struct call;
 struct item;
 
+enum { EVENT_ADDED, EVENT_MODIFIED, EVENT_DELETED, EVENT_TYPES };
+enum { EVENT_JSON, EVENT_PROTO, EVENT_FORMS };
+
+/* What was sent last of its form and type: many watches send the same, one after the other. */
+struct shared_event {
+    struct item *item; /* NULL: none */
+    struct strbuf frame;
+};
+
 struct server {
     struct serve_options o;
     struct exchange_server *http;
@@ -15,7 +24,5 @@ struct server {
     unsigned n_watches, n_waiting;
     bool closing;
     uint64_t asked; /* requests so far */
-    /* The object that a watch was told of last, in protocol buffers; NULL: none. */
-    struct item *last_item;
-    struct strbuf last_proto;
+    struct shared_event shared[EVENT_FORMS][EVENT_TYPES];
 };

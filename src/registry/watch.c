@@ -13,7 +13,8 @@
 #include <string.h>
 
 #define BOOKMARK_MS       60000
-#define WATCH_TIMEOUT_MIN 1800 /* seconds, as the original: between this and twice as long */
+#define SHARED_KEPT       (1 << 18) /* bytes of an event that is kept in memory for its text */
+#define WATCH_TIMEOUT_MIN 1800      /* seconds, as the original: between this and twice as long */
 
 struct watch {
     struct server *server;
@@ -33,6 +34,17 @@ struct watch {
 
 /* ---- lines and frames ---- */
 
+static const char *const type_names[EVENT_TYPES] = { "ADDED", "MODIFIED", "DELETED" };
+
+/* One that takes nothing had better list anew. */
+static bool may_send(struct watch *w)
+{
+    bool may = exchange_unsent(w->exchange) <= EXCHANGE_UNSENT_MAX;
+    if (!may)
+        exchange_abort(w->exchange);
+    return may;
+}
+
 /* An event; the object is in the watch's form, and done with. */
 static void send_event(struct watch *w, const char *type, struct strbuf *object)
 {
@@ -45,26 +57,63 @@ static void send_event(struct watch *w, const char *type, struct strbuf *object)
         strbuf_puts(&b, "}\n");
     }
     strbuf_done(object);
-    if (exchange_unsent(w->exchange) > EXCHANGE_UNSENT_MAX)
-        exchange_abort(w->exchange); /* it takes nothing: it had better list anew */
-    else
+    if (may_send(w))
         exchange_piece(w->exchange, b.p, b.len);
     strbuf_done(&b);
 }
 
-/* Many watches send the same object one after the other: it is put into its form once. */
-static void put_shared(struct watch *w, struct item *i, struct strbuf *out)
+static void frame_json(const char *type, const struct item *i, struct strbuf *out)
 {
-    struct server *s = w->server;
-    if (s->last_item != i) {
-        json_t *doc = item_doc(i);
-        strbuf_reset(&s->last_proto);
-        (void)proto_document_put(doc, &s->last_proto);
-        json_decref(doc);
-        item_unref(s->last_item);
-        s->last_item = item_ref(i);
+    static const char begin[] = "{\"type\":\"", middle[] = "\",\"object\":", end[] = "}\n";
+    size_t parts = sizeof begin + sizeof middle + sizeof end - 3;
+    strbuf_printf(out, "%zx\r\n%s%s%s", parts + strlen(type) + i->len, begin, type, middle);
+    strbuf_add(out, i->text, i->len);
+    strbuf_puts(out, "}\n\r\n");
+}
+
+static void frame_proto(const char *type, const struct item *i, struct strbuf *out)
+{
+    struct strbuf object = { 0 }, event = { 0 };
+    json_t *doc = item_doc(i);
+    (void)proto_document_put(doc, &object);
+    json_decref(doc);
+    proto_event_put(type, &object, &event);
+    exchange_frame(event.p, event.len, out);
+    strbuf_done(&object);
+    strbuf_done(&event);
+}
+
+static void shared_drop(struct shared_event *e)
+{
+    item_unref(e->item);
+    e->item = NULL;
+    if (e->frame.len > SHARED_KEPT)
+        strbuf_done(&e->frame);
+    else
+        strbuf_reset(&e->frame);
+}
+
+void watches_forget(struct server *s)
+{
+    for (unsigned f = 0; f < EVENT_FORMS; f++)
+        for (unsigned t = 0; t < EVENT_TYPES; t++) {
+            shared_drop(&s->shared[f][t]);
+            strbuf_done(&s->shared[f][t].frame);
+        }
+}
+
+/* Whole objects, as most watches want them: put into their form once for all. */
+static void send_shared(struct watch *w, unsigned type, struct item *i)
+{
+    bool proto = w->wish.form == FORM_PROTO;
+    struct shared_event *e = &w->server->shared[proto ? EVENT_PROTO : EVENT_JSON][type];
+    if (e->item != i) {
+        shared_drop(e);
+        e->item = item_ref(i);
+        (proto ? frame_proto : frame_json)(type_names[type], i, &e->frame);
     }
-    strbuf_add(out, s->last_proto.p, s->last_proto.len);
+    if (may_send(w))
+        exchange_send_frame(w->exchange, &e->frame);
 }
 
 /* A document (taken over) in the form and view that were wished for. */
@@ -88,21 +137,15 @@ static void put_document(struct watch *w, json_t *doc, struct strbuf *out)
     json_decref(doc);
 }
 
-static void put_object(struct watch *w, struct item *i, struct strbuf *out)
-{
-    if (w->wish.view != VIEW_OBJECT)
-        put_document(w, item_doc(i), out);
-    else if (w->wish.form == FORM_PROTO)
-        put_shared(w, i, out);
-    else
-        strbuf_add(out, i->text, i->len);
-}
-
-static void send_item(struct watch *w, const char *type, struct item *i)
+static void send_item(struct watch *w, unsigned type, struct item *i)
 {
     struct strbuf object = { 0 };
-    put_object(w, i, &object);
-    send_event(w, type, &object);
+    if (w->wish.view == VIEW_OBJECT) {
+        send_shared(w, type, i);
+        return;
+    }
+    put_document(w, item_doc(i), &object);
+    send_event(w, type_names[type], &object);
 }
 
 static void send_bookmark(struct watch *w, bool initial)
@@ -135,9 +178,18 @@ static void on_event(void *ctx, const struct history_event *e)
     bool before = e->before && filter_match(&w->filter, e->before);
     bool now = e->now && filter_match(&w->filter, e->now);
     if (now)
-        send_item(w, before ? "MODIFIED" : "ADDED", e->now);
+        send_item(w, before ? EVENT_MODIFIED : EVENT_ADDED, e->now);
     else if (before)
-        send_item(w, "DELETED", e->now ? e->now : e->last);
+        send_item(w, EVENT_DELETED, e->now ? e->now : e->last);
+}
+
+static void on_many(void *ctx, bool begin)
+{
+    struct watch *w = ctx;
+    if (!w->over && begin)
+        exchange_cork(w->exchange);
+    else if (!w->over)
+        exchange_uncork(w->exchange);
 }
 
 /* ---- the end ---- */
@@ -247,7 +299,7 @@ static void send_state(struct watch *w)
     registry_list(w->server->o.registry, w->resource, w->filter.namespace, &l);
     for (size_t n = 0; n < l.n && !w->over; n++)
         if (filter_match(&w->filter, l.items[n]))
-            send_item(w, "ADDED", l.items[n]);
+            send_item(w, EVENT_ADDED, l.items[n]);
     item_list_done(&l);
     w->revision = registry_revision(w->server->o.registry);
 }
@@ -258,6 +310,21 @@ static void send_history(struct watch *w, int64_t version)
     w->revision = version;
     for (size_t n = history_after(h, version); n < h->n && !w->over; n++)
         on_event(w, history_at(h, n));
+}
+
+static void send_beginning(struct watch *w, const struct start *s)
+{
+    struct exchange *x = w->exchange; /* it outlives the watch, for as long as this takes */
+    exchange_cork(x);
+    if (s->state)
+        send_state(w);
+    else if (s->version > 0)
+        send_history(w, s->version);
+    else
+        w->revision = registry_revision(w->server->o.registry);
+    if (!w->over && s->initial && w->bookmarks)
+        send_bookmark(w, true);
+    exchange_uncork(x);
 }
 
 static struct watch *watch_new(struct call *c, const struct start *s)
@@ -273,7 +340,7 @@ static struct watch *watch_new(struct call *c, const struct start *s)
                  : str_eq(include, "Object") ? INCLUDE_OBJECT
                                              : INCLUDE_METADATA;
     w->bookmarks = request_is(&c->request, "allowWatchBookmarks");
-    w->listener = (struct registry_listener){ .event = on_event, .ctx = w };
+    w->listener = (struct registry_listener){ .event = on_event, .ctx = w, .many = on_many };
     uv_timer_init(server->o.loop, &w->end);
     uv_timer_init(server->o.loop, &w->bookmark);
     w->end.data = w->bookmark.data = w;
@@ -321,14 +388,7 @@ int watch_begin(struct call *c)
         refuse(w, 410, "Expired", s.version);
     else if (!w->over) {
         registry_listen(w->server->o.registry, &w->listener);
-        if (s.state)
-            send_state(w);
-        else if (s.version > 0)
-            send_history(w, s.version);
-        else
-            w->revision = registry_revision(w->server->o.registry);
-        if (!w->over && s.initial && w->bookmarks)
-            send_bookmark(w, true);
+        send_beginning(w, &s);
     }
     return 0;
 }
