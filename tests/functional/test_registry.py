@@ -1,12 +1,8 @@
 """The small Kubernetes API: verbs, watches, lists in pieces, patches, access, and what survives."""
-import http.client
 import json
-import os
-import random
 import signal
 import ssl
 import subprocess
-import threading
 import time
 
 import pytest
@@ -174,6 +170,32 @@ def test_forgotten_history_is_gone(signpost, tmp_path):
         with api.watch("ConfigMap", resourceVersion=first["metadata"]["resourceVersion"]) as watch:
             kind, status = watch.next()
             assert (kind, status["code"], status["reason"]) == ("ERROR", 410, "Expired") and watch.next() is None
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/vnd.kubernetes.protobuf"])
+def test_many_events_of_one_request(signpost, tmp_path, accept):
+    """More than the history keeps: watches hear of all of them, in order, whoever else has ended meanwhile."""
+    with Registry(signpost, tmp_path, "--history", "10", memory=True) as api:
+        for n in range(60):
+            api.create(config_map("m%02d" % n, x="y" * 2000))
+        whole, some, gone = api.watch("ConfigMap"), api.watch("ConfigMap", fieldSelector="metadata.name=m33"), None
+        gone = api.watch("ConfigMap")
+        assert [whole.next()[1]["metadata"]["name"] for _ in range(60)] == ["m%02d" % n for n in range(60)]
+        gone.close()
+        connection = api.connect()
+        proto = api.send(connection, "GET", api.path("ConfigMap", watch=1), accept=accept)
+        assert proto.status == 200
+        api.call("DELETE", api.path("ConfigMap"))
+        events = [whole.next() for _ in range(60)]
+        assert [(kind, o["metadata"]["name"]) for kind, o in events] == [("DELETED", "m%02d" % n) for n in range(60)]
+        revisions = [int(o["metadata"]["resourceVersion"]) for _, o in events]
+        assert revisions == sorted(set(revisions))
+        assert [some.next()[0] for _ in range(2)] == ["ADDED", "DELETED"]
+        stream = b""
+        while stream.count(b"DELETED") < 60:
+            stream += proto.read1(65536)
+        assert stream.count(b"ADDED") == 60
+        connection.close()
 
 
 def test_revisions_of_what_is_not_kept(signpost, tmp_path):
@@ -459,54 +481,6 @@ def test_manifests(signpost, tmp_path):
         web.unlink()
         registry.start()
         assert api.names("ConfigMap", "shop") == ["hand"] and api.names("ConfigMap") == ["n"]
-
-
-KILLS = int(os.environ.get("REGISTRY_KILLS", "10"))
-
-
-def write_until_killed(registry, worker, acknowledged):
-    """One connection that creates, changes and deletes; what was acknowledged is noted after the answer has come."""
-    connection = registry.connect()
-    for n in range(100000):
-        name = "w%d-%d-%d" % (registry.process.pid, worker, n)
-        try:
-            for method, path, body in [("POST", registry.path("ConfigMap"), config_map(name, x="1")),
-                                       ("PATCH", registry.path("ConfigMap", name), {"data": {"x": "2"}}),
-                                       ("DELETE", registry.path("ConfigMap", name), None)][:3 if n % 3 == 2 else 2]:
-                kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-                reply = registry.send(connection, method, path, body, kind=kind)
-                reply.read()
-                assert reply.status < 300
-                acknowledged[name] = {"POST": "1", "PATCH": "2", "DELETE": None}[method]
-        except (OSError, http.client.HTTPException):
-            acknowledged.setdefault("unsure", set()).add(name)
-            return
-
-
-def test_kills_under_writes(signpost, tmp_path):
-    """REGISTRY_KILLS times kill -9 while four clients write: nothing that was acknowledged is lost."""
-    registry, expected = Registry(signpost, tmp_path), {}
-    with registry:
-        for turn in range(KILLS):
-            acknowledged = {}
-            workers = [threading.Thread(target=write_until_killed, args=(registry, w, acknowledged)) for w in range(4)]
-            for worker in workers:
-                worker.start()
-            time.sleep(random.uniform(0.02, 0.2))
-            registry.stop(signal.SIGKILL)
-            for worker in workers:
-                worker.join()
-            registry.start()
-            unsure = acknowledged.pop("unsure", set())
-            expected.update(acknowledged)
-            there = {i["metadata"]["name"]: i["data"]["x"] for i in registry.list("ConfigMap")["items"]}
-            for name, value in expected.items():
-                if name not in unsure:
-                    assert there.get(name) == value, (turn, name)
-            assert set(there) <= {n for n, v in expected.items() if v} | unsure
-            for name in list(there):
-                registry.delete("ConfigMap", name)
-            expected = {}
 
 
 def test_python_client(api, ns):
