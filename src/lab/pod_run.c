@@ -198,9 +198,9 @@ void pod_run_free(struct pod_run *p)
     }
     if (p->placed)
         topology_remove_pod(&k->topology, p->key);
+    place_remove(p->folder); /* when its object is gone nothing of it is left */
     kubelet_unwrite(k, "Pod", json_text(p->json, "metadata.namespace"),
                     json_text(p->json, "metadata.name"));
-    place_remove(p->folder);
     if (p->has_spec)
         podspec_done(&p->spec);
     json_decref(p->json);
