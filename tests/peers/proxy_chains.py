@@ -55,6 +55,24 @@ route add default dev lan0
 """
 
 
+def sctp_objects():
+    """What the vectors leave out, since not every kernel has SCTP to send."""
+    more = {"s-sctp": {"type": "NodePort"}, "s-sctp-none": {"externalIPs": ["198.51.100.132"]},
+            "s-sctp-sticky": {"sessionAffinity": "ClientIP", "type": "LoadBalancer", "externalTrafficPolicy": "Local",
+                              "loadBalancerSourceRanges": ["192.0.2.0/24"]}}
+    for number, (name, spec) in enumerate(more.items()):
+        port = {"name": "assoc", "protocol": "SCTP", "port": 3868, "targetPort": 9000}
+        yield {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "kp-vec"}, "spec": {
+            **spec, "clusterIP": "10.96.132.%d" % number, "ipFamilyPolicy": "SingleStack",
+            "ports": [{**port, **({"nodePort": 32640 + number} if "type" in spec else {})}]},
+            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.132"}]}} if number == 2 else {}}
+        yield {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+               "metadata": {"name": name + "-1", "namespace": "kp-vec", "labels": {"kubernetes.io/service-name": name}},
+               "ports": [{"name": "assoc", "protocol": "SCTP", "port": 9000}],
+               "endpoints": [{"addresses": [ip], "conditions": {"ready": True}, "nodeName": NODE}
+                             for ip in ("10.244.1.11", "10.244.1.12") if number != 1]}
+
+
 def vectors():
     spec = importlib.util.spec_from_file_location("proxyvec", VECTORS / "proxyvec.py")
     module = importlib.util.module_from_spec(spec)
@@ -77,6 +95,7 @@ def put_objects(proxyvec, source):
                     port += "nodePort" not in p
                     p.setdefault("nodePort", port)
             source.apply(docs)
+    source.apply(list(sctp_objects()))
 
 
 def saved():
@@ -145,6 +164,7 @@ def run_inside(signpost):
             theirs = run_until([str(kube_world.PROGRAMS / "kube-proxy"), *common],
                                folder + "/theirs.log", r'"SyncProxyRules complete" ipFamily="%s"')
             ours = [signpost, "proxy", *common], folder + "/ours.log", "%s: full sync"
+            assert sum("-p sctp" in line for line in theirs) >= 10, "the objects for SCTP are not there"
             on_top = compare("signpost on top", theirs, run_until(*ours))
             clear()
             fresh = compare("signpost", theirs, run_until(*ours))

@@ -2,7 +2,7 @@
 """signpost and the real kube-proxy side by side, each with a node and pods of its own and the same random Services,
 slices and changes: what becomes of random flows must be the same.
 
-  ./run peers flows [--flows N] [--seed S] [--mode nftables|iptables] [--signpost FILE] [--verbose]
+  ./run peers flows [--flows N] [--seed S] [--mode nftables|iptables] [--signpost FILE] [--minutes N] [--verbose]
 
 Where chance decides (which endpoint), the sets of what may happen are compared: a flow that seems to differ is asked
 again until the sets are certain."""
@@ -268,19 +268,20 @@ def ask(lab, flows, tries):
     return [made[number] for number in range(len(flows))]
 
 
-def differing(labs, flows):
-    """Those with other outcomes in one lab than in the other, for certain, with both."""
+def asked(labs, flows):
+    """Each with the replies that signpost's clients got and, where the outcomes differ for certain, those of both labs."""
     replies = [ask(lab, flows, TRIES) for lab in labs]
     for number, flow in enumerate(flows):
         both = [list(of_lab[number]) for of_lab in replies]
         for _ in range(3):
             if summary(flow, both[0]) == summary(flow, both[1]):
+                yield flow, both[0], None
                 break
             again = [ask(lab, [flow], MORE_TRIES)[0] for lab in labs]
             # An answer that was late on a busy machine is no timeout.
             both = [[r for r in old if r["outcome"] != "timeout"] + new for old, new in zip(both, again)]
         else:
-            yield flow, [sorted(map(str, summary(flow, one))) for one in both]
+            yield flow, both[0], [sorted(map(str, summary(flow, one))) for one in both]
 
 
 def show(world, flow, seen, labs):
@@ -294,26 +295,54 @@ def show(world, flow, seen, labs):
     sys.stdout.flush()
 
 
+COLUMNS = ("reply", "refused", "timeout", "several")
+
+
+class Tally:
+    """Of each kind of target: how many flows, what became of them, how many differed."""
+
+    def __init__(self):
+        self.rows, self.since = collections.defaultdict(collections.Counter), time.monotonic()
+
+    def add(self, flow, replies, differs):
+        outcomes = {r["outcome"] for r in replies}
+        outcome = outcomes.pop() if len(outcomes) == 1 else "several"
+        self.rows[flow.what].update(["flows", outcome if outcome in COLUMNS else "several"] + ["differ"] * differs)
+
+    def total(self, column):
+        return sum(row[column] for row in self.rows.values())
+
+    def seconds(self):
+        return time.monotonic() - self.since
+
+    def print(self):
+        columns = ("flows", *COLUMNS, "differ")
+        form = "%-20s" + " %8s" * len(columns)
+        print(form % ("target", *columns))
+        for what, row in sorted(self.rows.items()):
+            print(form % (what, *(row[c] for c in columns)))
+        print(form % ("all", *(self.total(c) for c in columns)))
+
+
 def compare(labs, args):
-    """The number of flows that were asked and of those that differed."""
-    dice, asked, wrong, batch, classes = random.Random(args.seed), 0, 0, 0, collections.Counter()
+    """Until so many flows were asked, or differ, or the time is over."""
+    dice, tally, batch = random.Random(args.seed), Tally(), 0
     world = World(dice, labs)
-    since = time.monotonic()
-    while asked < args.flows and wrong < args.stop:
+    while tally.total("flows") < args.flows and tally.total("differ") < args.stop and tally.seconds() < 60 * args.minutes:
         world.change()
         world.set_canary(batch)
         for lab in labs:
             lab.forget_flows()
-        flows = list(world.flows())[:args.flows - asked]
-        for flow, seen in differing(labs, flows):
-            wrong += 1
-            show(world, flow, seen, labs)
-        classes.update(flow.what for flow in flows)
-        asked, batch = asked + len(flows), batch + 1
+        flows = list(world.flows())[:args.flows - tally.total("flows")]
+        for flow, replies, seen in asked(labs, flows):
+            tally.add(flow, replies, bool(seen))
+            if seen:
+                show(world, flow, seen, labs)
+        batch += 1
         if args.verbose:
-            print("%d flows, %d differ, %.0f s" % (asked, wrong, time.monotonic() - since), file=sys.stderr)
-    print("of them: " + ", ".join("%s %d" % pair for pair in sorted(classes.items())))
-    return asked, wrong
+            print("%d flows, %d differ, %.0f s" % (tally.total("flows"), tally.total("differ"), tally.seconds()),
+                  file=sys.stderr)
+    return tally
 
 
 def parse_args(argv):
@@ -324,6 +353,7 @@ def parse_args(argv):
     p.add_argument("--mode", choices=("nftables", "iptables"), default="nftables")
     p.add_argument("--signpost", default=os.environ.get("SIGNPOST", str(ROOT / "build" / "signpost")))
     p.add_argument("--stop", type=int, default=10, help="when so many differ")
+    p.add_argument("--minutes", type=float, default=20, help="at most")
     p.add_argument("--verbose", action="store_true")
     return p.parse_args(argv)
 
@@ -342,13 +372,17 @@ def main(argv):
         answers.start()
         labs[0].start_proxy([os.path.abspath(args.signpost), "proxy"], args.mode)
         labs[1].start_proxy([str(kube_world.PROGRAMS / "kube-proxy")], args.mode)
-        asked, wrong = compare(labs, args)
+        tally = compare(labs, args)
     finally:
         for lab in labs:
             lab.close()
         shutil.rmtree(folder, ignore_errors=True)
-    print("%d flows, %d differ" % (asked, wrong))
-    return 1 if wrong else 0
+    tally.print()
+    print("%s mode, seed %d, %.0f s" % (args.mode, args.seed, tally.seconds()))
+    asked_all = tally.total("flows") >= args.flows
+    print("%d flows, %d differ%s" % (tally.total("flows"), tally.total("differ"),
+                                     "" if asked_all else "; %d were wanted" % args.flows))
+    return 0 if asked_all and not tally.total("differ") else 1
 
 
 if __name__ == "__main__":
