@@ -42,6 +42,14 @@ static const struct flag *find(const struct parse *p, const char *name)
 
 typedef void show_fn(const struct command *c, const struct flag *flags, size_t n, FILE *out);
 
+static void show_version(const struct command *c, const struct flag *flags, size_t n, FILE *out)
+{
+    (void)c;
+    (void)flags;
+    (void)n;
+    (void)fprintf(out, "signpost %s\n", SIGNPOST_VERSION);
+}
+
 /* The flags that every command has: each prints a text made from the table. */
 static show_fn *find_show(const char *name)
 {
@@ -50,6 +58,7 @@ static show_fn *find_show(const char *name)
         show_fn *show;
     } shows[] = { { "help", flags_help },
                   { "h", flags_help },
+                  { "version", show_version },
                   { "man", flags_man },
                   { "completion", flags_completion } };
     for (size_t i = 0; i < ARRAY_SIZE(shows); i++)

@@ -35,8 +35,8 @@ struct command {
 
 /* Reads argv[1..]; what is left (positional arguments) is moved to the front of argv (argv[0] on)
  * and counted in *ret_left. Flags and arguments may be mixed; after "--" all are arguments. --help
- * and -h print the usage, --man and --completion the texts below, and return 1. An unknown flag is
- * an error by name.
+ * and -h print the usage, --version the version, --man and --completion the texts below, and
+ * return 1. An unknown flag is an error by name.
  *
  * The values before the call are the defaults. A flag given twice: the last one counts; a FLAG_LIST
  * takes "a,b" and adds up. "--flag" alone sets a FLAG_BOOL, which takes a value only after "=". */

@@ -24,6 +24,12 @@ def test_every_command_is_listed(signpost):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_version(signpost, command):
+    """As the originals of some of them have it; that of dns says it in CoreDNS's words."""
+    assert re.fullmatch(r"signpost[ -]\d+\.\d+\.\d+\n", output(signpost, command, "--version"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_manual_pages_name_every_flag(signpost, command):
     page = output(signpost, command, "--man")
     assert page.startswith(".Dd") and f".Nm signpost-{command}" in page
