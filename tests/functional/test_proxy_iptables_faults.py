@@ -1,5 +1,8 @@
 """`signpost proxy --proxy-mode=iptables` when things go wrong: other hands in the tables, programs that are missing, slow or
-break, sudden ends, many changes; and what clients notice of it."""
+break, sudden ends, many changes; and what clients notice of it.
+
+SIGNPOST_CHURN_SECONDS: how long the storm lasts (4)."""
+import os
 import random
 import re
 import shlex
@@ -20,7 +23,8 @@ BACKENDS = ["p1", "p2", "p3"]
 TCP, UDP = ("http", 80, "TCP"), ("dns", 53, "UDP")
 QUIET = "--iptables-sync-period=0s"  # no look after the tables by the clock
 ENDS = 8                             # sudden ones
-STORM_SECONDS = 4                    # of few Services: many do not go into one message without real root
+STORM_SECONDS = float(os.environ.get("SIGNPOST_CHURN_SECONDS", "4"))
+STORMED = 8                          # Services in it: many do not go into one message without real root
 NOW = 5                              # seconds, on a busy machine, for what nothing has to wait
 
 
@@ -223,7 +227,7 @@ def test_storm(world):
     assert world.wait_for(only(world, *BACKENDS, n=3), 10), world.log()
     clients, held = start_clients(world), Client(world, "c1", "held", "10.96.0.10", 80, 10, waits=True)
     for _ in range(2):
-        assert storm(world, STORM_SECONDS / 2, others=8) > 100
+        assert storm(world, STORM_SECONDS / 2, others=STORMED) > 100
         stop(world, running, signal.SIGTERM)
         running = daemon(world)
     world.service("last", ["10.96.2.1"], [TCP], ["p1"])
