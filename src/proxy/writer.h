@@ -10,7 +10,7 @@
 struct writer;
 
 struct writer_kind {
-    /* What is deleted of nftables by somebody else, and what to say of it; NULL: nobody tells. */
+    /* What it means that somebody else deletes this from nftables. */
     enum nft_harm (*judge)(const char *table, const char *chain);
     void (*run)(struct writer *w, const struct portal_change *changes, size_t n,
                 struct applied *ret);
