@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cmd/commands.h"
+#include "cmd/explain_lab.h"
 #include "cmd/explain_run.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ static void show(void *ctx, const struct explain_report *report)
     s->error = fflush(stdout) != 0 ? errno : 0;
 }
 
-static int explain(const struct explain_options *o, const char *output, char **argv, struct err *e)
+static int explain_here(const struct explain_options *o, const char *output, char **argv,
+                        struct err *e)
 {
     struct showing s = { .output = output };
     if (!str_eq(output, "text") && !str_eq(output, "json"))
@@ -42,10 +44,27 @@ static int explain(const struct explain_options *o, const char *output, char **a
     return rc < 0 ? rc : s.reachable ? EXIT_REACHED : EXIT_NOT_REACHED;
 }
 
+static int explain(struct explain_options *o, const char *lab_dir, const char *output, char **argv,
+                   struct err *e)
+{
+    struct explain_lab lab;
+    if (!lab_dir)
+        return explain_here(o, output, argv, e);
+    if (o->objects.manifests.n || o->objects.kubeconfig || o->objects.master)
+        return err_set(e, ERR_INVALID, "--lab-dir excludes other sources of objects");
+    int rc = explain_lab_open(&lab, lab_dir, argv[0], o, e);
+    if (rc < 0)
+        return rc;
+    rc = explain_here(o, output, argv, e);
+    o->objects.manifests = (struct flag_list){ .n = 0 };
+    explain_lab_close(&lab);
+    return rc;
+}
+
 static int run(int argc, char **argv)
 {
     struct explain_options options, *o = &options;
-    const char *output = "text";
+    const char *output = "text", *lab_dir = NULL;
     explain_options_defaults(o);
     const struct flag flags[] = {
         { "manifests", FLAG_LIST, &o->objects.manifests, "DIR",
@@ -55,6 +74,8 @@ static int run(int argc, char **argv)
         { "context", FLAG_STRING, &o->objects.context, "NAME", "Its context to use." },
         { "master", FLAG_STRING, &o->objects.master, "URL",
           "The API server's URL, whatever the kubeconfig says." },
+        { "lab-dir", FLAG_STRING, &lab_dir, "DIR",
+          "Look at the running lab there: its objects, and the rules of the pod's node." },
         { "protocol", FLAG_STRING, &o->protocol, "tcp|udp|sctp", "What is sent (default tcp)." },
         { "as", FLAG_STRING, &o->as, "NAME",
           "Whose ways the look-up follows, as in `lookup --as` (default glibc)." },
@@ -68,6 +89,15 @@ static int run(int argc, char **argv)
           "The node's resolv.conf: its search list, and all for pods with dnsPolicy Default." },
         { "host-hosts", FLAG_STRING, &o->host_hosts, "FILE",
           "The node's hosts file, for pods on the host network." },
+        { "resolv-conf", FLAG_STRING, &o->resolv_conf, "FILE",
+          "The resolv.conf of FROM, in place of the one that a kubelet would write." },
+        { "corefile", FLAG_STRING, &o->corefile, "FILE",
+          "Of the name server that FROM asks; without it the ConfigMap of its pods is looked "
+          "for." },
+        { "node-rules", FLAG_STRING, &o->node_rules, "FILE",
+          "Output of `nft -j list ruleset` at FROM's node: rules that are not the proxy's." },
+        { "connections", FLAG_STRING, &o->connections, "FILE",
+          "Output of `conntrack -L` at FROM's node: where it still sends packets of UDP." },
         { "outside", FLAG_LIST, &o->outside, "NAME=IP",
           "What the world's DNS says, *.NAME=IP for all names below; others do not exist then." },
         { "proxy-config", FLAG_STRING, &o->proxy_config, "FILE",
@@ -94,7 +124,7 @@ static int run(int argc, char **argv)
     if (rc == 0 && left != 2)
         rc = err_set(&e, ERR_INVALID, "give FROM and TO[:PORT]");
     if (rc == 0)
-        rc = explain(o, output, argv, &e);
+        rc = explain(o, lab_dir, output, argv, &e);
     flag_list_done(&o->objects.manifests);
     flag_list_done(&o->cluster_dns);
     flag_list_done(&o->outside);

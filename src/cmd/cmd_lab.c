@@ -130,9 +130,10 @@ static int break_it(const char *dir, const struct failure *f, struct err *e)
     int code = breakage_make(dir, f, &to, e);
     if (code == 0)
         printf("Now %s.\nTry:\n"
-               "  signpost trace %s %s\n"
+               "  signpost trace %s%s%s%s %s\n"
                "  signpost lab mend %s\n",
-               f->summary, f->from, to, f->name);
+               f->summary, f->as ? "--as " : "", f->as ? f->as : "", f->as ? " " : "", f->from, to,
+               f->name);
     return code;
 }
 

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "client/way.h"
 #include "cmd/commands.h"
 #include "cmd/trace_causes.h"
 #include "cmd/trace_watch.h"
@@ -21,7 +22,7 @@
 #define WATCH_WAIT_S 5 /* a resolver's shortest time-out */
 
 struct options {
-    const char *output;
+    const char *output, *as;
     long wait; /* 0: not given */
     bool watch;
     long seconds, count;
@@ -36,7 +37,8 @@ static void print_text(const struct journey_report *r)
     putchar('\n');
     tone_line(stdout, o == OUTCOME_ANSWERED ? TABLE_GOOD : TABLE_BAD, "%s", r->verdict);
     for (size_t i = 0; i < r->n_causes; i++)
-        tone_line(stdout, TABLE_WARN, "by the objects: %s%s%s", r->causes[i].text,
+        tone_line(stdout, TABLE_WARN, "by %s: %s%s%s",
+                  r->causes[i].seen ? "what was seen" : "the objects", r->causes[i].text,
                   r->causes[i].change ? "; " : "", r->causes[i].change ? r->causes[i].change : "");
     if (*outcome_cost(r->seen, cost))
         tone_line(stdout, TABLE_WARN, "%s", cost);
@@ -68,15 +70,14 @@ static int observe(const struct options *o, struct observer *observer, const cha
     struct journey j = { 0 };
     struct trace_causes causes;
     char verdict[OUTCOME_TEXT_MAX];
-    int code = request_make(observer, to, (unsigned)o->wait, &r, e);
+    int code = request_make(observer, to, o->as, (unsigned)o->wait, &r, e);
     if (code < 0)
         return code;
     request_tell(&r, &j);
     request_sightings(&r, &seen);
     outcome_text(outcome_of(&seen), &seen, verdict);
     trace_causes_init(&causes);
-    if (outcome_of(&seen) != OUTCOME_ANSWERED)
-        trace_causes_find(&causes, observer->dir, from, to);
+    trace_causes_find(&causes, &seen, observer->dir, from, to, o->as);
     *ret = show(o, &(struct journey_report){ .journey = &j,
                                              .seen = &seen,
                                              .verdict = verdict,
@@ -97,6 +98,9 @@ static int trace(struct options *o, const char *from, const char *to, int *ret, 
     if (trace_place_on_node(&o->place))
         return err_set(e, ERR_INVALID,
                        "--pid, --manifests, --kubeconfig and --master are for --watch");
+    const struct way *way;
+    if (o->as && way_from_text(o->as, &way, e) < 0)
+        return err_wrap(e, "--as");
     if (!*to || strpbrk(to, "/?#@ \t"))
         return err_set(e, ERR_INVALID, "\"%s\": give a name or an address, and :PORT or not", to);
     int code = lab_find(place, &lab, e);
@@ -184,6 +188,9 @@ static int run(int argc, char **argv)
           "The API server's URL, whatever the kubeconfig says." },
         { "service-cluster-ip-range", FLAG_STRING, &objects->range, "CIDR[,CIDR]",
           "Where cluster IPs come from, with --manifests." },
+        { "as", FLAG_STRING, &o.as, "NAME",
+          "Whose ways the look-up follows, as in `lookup --as`; without it those of curl's "
+          "library." },
         { "wait", FLAG_INT, &o.wait, "SECONDS",
           "How long the request may take (10); with --watch, what counts as no answer (5)." },
         { "output", FLAG_STRING, &o.output, "text|json|html", "How to print." },

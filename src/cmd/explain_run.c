@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "client/textfile.h"
 #include "cmd/explain_dns.h"
+#include "cmd/explain_lab.h"
 #include "cmd/proxy_around.h"
 #include "kube/pod.h"
 #include "loop/loop.h"
@@ -16,6 +17,7 @@ struct run {
     uv_loop_t loop;
     struct arena arena;
     struct explain_options options;
+    const char *corefile; /* the text of options.corefile */
     struct proxy_settings settings;
     struct chain_options chains[FAMILIES];
     struct explain_objects objects;
@@ -88,6 +90,42 @@ static int read_proxy(struct run *r, struct err *e)
     return rc;
 }
 
+#define AROUND_MAX (64 << 20) /* bytes of a file about a node */
+
+/* An explain_corefile_fn: the file that was given, whoever asks. */
+static const char *given_corefile(void *ctx, const char *ns, const char *service, struct arena *a,
+                                  const char **ret_name)
+{
+    const struct run *r = ctx;
+    (void)ns, (void)service, (void)a;
+    *ret_name = r->options.corefile;
+    return r->corefile;
+}
+
+static int read_around(struct run *r, struct err *e)
+{
+    struct explain_options *o = &r->options;
+    const struct {
+        const char *path, **text;
+    } files[] = { { o->corefile, &r->corefile },
+                  { o->node_rules, &o->around.rules },
+                  { o->connections, &o->around.connections },
+                  { o->resolv_conf, &o->around.resolv_conf } };
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(files) && rc == 0; i++)
+        if (files[i].path)
+            rc = textfile_read(files[i].path, AROUND_MAX, &r->arena, files[i].text, NULL, e);
+    if (r->corefile) {
+        o->around.corefile = given_corefile;
+        o->around.ctx = r;
+    } else if (o->objects.manifests.n) {
+        o->around.corefile = explain_find_corefile;
+        o->around.ctx = &o->objects.manifests;
+    }
+    r->request.around = o->around;
+    return rc;
+}
+
 static int read_files(struct run *r, struct err *e)
 {
     const struct explain_options *o = &r->options;
@@ -100,7 +138,7 @@ static int read_files(struct run *r, struct err *e)
         rc = textfile_read(o->host_hosts, HOST_RESOLVCONF_MAX, &r->arena, &q->node_hosts, NULL, e);
     for (size_t i = 0; i < o->cluster_dns.n; i++)
         strlist_add(&q->cluster_dns, &r->arena, o->cluster_dns.items[i]);
-    return rc;
+    return rc == 0 ? read_around(r, e) : rc;
 }
 
 /* ---- the Pod that asks */

@@ -12,6 +12,8 @@ struct explain_options {
     const char *proxy_config, *mode, *as, *at, *protocol, *cluster_domain, *host_resolv,
         *host_hosts;
     struct flag_list cluster_dns, outside;
+    const char *corefile, *node_rules, *connections, *resolv_conf; /* files; or NULL */
+    struct explain_around around; /* what is not to be read from a file */
 };
 
 /* Everything as without flags: no objects yet. */

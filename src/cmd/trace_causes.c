@@ -1,8 +1,9 @@
 #include "cmd/trace_causes.h"
 
 #include "base/log.h"
-#include "cmd/explain_run.h"
-#include "lab/place.h"
+#include "base/str.h"
+#include "cmd/explain_lab.h"
+#include "explain/outcome_causes.h"
 
 #include <string.h>
 
@@ -15,14 +16,71 @@ static void keep(struct trace_causes *c, const struct explain_cause *from)
                         });
 }
 
-/* What is only to be noted is told as well: a request that should have come through did not. */
+static bool was_seen(const struct trace_causes *c, const char *code)
+{
+    vec_each (i, &c->items)
+        if (i->seen && strcmp(i->code, code) == 0)
+            return true;
+    return false;
+}
+
+/* ---- a name that the objects have, and the name server not ---- */
+
+static bool was_denied(const struct sightings *s, const char *name)
+{
+    size_t n = strlen(name) - str_ends(name, ".");
+    for (size_t i = 0; i < s->dns.n_denied; i++)
+        if (strlen(s->dns.denied[i]) == n + 1 && strncasecmp(s->dns.denied[i], name, n) == 0)
+            return true;
+    return false;
+}
+
+static bool has_note(const struct explain_report *r, const char *code)
+{
+    vec_each (n, &r->notes)
+        if (strcmp(n->code, code) == 0)
+            return true;
+    return false;
+}
+
+static void find_denial(struct trace_causes *c, const struct explain_report *r)
+{
+    if (outcome_of(c->seen) != OUTCOME_NAME_UNKNOWN || r->lookup.won < 0)
+        return;
+    const char *name = r->lookup.candidates.items[r->lookup.won].name;
+    if (!was_denied(c->seen, name) ||
+        r->lookup.candidates.items[r->lookup.won].answer.kind != ANSWER_ADDRESSES)
+        return;
+    bool cached = has_note(r, "cached-nxdomain");
+    keep(c,
+         &(struct explain_cause){
+             .code = cached ? "cached-nxdomain" : "name-server-disagrees",
+             .text = arena_printf(&c->arena,
+                                  "the name server says that %s does not exist, but by the objects "
+                                  "it does: %s",
+                                  name,
+                                  cached ? "its word is from before, and it is kept in a cache"
+                                         : "it does not serve this cluster's names, or not yet"),
+             .change = cached ? NULL
+                              : "see whether its kubernetes plugin is ready, or whether "
+                                "the pod should ask another one" });
+}
+
+/* ---- */
+
+/* Notes of the objects' that say why it may not go well are told, too; of a request that did come
+ * through only those that the packets speak of as well. */
 static void take_causes(void *ctx, const struct explain_report *report)
 {
     struct trace_causes *c = ctx;
-    vec_each (cause, &report->causes)
-        keep(c, cause);
-    if (!c->items.n)
-        vec_each (note, &report->notes)
+    bool failed = outcome_of(c->seen) != OUTCOME_ANSWERED;
+    if (failed) {
+        find_denial(c, report);
+        vec_each (cause, &report->causes)
+            keep(c, cause);
+    }
+    vec_each (note, &report->notes)
+        if (note->doubt && (failed ? report->causes.n == 0 : was_seen(c, note->code)))
             keep(c, note);
 }
 
@@ -38,16 +96,34 @@ void trace_causes_done(struct trace_causes *c)
     arena_done(&c->arena);
 }
 
-void trace_causes_find(struct trace_causes *c, const char *dir, const char *from, const char *to)
+static void ask_objects(struct trace_causes *c, const char *dir, const char *from, const char *to,
+                        const char *as)
 {
     struct explain_options options;
+    struct explain_lab lab;
     struct err e;
-    char objects[PATH_MAX];
-    const char *folders[] = { place_path(objects, dir, "objects") };
     explain_options_defaults(&options);
+    if (as)
+        options.as = as;
     if (!strchr(to, ':'))
         to = arena_printf(&c->arena, "%s:80", to); /* as curl does */
-    options.objects.manifests = (struct flag_list){ .items = folders, .n = 1 };
-    if (explain_run(&options, from, to, take_causes, c, &e) < 0)
+    int rc = explain_lab_open(&lab, dir, from, &options, &e);
+    if (rc == 0) {
+        rc = explain_run(&options, from, to, take_causes, c, &e);
+        explain_lab_close(&lab);
+    }
+    if (rc < 0)
         log_debug("trace: the objects say nothing: %s", e.text);
+}
+
+void trace_causes_find(struct trace_causes *c, const struct sightings *s, const char *dir,
+                       const char *from, const char *to, const char *as)
+{
+    struct journey_cause seen[OUTCOME_CAUSES_MAX];
+    size_t n = outcome_causes(s, &c->arena, seen);
+    for (size_t i = 0; i < n; i++)
+        vec_push(&c->items, seen[i]);
+    c->seen = s;
+    if (n || outcome_of(s) != OUTCOME_ANSWERED)
+        ask_objects(c, dir, from, to, as);
 }

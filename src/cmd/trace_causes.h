@@ -1,4 +1,5 @@
-/* Why a request that was traced in a lab ended where it did, as far as the lab's objects say. */
+/* Why a request that was traced in a lab ended where it did, or took so long: by its packets, and
+ * as far as the lab's objects and its node's rules say. */
 #pragma once
 
 #include "base/arena.h"
@@ -8,10 +9,13 @@
 struct trace_causes {
     struct arena arena;
     VEC(struct journey_cause) items;
+    const struct sightings *seen; /* while they are sought */
 };
 
 void trace_causes_init(struct trace_causes *c);
 void trace_causes_done(struct trace_causes *c);
 /* dir: of the lab, whose objects are read anew. from, to: as the request's, without a port: 80.
- * Nothing is found when they cannot be read: what was seen stands for itself. */
-void trace_causes_find(struct trace_causes *c, const char *dir, const char *from, const char *to);
+ * as: whose ways its look-up followed, or NULL. When the objects cannot be read, what was seen
+ * stands for itself. A request that did well has no causes. */
+void trace_causes_find(struct trace_causes *c, const struct sightings *s, const char *dir,
+                       const char *from, const char *to, const char *as);

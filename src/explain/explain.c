@@ -11,12 +11,17 @@
 
 void explain_cause(struct explain_report *r, const char *code, const char *text, const char *change)
 {
-    vec_push(&r->causes, (struct explain_cause){ code, text, change });
+    vec_push(&r->causes, (struct explain_cause){ code, text, change, false });
 }
 
 void explain_note(struct explain_report *r, const char *code, const char *text, const char *change)
 {
-    vec_push(&r->notes, (struct explain_cause){ code, text, change });
+    vec_push(&r->notes, (struct explain_cause){ code, text, change, false });
+}
+
+void explain_doubt(struct explain_report *r, const char *code, const char *text, const char *change)
+{
+    vec_push(&r->notes, (struct explain_cause){ code, text, change, true });
 }
 
 /* ---- the Service */
@@ -428,7 +433,7 @@ static int explain_name(struct explain_report *r, struct err *e)
         blame_dns(r);
         return rc;
     }
-    if (rc < 0 || found < 0)
+    if (rc < 0 || !explain_name_server(r) || found < 0)
         return rc;
     if (n > 0)
         return follow(r, ips, n, e);
@@ -454,6 +459,8 @@ int explain_build(const struct explain_request *q, struct arena *a, struct expla
         explain_done(r);
         return rc;
     }
+    explain_rules_of_others(r);
+    explain_old_entries(r);
     explain_judge(r);
     return 0;
 }

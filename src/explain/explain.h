@@ -38,6 +38,20 @@ struct explain_answer {
 typedef void explain_ask_fn(void *ctx, const char *name, struct arena *a,
                             struct explain_answer *ret);
 
+/* The Corefile of the pods behind that Service, or NULL; *ret_name: how to call it. In the arena.
+ */
+typedef const char *explain_corefile_fn(void *ctx, const char *namespace, const char *service,
+                                        struct arena *a, const char **ret_name);
+
+/* What may be known besides the objects; each NULL: it is not. */
+struct explain_around {
+    explain_corefile_fn *corefile;
+    void *ctx;
+    const char *rules;       /* of the source's Node, as `nft -j list ruleset` prints them */
+    const char *connections; /* of the same, as `conntrack -L` or /proc/net/nf_conntrack */
+    const char *resolv_conf; /* the source's own, in place of the one that a kubelet would write */
+};
+
 struct explain_request {
     struct store *store; /* synced */
     const char *from;    /* "NAMESPACE/NAME", "NAME" of a pod, the name of a Node, or an address */
@@ -55,6 +69,7 @@ struct explain_request {
     const struct ip_prefix *ranges;     /* of cluster IPs */
     size_t n_ranges;
     bool assumed_status; /* pods without a status were taken as running: to be said */
+    struct explain_around around;
     explain_ask_fn *ask;
     void *ctx;
 };
@@ -112,6 +127,7 @@ struct explain_leg {
 /* `code` is one word for programs; `change` says what to do. */
 struct explain_cause {
     const char *code, *text, *change;
+    bool doubt; /* a note that belongs into the verdict: the request may fail, or be slow, by it */
 };
 
 struct explain_report {

@@ -441,10 +441,10 @@ void explain_target_ports(struct explain_report *r)
     }
     if (wrong == 0)
         return;
-    explain_note(r, "wrong-target-port",
-                 arena_printf(r->arena,
-                              "%u of %u endpoints get connections at port %u, which no container "
-                              "of pod %s declares (%s): probably nobody listens there",
-                              wrong, in, port, one->object.meta.name, ports_text(r, one)),
-                 "let targetPort be a port that the container listens at");
+    explain_doubt(r, "wrong-target-port",
+                  arena_printf(r->arena,
+                               "%u of %u endpoints get connections at port %u, which no container "
+                               "of pod %s declares (%s): probably nobody listens there",
+                               wrong, in, port, one->object.meta.name, ports_text(r, one)),
+                  "let targetPort be a port that the container listens at");
 }

@@ -6,6 +6,9 @@
 void explain_cause(struct explain_report *r, const char *code, const char *text,
                    const char *change);
 void explain_note(struct explain_report *r, const char *code, const char *text, const char *change);
+/* A note that the verdict repeats. */
+void explain_doubt(struct explain_report *r, const char *code, const char *text,
+                   const char *change);
 
 /* explain_names.c: who sends, and whom the target's name means. */
 int explain_find_source(struct explain_report *r, struct err *e);
@@ -28,6 +31,15 @@ const struct service *explain_service_at(const struct store *s, const struct ip 
 int explain_walk(struct explain_report *r, const struct ip *to, uint16_t port, uint8_t protocol,
                  bool dns, struct err *e);
 uint8_t explain_ip_protocol(enum protocol p);
+
+/* explain_server.c: what the Corefile of the name server that the client asks means for its names;
+ * false: they are not answered, and the causes say why. */
+bool explain_name_server(struct explain_report *r);
+
+/* explain_rules.c: the rules of others on the source's Node. */
+void explain_rules_of_others(struct explain_report *r);
+/* explain_entries.c: the connections that the Node still knows. */
+void explain_old_entries(struct explain_report *r);
 
 /* explain_verdict.c: the end of every report. */
 void explain_judge(struct explain_report *r);

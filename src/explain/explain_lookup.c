@@ -69,9 +69,10 @@ static void on_finding(void *ctx, const struct resolvconf_finding *f)
 static void read_conf(struct explain_report *r, const struct pod_dns *pod)
 {
     const struct stub_env env = { .hostname = NULL };
-    const char *text = pod                       ? resolv_text(r, pod)
-                       : r->request->host_resolv ? r->request->host_resolv
-                                                 : "";
+    const char *text = r->request->around.resolv_conf ? r->request->around.resolv_conf
+                       : pod                          ? resolv_text(r, pod)
+                       : r->request->host_resolv      ? r->request->host_resolv
+                                                      : "";
     r->request->way->read_conf(text, &env, r->arena, &r->lookup.stub);
     if (*text)
         resolvconf_lint(text, r->arena, on_finding, r);
@@ -170,7 +171,8 @@ static void note_waste(struct explain_report *r)
         return;
     const char *name = l->candidates.items[l->won].name;
     bool dot = str_ends(name, ".");
-    explain_note(
+    bool storm = strcmp(name, r->name) == 0; /* the search list was of no use at all */
+    (storm ? explain_doubt : explain_note)(
         r, "ndots",
         arena_printf(r->arena,
                      "%d of %d queries are in vain: the name has %u dot%s, fewer than ndots:%u, so "
@@ -239,6 +241,24 @@ static bool blame_way(struct explain_report *r)
     return true;
 }
 
+/* The resolver passed over the line with the search list: musl, because it is too long. */
+static bool blame_line(struct explain_report *r)
+{
+    const struct strlist *ignored = &r->lookup.stub.ignored;
+    for (size_t i = 0; i < ignored->n; i++) {
+        if (!str_starts(ignored->items[i], "search"))
+            continue;
+        explain_cause(r, "search-line",
+                      arena_printf(r->arena,
+                                   "%s passes over the search line of resolv.conf, which has %zu "
+                                   "bytes: only %s itself is asked for",
+                                   r->request->way->like, strlen(ignored->items[i]), r->name),
+                      "keep the line below 255 bytes, or write whole names");
+        return true;
+    }
+    return false;
+}
+
 /* The candidate that says most about the miss: one with names nearby, else the first of the
  * cluster's own. */
 static void blame_name(struct explain_report *r)
@@ -251,7 +271,7 @@ static void blame_name(struct explain_report *r)
     }
     if (best)
         add_near(r, &best->answer);
-    if (blame_way(r))
+    if (blame_line(r) || blame_way(r))
         return;
     const char *cause = best ? best->answer.cause : "it does not exist";
     explain_cause(r, best && best->outcome == WALK_NODATA ? "no-address" : "no-such-name",

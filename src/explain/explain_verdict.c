@@ -6,12 +6,14 @@
 
 #include <string.h>
 
-static const struct explain_cause *find_note(const struct explain_report *r, const char *code)
+/* "; but ...", for all notes that say that it may not go well. */
+static const char *doubts_text(const struct explain_report *r)
 {
+    const char *text = "";
     vec_each (n, &r->notes)
-        if (strcmp(n->code, code) == 0)
-            return n;
-    return NULL;
+        if (n->doubt)
+            text = arena_printf(r->arena, "%s%s%s", text, *text ? "; and " : "; but ", n->text);
+    return text;
 }
 
 static const char *target_name(const struct explain_report *r)
@@ -46,16 +48,15 @@ static const char *way_text(const struct explain_report *r)
 
 static const char *good_verdict(const struct explain_report *r)
 {
-    const struct explain_cause *doubt = find_note(r, "wrong-target-port");
+    const char *doubts = doubts_text(r);
     const char *from = r->source.text, *to = target_name(r);
     if (r->legs.n == 0) {
         const struct explain_candidate *c = &r->lookup.candidates.items[r->lookup.won];
         return arena_printf(r->arena,
-                            "%s asks for %s, which is outside: %s; the objects say no more", from,
-                            to, c->answer.alias ? c->answer.alias : c->name);
+                            "%s asks for %s, which is outside: %s; the objects say no more%s", from,
+                            to, c->answer.alias ? c->answer.alias : c->name, doubts);
     }
-    return arena_printf(r->arena, "%s reaches %s: %s%s%s", from, to, way_text(r),
-                        doubt ? "; but " : "", doubt ? doubt->text : "");
+    return arena_printf(r->arena, "%s reaches %s: %s%s", from, to, way_text(r), doubts);
 }
 
 static void say_verdict(struct explain_report *r)

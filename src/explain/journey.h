@@ -39,9 +39,10 @@ void journey_missed(struct journey *j, const char *fmt, ...) __attribute__((form
 const char *journey_first_missing(const struct journey *j);
 void journey_print(const struct journey *j, const char *title, FILE *out);
 
-/* What the objects say about it: why it ended there, and what to change. */
+/* Why it ended there or took so long, and what to change. */
 struct journey_cause {
     const char *code, *text, *change; /* as in explain/explain.h */
+    bool seen;                        /* the packets tell it, not the objects */
 };
 
 /* All that is to be said of one request; borrowed. */

@@ -27,7 +27,7 @@ static void put_cause(const struct journey_cause *c, struct strbuf *out)
     json_put_member(out, "text", c->text);
     strbuf_putc(out, ',');
     json_put_member(out, "change", c->change);
-    strbuf_putc(out, '}');
+    strbuf_printf(out, ",\"seen\":%s}", c->seen ? "true" : "false");
 }
 
 void journey_json(const struct journey_report *r, struct strbuf *out)

@@ -44,6 +44,16 @@ struct sightings {
         const char *failure; /* rcode that is neither: "SERVFAIL" */
         const char *name;    /* that had an address: "bar.shop.svc.cluster.local." */
         int64_t ns;          /* from the first query to the last answer */
+        unsigned a_answered, aaaa, aaaa_answered; /* queries for these types */
+        unsigned seconds_lost; /* the later one of two by one port at once: only it got no answer */
+        unsigned
+            insert_failed;   /* entries that the node's connection table did not take meanwhile */
+        const char *entry;   /* "10.244.2.9:53", nobody's: that table sends them there; or "" */
+        unsigned port;       /* by which those left */
+        size_t search_bytes; /* of the search line that the client has */
+        bool as_typed_only;  /* no name but the typed one was asked for */
+        const char **denied; /* names that were answered with NXDOMAIN */
+        size_t n_denied;
     } dns;
     struct {
         unsigned attempts; /* SYNs that left the client */
@@ -55,6 +65,7 @@ struct sightings {
         bool rejected, dropped; /* by that rule */
         bool translated;        /* chosen is not to */
         bool to_is_somebody;    /* a pod or node has the address that was asked for */
+        bool to_itself; /* it arrived at the client, with the client's own address as its source */
         bool arrived, refused_there, answered_there, answer_came, refused_here;
         int64_t ns; /* from the first SYN to the SYN+ACK */
     } tcp;

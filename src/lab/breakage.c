@@ -114,8 +114,22 @@ bool breakage_is_there(const char *dir, const struct failure *f)
     return access(file_of(dir, f, path), F_OK) == 0;
 }
 
+static bool is_labelled(const struct tree *doc, const char *word)
+{
+    return str_eq(tree_str(doc, "metadata.labels.lab"), word);
+}
+
+static bool has_later(const struct failure *f)
+{
+    for (size_t i = 0; i < f->n_objects; i++)
+        if (is_labelled(f->objects[i], "later"))
+            return true;
+    return false;
+}
+
+/* later: those, too, that come only when what has to happen first has happened. */
 static int write_objects(const char *dir, const struct failure *f, const struct places *p,
-                         struct err *e)
+                         bool later, struct err *e)
 {
     char path[PATH_MAX];
     json_t *list = json_object(), *items = json_array();
@@ -123,7 +137,8 @@ static int write_objects(const char *dir, const struct failure *f, const struct 
     json_object_set_new(list, "apiVersion", json_string("v1"));
     json_object_set_new(list, "items", items);
     for (size_t i = 0; i < f->n_objects; i++)
-        json_array_append_new(items, manifest_json(f->objects[i]));
+        if (later || !is_labelled(f->objects[i], "later"))
+            json_array_append_new(items, manifest_json(f->objects[i]));
     cleanup_free char *text = json_dumps(list, JSON_INDENT(2));
     cleanup_free char *filled = fill_in(p, text);
     json_decref(list);
@@ -135,11 +150,15 @@ static bool pod_runs(const struct manifests *now, const struct failure *f, const
 {
     const struct manifest *m = manifests_find(now, "Pod", f->name, tree_str(doc, "metadata.name"));
     return m && str_eq(json_text(m->json, "status.phase"), "Running") &&
-           (status_is_ready(m->json) ||
-            str_eq(tree_str(doc, "metadata.labels.lab"), "never-ready"));
+           (status_is_ready(m->json) || is_labelled(doc, "never-ready"));
 }
 
-static bool all_run(const char *dir, const struct failure *f)
+static bool is_waited_for(const struct tree *doc, bool later)
+{
+    return str_eq(tree_str(doc, "kind"), "Pod") && (later || !is_labelled(doc, "later"));
+}
+
+static bool all_run(const char *dir, const struct failure *f, bool later)
 {
     struct manifests now, nothing = { 0 };
     struct err e;
@@ -148,15 +167,15 @@ static bool all_run(const char *dir, const struct failure *f)
     if (manifests_read(place_path(path, dir, "objects"), &nothing, &now, &e) < 0)
         return false;
     for (size_t i = 0; i < f->n_objects && all; i++)
-        all = !str_eq(tree_str(f->objects[i], "kind"), "Pod") || pod_runs(&now, f, f->objects[i]);
+        all = !is_waited_for(f->objects[i], later) || pod_runs(&now, f, f->objects[i]);
     manifests_done(&now);
     return all;
 }
 
-static int wait_pods(const char *dir, const struct failure *f, struct err *e)
+static int wait_pods(const char *dir, const struct failure *f, bool later, struct err *e)
 {
     int64_t end = clock_ns() + BREAKAGE_READY_NS;
-    while (!all_run(dir, f)) {
+    while (!all_run(dir, f, later)) {
         if (clock_ns() > end)
             return err_set(e, -ETIMEDOUT, "the pods of %s did not begin to run: see %s/log",
                            f->name, dir);
@@ -167,49 +186,59 @@ static int wait_pods(const char *dir, const struct failure *f, struct err *e)
 
 /* ---- rules ---- */
 
+/* The process in whose namespaces the rule belongs: a node's or a pod's. */
+static int find_place(const char *dir, const struct places *p, const struct tree *rule, pid_t *ret,
+                      char name[300], struct err *e)
+{
+    char rest[320];
+    if (tree_str(rule, "pod")) {
+        (void)snprintf(name, 300, "%s/%s", p->failure->name, tree_str(rule, "pod"));
+        return place_pod_pid(dir, name, ret, e);
+    }
+    cleanup_free char *node = fill_in(p, tree_str(rule, "node"));
+    (void)snprintf(name, 300, "%s", node);
+    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", name);
+    return place_pid(dir, rest, ret, e);
+}
+
 static int run_nft(const char *dir, const struct places *p, const struct tree *rule,
                    const char *commands, struct err *e)
 {
-    char rest[300];
+    char where[300];
     pid_t pid;
     struct ran ran;
-    cleanup_free char *node = fill_in(p, tree_str(rule, "node"));
     cleanup_free char *filled = fill_in(p, commands);
     const char *const argv[] = { "nft", filled, NULL };
-    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", node);
-    int code = place_pid(dir, rest, &pid, e);
+    int code = find_place(dir, p, rule, &pid, where, e);
     if (code == 0)
         code = enter_run(pid, argv, NFT_NS, &ran, e);
     if (code < 0)
         return code;
     if (ran.status)
-        code = err_set(e, ERR_REFUSED, "nft on %s: %.*s", node, (int)strcspn(ran.err.p, "\n"),
+        code = err_set(e, ERR_REFUSED, "nft on %s: %.*s", where, (int)strcspn(ran.err.p, "\n"),
                        ran.err.p);
     ran_done(&ran);
     return code;
 }
 
-static const struct tree *first_rule(const struct failure *f)
+static const struct tree *first_of(const struct tree *rules)
 {
-    return f->rules ? f->rules->child : NULL;
+    return rules ? rules->child : NULL;
 }
 
-static int add_rules(const char *dir, const struct failure *f, struct err *e)
+static int add_rules(const char *dir, const struct places *p, const struct tree *rules,
+                     struct err *e)
 {
-    struct places p; /* again: the pods have their addresses now */
-    int code = find_places(dir, f, &p, e);
-    if (code < 0)
-        return code;
-    for (const struct tree *r = first_rule(f); r && code == 0; r = r->next)
-        code = run_nft(dir, &p, r, tree_str(r, "nft"), e);
-    manifests_done(&p.objects);
+    int code = 0;
+    for (const struct tree *r = first_of(rules); r && code == 0; r = r->next)
+        code = run_nft(dir, p, r, tree_str(r, "nft"), e);
     return code;
 }
 
 /* "table inet $TABLE { ... }" -> "delete table inet $TABLE". */
-static void remove_rules(const char *dir, const struct places *p, const struct failure *f)
+static void remove_rules(const char *dir, const struct places *p, const struct tree *rules)
 {
-    for (const struct tree *r = first_rule(f); r; r = r->next) {
+    for (const struct tree *r = first_of(rules); r; r = r->next) {
         const char *text = tree_str(r, "nft");
         char command[200];
         (void)snprintf(command, sizeof command, "delete %.*s", (int)strcspn(text, "{"), text);
@@ -217,7 +246,86 @@ static void remove_rules(const char *dir, const struct places *p, const struct f
     }
 }
 
+/* ---- what has to happen first ---- */
+
+#define FIRST_ARGS_MAX 16
+
+static size_t read_args(const struct places *p, const struct tree *run, char *ret[FIRST_ARGS_MAX])
+{
+    size_t n = 0;
+    for (const struct tree *t = run->child; t && n < FIRST_ARGS_MAX - 1; t = t->next)
+        ret[n++] = fill_in(p, t->text);
+    ret[n] = NULL;
+    return n;
+}
+
+/* Runs the command again and again until it prints the words; once when there are none. */
+static int run_until(pid_t pid, const char *const *argv, const char *words, struct err *e)
+{
+    int64_t end = clock_ns() + BREAKAGE_FIRST_NS;
+    for (;;) {
+        struct ran ran;
+        int code = enter_run(pid, argv, BREAKAGE_FIRST_NS, &ran, e);
+        if (code < 0)
+            return code;
+        bool done = !words || (ran.out.p && strstr(ran.out.p, words));
+        ran_done(&ran);
+        if (done)
+            return 0;
+        if (clock_ns() > end)
+            return err_set(e, -ETIMEDOUT, "%s did not print \"%s\"", argv[0], words);
+        usleep(POLL_US);
+    }
+}
+
+static int run_command(const char *dir, const struct places *p, const struct tree *step,
+                       struct err *e)
+{
+    char key[300];
+    char *argv[FIRST_ARGS_MAX];
+    pid_t pid;
+    (void)snprintf(key, sizeof key, "%s/%s", p->failure->name, tree_str(step, "in"));
+    int code = place_pod_pid(dir, key, &pid, e);
+    if (code < 0)
+        return code;
+    size_t n = read_args(p, tree_get(step, "run"), argv);
+    code = run_until(pid, (const char *const *)argv, tree_str(step, "until"), e);
+    for (size_t i = 0; i < n; i++)
+        free(argv[i]);
+    return code;
+}
+
+static int do_first(const char *dir, const struct places *p, struct err *e)
+{
+    int code = 0;
+    for (const struct tree *step = first_of(p->failure->first); step && code == 0;
+         step = step->next) {
+        code = add_rules(dir, p, tree_get(step, "rules"), e);
+        if (code == 0)
+            code = run_command(dir, p, step, e);
+        remove_rules(dir, p, tree_get(step, "rules"));
+    }
+    return code;
+}
+
 /* ---- the whole ---- */
+
+/* With the pods' addresses, which they have by now. */
+static int act_on_pods(const char *dir, const struct failure *f, bool there, struct err *e)
+{
+    struct places p;
+    int code = find_places(dir, f, &p, e);
+    if (code < 0)
+        return code;
+    if (!there)
+        code = add_rules(dir, &p, f->rules, e);
+    if (!there && code == 0)
+        code = do_first(dir, &p, e);
+    if (code == 0 && has_later(f))
+        code = write_objects(dir, f, &p, true, e);
+    manifests_done(&p.objects);
+    return code == 0 ? wait_pods(dir, f, true, e) : code;
+}
 
 int breakage_make(const char *dir, const struct failure *f, char **ret_to, struct err *e)
 {
@@ -227,11 +335,11 @@ int breakage_make(const char *dir, const struct failure *f, char **ret_to, struc
     if (code < 0)
         return code;
     if (!there)
-        code = write_objects(dir, f, &p, e);
+        code = write_objects(dir, f, &p, false, e);
     if (code == 0)
-        code = wait_pods(dir, f, e);
-    if (!there && code == 0)
-        code = add_rules(dir, f, e);
+        code = wait_pods(dir, f, there, e);
+    if (code == 0)
+        code = act_on_pods(dir, f, there, e);
     if (code == 0 && ret_to)
         *ret_to = fill_in(&p, f->to);
     manifests_done(&p.objects);
@@ -245,7 +353,7 @@ int breakage_mend(const char *dir, const struct failure *f, struct err *e)
     int code = find_places(dir, f, &p, e);
     if (code < 0)
         return code;
-    remove_rules(dir, &p, f);
+    remove_rules(dir, &p, f->rules);
     manifests_done(&p.objects);
     if (unlink(file_of(dir, f, path)) < 0 && errno != ENOENT)
         return err_set(e, -errno, "%s: %s", path, strerror(errno));

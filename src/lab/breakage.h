@@ -6,6 +6,7 @@
 #include "lab/failure.h"
 
 #define BREAKAGE_READY_NS 30000000000LL /* until the failure's pods run */
+#define BREAKAGE_FIRST_NS 30000000000LL /* until what has to happen first has happened */
 
 /* Returns when its pods run and its rules are in place. Does nothing to a lab that is broken this
  * way already. ret_to, if there: what the request is for, in this lab; the caller's to free. */

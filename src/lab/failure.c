@@ -20,9 +20,11 @@ static struct failure read_head(const struct tree *doc)
         .summary = tree_str(doc, "summary"),
         .from = tree_str(doc, "request.from"),
         .to = tree_str(doc, "request.to"),
+        .as = tree_str(doc, "request.as"),
         .outcome = tree_str(doc, "request.outcome"),
         .cost = tree_str(doc, "request.cost"),
         .rules = tree_get(doc, "rules"),
+        .first = tree_get(doc, "first"),
     };
 }
 

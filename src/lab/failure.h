@@ -9,9 +9,14 @@
 struct failure {
     const char *name, *summary;
     const char *from, *to;    /* of the request that shows it, as `signpost trace` takes them */
+    const char *as;           /* whose ways its look-up follows (`trace --as`), or NULL */
     const char *outcome;      /* of that request: a word of explain/outcome.h */
     const char *cost;         /* words of what it cost, or NULL */
     const struct tree *rules; /* sequence of {node or pod, nft}, or NULL */
+    /* Sequence of {in: POD, run: [...], until: WORDS, rules: ...}, or NULL: what has to happen
+     * before the objects labelled "lab: later" come, each under rules that are there no longer than
+     * it. */
+    const struct tree *first;
     const struct tree **objects;
     size_t n_objects;
 };

@@ -181,7 +181,8 @@ void observer_collect(struct observer *o)
     arena_reset(&o->arena);
     for (unsigned i = 0; i < o->pods.n; i++)
         take_packets(o, i);
-    conntrack_events(&o->conntrack, take_flow, o);
+    while (conntrack_events(&o->conntrack, take_flow, o) == -ENOBUFS)
+        continue; /* some were lost; those that come behind are there still */
     nft_tracer_events(&o->tracer, take_trace, o);
 }
 

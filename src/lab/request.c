@@ -30,16 +30,39 @@ static const struct packet *find_syn(const struct observer *o)
     return NULL;
 }
 
-static const struct flow *find_flow(const struct observer *o, const struct packet *p)
+struct flow_search {
+    const struct packet *packet; /* the first of it */
+    struct flow found;           /* the latest that was told */
+    bool is_found;
+};
+
+static void match_flow(void *ctx, const struct flow *f)
 {
-    const struct flow *found = NULL;
-    for (size_t i = 0; p && i < o->flows.n; i++) {
-        const struct tuple *t = &o->flows.items[i].original;
-        if (t->protocol == p->protocol && t->from_port == p->from_port &&
-            t->to_port == p->to_port && ip_equal(&t->from, &p->from) && ip_equal(&t->to, &p->to))
-            found = &o->flows.items[i];
+    struct flow_search *s = ctx;
+    const struct tuple *t = &f->original;
+    const struct packet *p = s->packet;
+    if (t->protocol != p->protocol || t->from_port != p->from_port || t->to_port != p->to_port ||
+        !ip_equal(&t->from, &p->from) || !ip_equal(&t->to, &p->to))
+        return;
+    s->found = *f;
+    s->is_found = true;
+}
+
+/* Among the events; in the table itself when they say nothing: the entry stood before, or the
+ * kernel had too much to tell. The observer is in the node's network namespace. */
+static bool find_flow(struct request *r)
+{
+    struct flow_search s = { .packet = r->syn };
+    struct conntrack table;
+    for (size_t i = 0; r->syn && i < r->o->flows.n; i++)
+        match_flow(&s, &r->o->flows.items[i]);
+    if (!s.is_found && r->syn && conntrack_open(&table) == 0) {
+        (void)conntrack_dump(&table, match_flow, &s);
+        conntrack_done(&table);
+        r->flow_of_table = s.is_found;
     }
-    return found;
+    r->found = s.found;
+    return s.is_found;
 }
 
 static bool is_from_to(const struct packet *p, const struct tuple *t)
@@ -69,31 +92,64 @@ static const struct sighting *find_arrival(const struct request *r)
     return NULL;
 }
 
-int request_make(struct observer *o, const char *name, unsigned wait_s, struct request *ret,
-                 struct err *e)
+struct query_search {
+    const struct request *r;
+    const struct dns_seen *query;
+    struct flow found;
+    bool is_found;
+};
+
+static void match_query(void *ctx, const struct flow *f)
 {
-    char url[300], wait[16];
-    struct request r = { .o = o, .typed = name };
-    const char *const argv[] = {
-        "curl", "-sS", "--max-time",
-        wait,   "-w",  "%{http_code} %{time_namelookup} %{time_connect} %{time_total}",
-        url,    NULL
-    };
-    snprintf(url, sizeof url, "http://%s/", name);
-    snprintf(wait, sizeof wait, "%u", wait_s);
+    struct query_search *s = ctx;
+    const struct dns_seen *q = s->query;
+    if (f->original.to_port != 53 || f->original.from_port != q->client_port ||
+        !ip_equal(&f->original.to, &q->server) ||
+        !ip_equal(&f->original.from, &s->r->o->pods.items[s->r->o->client].ip))
+        return;
+    s->found = *f;
+    s->is_found = true;
+}
+
+/* Of the query that gave the address, or the last one. Among the events; in the table itself when
+ * there was none, because an earlier query had the same port and its entry still stood. The
+ * observer is in the node's network namespace. */
+static void find_query_flow(struct request *r)
+{
+    struct query_search s = { .r = r, .query = r->winner };
+    struct conntrack table;
+    if (!s.query && r->dns.items.n)
+        s.query = &r->dns.items.items[r->dns.items.n - 1];
+    for (size_t i = 0; s.query && i < r->o->flows.n; i++)
+        match_query(&s, &r->o->flows.items[i]);
+    if (!s.is_found && s.query && conntrack_open(&table) == 0) {
+        (void)conntrack_dump(&table, match_query, &s);
+        conntrack_done(&table);
+    }
+    r->query_flow = s.found;
+    r->has_query_flow = s.is_found;
+}
+
+int request_make(struct observer *o, const char *name, const char *as, unsigned wait_s,
+                 struct request *ret, struct err *e)
+{
+    struct request *r = ret;
+    *r = (struct request){ .o = o, .typed = name, .as = as };
     observer_collect(o);
-    int code =
-        enter_run(o->pods.items[o->client].pid, argv, (wait_s + 10) * 1000000000LL, &r.ran, e);
+    r->search_bytes = request_search_bytes(r);
+    unsigned long before = request_insert_failed(r);
+    int code = request_run(r, as, wait_s, &r->ran, e);
     if (code < 0)
         return code;
     observer_collect(o);
-    dns_seen_read(o, &r.dns);
-    r.winner = dns_seen_winner(&r.dns, false);
-    r.syn = find_syn(o);
-    r.flow = find_flow(o, r.syn);
-    r.arrival = find_arrival(&r);
-    r.start_ns = r.dns.items.n ? r.dns.items.items[0].asked_ns : r.syn ? r.syn->time_ns : 0;
-    *ret = r;
+    r->insert_failed = (unsigned)(request_insert_failed(r) - before);
+    dns_seen_read(o, &r->dns);
+    r->winner = dns_seen_winner(&r->dns, false);
+    r->syn = find_syn(o);
+    r->flow = find_flow(r) ? &r->found : NULL;
+    r->arrival = find_arrival(r);
+    find_query_flow(r);
+    r->start_ns = r->dns.items.n ? r->dns.items.items[0].asked_ns : r->syn ? r->syn->time_ns : 0;
     return 0;
 }
 
@@ -110,6 +166,8 @@ static void tell_name(const struct request *r, struct journey *j)
     journey_step(j, "name typed");
     journey_saw(j, -1, "\"%s\", by curl http://%s/ in pod %s/%s (%s, on %s)", r->typed, r->typed,
                 c->namespace, c->name, ip_text(&c->ip, ip), c->node);
+    if (r->as)
+        journey_saw(j, -1, "looked up as %s does", r->as);
 }
 
 static void tell_resolver(const struct request *r, struct journey *j)
@@ -148,44 +206,11 @@ static void tell_queries(const struct request *r, struct journey *j)
         journey_missed(j, "a DNS query at the pod's link");
 }
 
-struct query_search {
-    const struct request *r;
-    struct flow found;
-    bool is_found;
-};
-
-static void match_query(void *ctx, const struct flow *f)
-{
-    struct query_search *s = ctx;
-    const struct dns_seen *q = s->r->winner;
-    if (f->original.to_port != 53 || f->original.from_port != q->client_port ||
-        !ip_equal(&f->original.to, &q->server) ||
-        !ip_equal(&f->original.from, &s->r->o->pods.items[s->r->o->client].ip))
-        return;
-    s->found = *f;
-    s->is_found = true;
-}
-
-/* Among the events; in the table itself when there was none, because an earlier query had the same
- * port and its entry still stood. The observer is in the node's network namespace. */
-static const struct flow *flow_of_query(struct query_search *s)
-{
-    struct conntrack table;
-    for (size_t i = 0; s->r->winner && i < s->r->o->flows.n; i++)
-        match_query(s, &s->r->o->flows.items[i]);
-    if (!s->is_found && s->r->winner && conntrack_open(&table) == 0) {
-        conntrack_dump(&table, match_query, s);
-        conntrack_done(&table);
-    }
-    return s->is_found ? &s->found : NULL;
-}
-
 /* The queries are traffic to a Service themselves; but for those to the node's own cache, whose
  * rules keep them from being tracked. */
 static void tell_query_path(const struct request *r, struct journey *j)
 {
-    struct query_search s = { .r = r };
-    const struct flow *found = flow_of_query(&s);
+    const struct flow *found = r->has_query_flow ? &r->query_flow : NULL;
     char to[IP_PORT_TEXT_MAX], from[IP_PORT_TEXT_MAX], name[300];
     journey_step(j, "their way");
     if (!found && r->winner && route_is_local(&r->o->node_links, &r->winner->server))
@@ -391,6 +416,8 @@ static void tell_conntrack(const struct request *r, struct journey *j)
     journey_saw(j, -1, "destination %s, source %s%s%s", destination ? "translated" : "kept",
                 source ? "translated" : "kept", f->tcp_state ? ", last state " : "",
                 flow_tcp_state(f->tcp_state));
+    if (r->flow_of_table)
+        journey_saw(j, -1, "read from the table itself: of this entry no event was seen");
     if (!(f->status & IPS_SEEN_REPLY))
         journey_missed(j, "a reply in that entry");
 }
@@ -465,7 +492,7 @@ int request_show(struct observer *o, const char *name, FILE *out, struct err *e)
 {
     struct request r;
     struct journey j = { 0 };
-    int code = request_make(o, name, REQUEST_WAIT_S, &r, e);
+    int code = request_make(o, name, NULL, REQUEST_WAIT_S, &r, e);
     if (code < 0)
         return code;
     request_tell(&r, &j);

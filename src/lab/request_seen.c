@@ -31,6 +31,60 @@ static bool was_repeated(const struct request *r, size_t i)
     return false;
 }
 
+#define AT_ONCE_NS 20000000LL /* two queries of one look-up follow each other within this */
+
+/* The later one of two by one port at once, of which only the first was answered. */
+static bool is_lost_second(const struct request *r, size_t i)
+{
+    const struct dns_seen *q = &r->dns.items.items[i];
+    for (size_t k = 0; !q->answered_ns && k < i; k++) {
+        const struct dns_seen *first = &r->dns.items.items[k];
+        if (first->answered_ns && first->client_port == q->client_port && first->type != q->type &&
+            strcmp(first->name, q->name) == 0 && q->asked_ns - first->asked_ns < AT_ONCE_NS)
+            return true;
+    }
+    return false;
+}
+
+/* "bar.:80" and "bar" are the same name as "bar.". */
+static bool is_typed(const struct request *r, const char *name)
+{
+    size_t n = strcspn(r->typed, ":");
+    n -= n > 0 && r->typed[n - 1] == '.';
+    return strlen(name) == n + 1 && strncasecmp(name, r->typed, n) == 0;
+}
+
+static void see_type(const struct request *r, size_t i, struct sightings *s)
+{
+    const struct dns_seen *q = &r->dns.items.items[i];
+    s->dns.a_answered += q->type == RR_A && q->answered_ns;
+    s->dns.aaaa += q->type == RR_AAAA;
+    s->dns.aaaa_answered += q->type == RR_AAAA && q->answered_ns;
+    s->dns.seconds_lost += is_lost_second(r, i);
+    s->dns.as_typed_only &= is_typed(r, q->name);
+}
+
+static void see_denials(const struct request *r, struct sightings *s)
+{
+    s->dns.denied = arena_alloc(&r->o->arena, (r->dns.items.n + 1) * sizeof *s->dns.denied);
+    for (size_t i = 0; i < r->dns.items.n; i++) {
+        const struct dns_seen *q = &r->dns.items.items[i];
+        if (q->answered_ns && q->rcode == RCODE_NXDOMAIN)
+            s->dns.denied[s->dns.n_denied++] = q->name;
+    }
+}
+
+static void see_entry(const struct request *r, struct sightings *s)
+{
+    const struct flow *f = &r->query_flow;
+    s->dns.entry = "";
+    if (!r->has_query_flow || ip_equal(&f->reply.from, &f->original.to) ||
+        observer_pod_of(r->o, &f->reply.from) || observer_node_of(r->o, &f->reply.from))
+        return;
+    s->dns.entry = text_of(r, &f->reply.from, f->reply.from_port);
+    s->dns.port = f->original.from_port;
+}
+
 static void see_answer(const struct request *r, const struct dns_seen *q, struct sightings *s)
 {
     char rcode[24];
@@ -58,9 +112,13 @@ static void see_name(const struct request *r, struct sightings *s)
 {
     s->dns.asked = (unsigned)r->dns.items.n;
     s->dns.server = s->dns.name = s->dns.failure = s->dns.empty = "";
+    s->dns.as_typed_only = r->dns.items.n > 0;
+    s->dns.insert_failed = r->insert_failed;
+    s->dns.search_bytes = r->search_bytes;
     for (size_t i = 0; i < r->dns.items.n; i++) {
         const struct dns_seen *q = &r->dns.items.items[i];
         s->dns.repeated += was_repeated(r, i);
+        see_type(r, i, s);
         s->dns.before += r->winner && strcmp(q->name, r->winner->name) != 0;
         s->dns.server = text_of(r, &q->server, DNS_PORT);
         if (q->answered_ns)
@@ -68,6 +126,8 @@ static void see_name(const struct request *r, struct sightings *s)
         s->dns.ns = MAX(s->dns.ns, q->answered_ns - r->dns.items.items[0].asked_ns);
     }
     s->dns.server_got = count_arrivals(r);
+    see_denials(r, s);
+    see_entry(r, s);
     if (r->winner)
         s->dns.name = r->winner->name;
 }
@@ -139,6 +199,8 @@ static void see_peer(const struct request *r, struct sightings *s)
     s->tcp.to_is_somebody =
         observer_pod_of(r->o, &r->syn->to) || observer_node_of(r->o, &r->syn->to);
     s->tcp.arrived = r->arrival != NULL;
+    s->tcp.to_itself = r->arrival && r->arrival->pod == r->o->client &&
+                       ip_equal(&r->arrival->packet.from, &r->o->pods.items[r->o->client].ip);
     pod = r->arrival ? &r->o->pods.items[r->arrival->pod] : observer_pod_of(r->o, to);
     const char *node = observer_node_of(r->o, to);
     s->tcp.peer =

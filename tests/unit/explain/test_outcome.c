@@ -124,7 +124,7 @@ static void reports(void **state)
     journey_saw(&j, 1500000, "a < b");
     journey_step(&j, "reply");
     journey_missed(&j, "data");
-    const struct journey_cause cause = { "no-such-name", "there is no <b>", NULL };
+    const struct journey_cause cause = { "no-such-name", "there is no <b>", NULL, false };
     struct journey_report r = { &j, &s, "it \"failed\" & <ended>", &cause, 1 };
     journey_json(&r, &json);
     journey_html(&r, &page);

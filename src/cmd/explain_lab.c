@@ -1,0 +1,152 @@
+#include "cmd/explain_lab.h"
+
+#include "base/str.h"
+#include "lab/enter.h"
+#include "lab/lab.h"
+#include "lab/manifest.h"
+#include "lab/place.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NFT_NS          10000000000LL
+#define CONNECTIONS_MAX (4 << 20)
+
+/* ---- Corefiles among manifests ---- */
+
+static const char *volume_of(const struct manifest *pod)
+{
+    json_t *volume;
+    size_t i;
+    json_array_foreach(json_at(pod->json, "spec.volumes"), i, volume)
+    {
+        const char *name = json_text(volume, "configMap.name");
+        if (name)
+            return name;
+    }
+    return NULL;
+}
+
+static bool is_selected(const struct manifest *pod, json_t *selector)
+{
+    json_t *labels = json_at(pod->json, "metadata.labels"), *value;
+    const char *key;
+    json_object_foreach(selector, key,
+                        value) if (!json_equal(json_object_get(labels, key), value)) return false;
+    return json_object_size(selector) > 0;
+}
+
+/* The ConfigMap that a pod of the Service has as a volume. */
+static const struct manifest *map_of_pods(const struct manifests *all, const char *ns,
+                                          const char *service)
+{
+    const struct manifest *s = manifests_find(all, "Service", ns, service), *map;
+    json_t *selector = s ? json_at(s->json, "spec.selector") : NULL;
+    vec_each (m, &all->items) {
+        if (!str_eq(m->kind, "Pod") || !str_eq(m->namespace, ns) || !is_selected(m, selector))
+            continue;
+        const char *name = volume_of(m);
+        if (name && (map = manifests_find(all, "ConfigMap", ns, name)))
+            return map;
+    }
+    return NULL;
+}
+
+static const struct manifest *only_map(const struct manifests *all, const char *ns)
+{
+    const struct manifest *found = NULL;
+    vec_each (m, &all->items) {
+        if (!str_eq(m->kind, "ConfigMap") || !str_eq(m->namespace, ns) ||
+            !json_text(json_at(m->json, "data"), "Corefile"))
+            continue;
+        if (found)
+            return NULL; /* which one it is, nothing says */
+        found = m;
+    }
+    return found;
+}
+
+const char *explain_find_corefile(void *ctx, const char *ns, const char *service, struct arena *a,
+                                  const char **ret_name)
+{
+    const struct flag_list *folders = ctx;
+    const char *text = NULL;
+    for (size_t i = 0; ns && i < folders->n && !text; i++) {
+        struct manifests all, nothing = { 0 };
+        struct err e;
+        if (manifests_read(folders->items[i], &nothing, &all, &e) < 0)
+            continue;
+        const struct manifest *m = map_of_pods(&all, ns, service);
+        m = m ? m : only_map(&all, ns);
+        const char *found = m ? json_text(json_at(m->json, "data"), "Corefile") : NULL;
+        if (found) {
+            text = arena_strdup(a, found);
+            *ret_name = arena_printf(a, "Corefile of ConfigMap %s/%s", m->namespace, m->name);
+        }
+        manifests_done(&all);
+    }
+    return text;
+}
+
+/* ---- a running lab ---- */
+
+static const char *node_of_pod(struct explain_lab *x, const char *pod)
+{
+    struct manifests all, nothing = { 0 };
+    struct err e;
+    const char *slash = strchr(pod, '/'), *node = NULL;
+    if (!slash || manifests_read(x->folders[0], &nothing, &all, &e) < 0)
+        return NULL;
+    const struct manifest *m = manifests_find(
+        &all, "Pod", arena_strndup(&x->arena, pod, (size_t)(slash - pod)), slash + 1);
+    if (m && json_text(m->json, "spec.nodeName"))
+        node = arena_strdup(&x->arena, json_text(m->json, "spec.nodeName"));
+    manifests_done(&all);
+    return node;
+}
+
+static const char *rules_of(struct explain_lab *x, pid_t node)
+{
+    static const char *const argv[] = { "nft", "-j", "list", "ruleset", NULL };
+    struct ran ran;
+    const char *text = NULL;
+    if (enter_run(node, argv, NFT_NS, &ran, NULL) < 0)
+        return NULL;
+    if (ran.status == 0)
+        text = arena_strdup(&x->arena, ran.out.p);
+    ran_done(&ran);
+    return text;
+}
+
+static const char *connections_of(struct explain_lab *x, pid_t node)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/net/nf_conntrack", (int)node);
+    cleanup_free char *text = place_read(path, CONNECTIONS_MAX);
+    return text ? arena_strdup(&x->arena, text) : NULL;
+}
+
+int explain_lab_open(struct explain_lab *x, const char *dir, const char *from,
+                     struct explain_options *o, struct err *e)
+{
+    char path[PATH_MAX], rest[320];
+    pid_t pid;
+    int code = lab_find(dir, &pid, e);
+    if (code < 0)
+        return code;
+    arena_init(&x->arena, 65536);
+    x->folders[0] = arena_strdup(&x->arena, place_path(path, dir, "objects"));
+    o->objects.manifests = (struct flag_list){ .items = x->folders, .n = 1 };
+    const char *node = node_of_pod(x, from);
+    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", node ? node : "");
+    if (node && place_pid(dir, rest, &pid, NULL) == 0) {
+        o->around.rules = rules_of(x, pid);
+        o->around.connections = connections_of(x, pid);
+    }
+    return 0;
+}
+
+void explain_lab_close(struct explain_lab *x)
+{
+    arena_done(&x->arena);
+}

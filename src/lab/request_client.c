@@ -1,0 +1,124 @@
+/* The client of a request: curl, and before it the look-up when another resolver's ways are
+ * wanted; and what of the client's files and its node's kernel matters for what is seen. */
+#include "base/str.h"
+#include "lab/place.h"
+#include "lab/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOKUP_NS    60000000000LL /* as long as the slowest resolver takes */
+#define RESOLV_MAX   65536
+#define STAT_MAX     65536
+#define COLUMN_COUNT 32
+
+static const struct watched_pod *client_of(const struct request *r)
+{
+    return &r->o->pods.items[r->o->client];
+}
+
+/* ---- the request itself ---- */
+
+static int run_curl(const struct request *r, unsigned wait_s, const char *resolve, struct ran *ret,
+                    struct err *e)
+{
+    char url[300], wait[16];
+    const char *argv[] = {
+        "curl", "-sS", "--max-time",
+        wait,   "-w",  "%{http_code} %{time_namelookup} %{time_connect} %{time_total}",
+        url,    NULL,  NULL,
+        NULL
+    };
+    snprintf(url, sizeof url, "http://%s/", r->typed);
+    snprintf(wait, sizeof wait, "%u", wait_s);
+    if (resolve) {
+        argv[7] = "--connect-to";
+        argv[8] = resolve;
+    }
+    return enter_run(client_of(r)->pid, argv, (wait_s + 10) * 1000000000LL, ret, e);
+}
+
+/* Looks the name up as that resolver does; *ret: its first address, or NULL: it has none. */
+static int look_up(const struct request *r, const char *as, const char **ret, struct ran *ran,
+                   struct err *e)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(r->typed, ":"), r->typed);
+    const char *const argv[] = { "signpost", "lookup", name, "--as", as, "--output", "json", NULL };
+    int code = enter_run(client_of(r)->pid, argv, LOOKUP_NS, ran, e);
+    if (code < 0)
+        return code;
+    json_t *json = json_loads(ran->out.p ? ran->out.p : "", 0, NULL);
+    const char *ip = json_string_value(json_array_get(json_at(json, "result.addresses"), 0));
+    *ret = ip ? arena_strdup(&r->o->arena, ip) : NULL;
+    if (!json) {
+        code = err_set(e, ERR_INVALID, "%.*s", (int)strcspn(ran->err.p ? ran->err.p : "", "\n"),
+                       ran->err.p ? ran->err.p : "signpost lookup said nothing");
+        ran_done(ran);
+    }
+    json_decref(json);
+    return code;
+}
+
+int request_run(const struct request *r, const char *as, unsigned wait_s, struct ran *ret,
+                struct err *e)
+{
+    const char *ip = NULL;
+    if (!as)
+        return run_curl(r, wait_s, NULL, ret, e);
+    int code = look_up(r, as, &ip, ret, e);
+    if (code < 0 || !ip)
+        return code; /* of a look-up without an address nothing more comes */
+    ran_done(ret);
+    return run_curl(r, wait_s,
+                    arena_printf(&r->o->arena, strchr(ip, ':') ? "::[%s]:" : "::%s:", ip), ret, e);
+}
+
+/* ---- what is around it ---- */
+
+size_t request_search_bytes(const struct request *r)
+{
+    char path[64];
+    size_t bytes = 0;
+    snprintf(path, sizeof path, "/proc/%d/root/etc/resolv.conf", (int)client_of(r)->pid);
+    cleanup_free char *text = place_read(path, RESOLV_MAX);
+    for (const char *line = text; line && *line;) {
+        size_t len = strcspn(line, "\n");
+        if (str_starts(line, "search"))
+            bytes = len;
+        line += len + (line[len] == '\n');
+    }
+    return bytes;
+}
+
+static unsigned column_of(char *header, const char *name)
+{
+    char *rest = NULL;
+    unsigned n = 0;
+    for (char *w = strtok_r(header, " ", &rest); w; w = strtok_r(NULL, " ", &rest), n++)
+        if (str_eq(w, name))
+            return n;
+    return COLUMN_COUNT;
+}
+
+static unsigned long number_at(char *row, unsigned column)
+{
+    char *rest = NULL, *w = strtok_r(row, " ", &rest);
+    for (unsigned n = 0; w && n < column; n++)
+        w = strtok_r(NULL, " ", &rest);
+    return w ? strtoul(w, NULL, 16) : 0;
+}
+
+unsigned long request_insert_failed(const struct request *r)
+{
+    char path[64], *line, *rest = NULL;
+    unsigned long sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/net/stat/nf_conntrack", (int)r->o->node_pid);
+    cleanup_free char *text = place_read(path, STAT_MAX);
+    if (!text || !(line = strtok_r(text, "\n", &rest)))
+        return 0;
+    unsigned column = column_of(line, "insert_failed");
+    while (column < COLUMN_COUNT && (line = strtok_r(NULL, "\n", &rest)))
+        sum += number_at(line, column);
+    return sum;
+}
