@@ -134,7 +134,7 @@ static void reports(void **state)
     assert_non_null(strstr(page.p, "it &quot;failed&quot; &amp; &lt;ended&gt;"));
     assert_non_null(strstr(json.p,
                            "\"causes\":[{\"code\":\"no-such-name\",\"text\":\"there is no <b>\","
-                           "\"change\":null}]"));
+                           "\"change\":null,\"seen\":false}]"));
     assert_non_null(strstr(page.p, "there is no &lt;b&gt;"));
     assert_non_null(strstr(page.p, "a &lt; b"));
     assert_null(strstr(page.p, "<b>\""));
