@@ -118,7 +118,7 @@ def test_a_pod_comes_and_goes_with_its_manifest(world):
     (world.source / "extra.yaml").unlink()
     wait(lambda: not path.exists())
     assert not os.path.exists("/proc/%d/root" % pid)
-    assert not (world.dir / "pods" / "app_extra").exists()
+    wait(lambda: not (world.dir / "pods" / "app_extra").exists())
 
 
 def test_a_gateway_keeps_its_address(world):
