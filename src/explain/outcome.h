@@ -31,9 +31,20 @@ enum outcome {
     OUTCOME_COUNT,
 };
 
+/* Queries for one name that left together, and what came back. Moments are since the first packet.
+ */
+struct sighted_exchange {
+    const char *name, *types; /* "A, AAAA" */
+    const char *result;       /* "10.96.0.20", "NXDOMAIN", "10.96.0.20; AAAA: no answer" */
+    bool has_address,
+        failed; /* failed: one of them is not answered, or with SERVFAIL and the like */
+    int64_t at_ns, answered_ns; /* answered_ns: the last answer; less than 0: none came */
+};
+
 /* All texts are borrowed; "" or NULL where there is nothing to say. */
 struct sightings {
     const char *client, *typed; /* "pod shop/foo", "bar" */
+    const char *node;           /* of the client */
     bool literal;               /* an address was typed: no look-up */
     struct {
         unsigned asked, answered, repeated; /* queries; repeated: the same one sent again */
@@ -52,6 +63,9 @@ struct sightings {
         unsigned port;       /* by which those left */
         size_t search_bytes; /* of the search line that the client has */
         bool as_typed_only;  /* no name but the typed one was asked for */
+        const char *chosen;  /* where the node sent the query on to: "kube-dns-1, 10.244.1.3:53" */
+        const struct sighted_exchange *exchanges;
+        size_t n_exchanges;
         const char **denied; /* names that were answered with NXDOMAIN */
         size_t n_denied;
     } dns;
@@ -68,6 +82,7 @@ struct sightings {
         bool to_itself; /* it arrived at the client, with the client's own address as its source */
         bool arrived, refused_there, answered_there, answer_came, refused_here;
         int64_t ns; /* from the first SYN to the SYN+ACK */
+        int64_t at_ns, arrived_at_ns, answer_at_ns, reply_at_ns; /* since the first packet */
     } tcp;
     size_t reply_bytes; /* of data that came back to the client */
     int status;         /* HTTP status; 0: none */

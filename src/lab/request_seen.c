@@ -74,6 +74,95 @@ static void see_denials(const struct request *r, struct sightings *s)
     }
 }
 
+/* ---- queries that left together ---- */
+
+#define TOGETHER_NS 1000000000LL /* what comes later is sent again */
+
+struct group {
+    const struct request *r;
+    size_t first, end;
+};
+
+static bool has_type(const struct group *g, uint16_t type)
+{
+    for (size_t i = g->first; i < g->end; i++)
+        if (g->r->dns.items.items[i].type == type)
+            return true;
+    return false;
+}
+
+static struct group group_from(const struct request *r, size_t first)
+{
+    struct group g = { r, first, first + 1 };
+    const struct dns_seen *head = &r->dns.items.items[first];
+    for (; g.end < r->dns.items.n; g.end++) {
+        const struct dns_seen *q = &r->dns.items.items[g.end];
+        if (strcmp(q->name, head->name) != 0 || has_type(&g, q->type) ||
+            q->asked_ns - head->asked_ns > TOGETHER_NS)
+            break;
+    }
+    return g;
+}
+
+/* An address says all; else the codes, each once. */
+static void put_results(const struct group *g, struct sighted_exchange *x, struct strbuf *out)
+{
+    char text[IP_TEXT_MAX], rcode[24], type[16];
+    for (size_t i = g->first; i < g->end; i++) {
+        const struct dns_seen *q = &g->r->dns.items.items[i];
+        const char *word =
+            q->address.family ? ip_text(&q->address, text) : dns_seen_rcode(q, rcode);
+        x->has_address |= q->address.family != 0;
+        if (q->answered_ns)
+            x->answered_ns = MAX(x->answered_ns, q->answered_ns - g->r->start_ns);
+        x->failed |= !q->answered_ns || (q->rcode != RCODE_NOERROR && q->rcode != RCODE_NXDOMAIN);
+        if (!q->answered_ns)
+            strbuf_printf(out, "%s%s: no answer", out->len ? "; " : "",
+                          rr_type_text(q->type, type));
+        else if (!(x->has_address && !q->address.family) && !(out->p && strstr(out->p, word)))
+            strbuf_printf(out, "%s%s", out->len ? "; " : "", word);
+    }
+}
+
+static struct sighted_exchange exchange_of(const struct group *g)
+{
+    cleanup(strbuf_done) struct strbuf types = { 0 }, results = { 0 };
+    const struct dns_seen *head = &g->r->dns.items.items[g->first];
+    struct sighted_exchange x = { .name = head->name,
+                                  .at_ns = head->asked_ns - g->r->start_ns,
+                                  .answered_ns = -1 };
+    char type[16];
+    for (size_t i = g->first; i < g->end; i++)
+        strbuf_printf(&types, "%s%s", types.len ? ", " : "",
+                      rr_type_text(g->r->dns.items.items[i].type, type));
+    put_results(g, &x, &results);
+    x.types = arena_strdup(&g->r->o->arena, types.p);
+    x.result = arena_strdup(&g->r->o->arena, results.p ? results.p : "");
+    return x;
+}
+
+static void see_exchanges(const struct request *r, struct sightings *s)
+{
+    struct sighted_exchange *x = arena_alloc(&r->o->arena, (r->dns.items.n + 1) * sizeof *x);
+    s->dns.exchanges = x;
+    for (size_t i = 0; i < r->dns.items.n;) {
+        struct group g = group_from(r, i);
+        x[s->dns.n_exchanges++] = exchange_of(&g);
+        i = g.end;
+    }
+}
+
+static void see_server(const struct request *r, struct sightings *s)
+{
+    const struct flow *f = &r->query_flow;
+    char name[300];
+    s->dns.chosen = "";
+    if (r->has_query_flow && !ip_equal(&f->reply.from, &f->original.to))
+        s->dns.chosen =
+            arena_printf(&r->o->arena, "%s, %s", observer_name_of(r->o, &f->reply.from, name),
+                         text_of(r, &f->reply.from, f->reply.from_port));
+}
+
 static void see_entry(const struct request *r, struct sightings *s)
 {
     const struct flow *f = &r->query_flow;
@@ -127,6 +216,8 @@ static void see_name(const struct request *r, struct sightings *s)
     }
     s->dns.server_got = count_arrivals(r);
     see_denials(r, s);
+    see_exchanges(r, s);
+    see_server(r, s);
     see_entry(r, s);
     if (r->winner)
         s->dns.name = r->winner->name;
@@ -153,8 +244,11 @@ static void see_at_client(const struct request *r, const struct packet *p, struc
         if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && !s->tcp.answer_came) {
             s->tcp.answer_came = true;
             s->tcp.ns = p->time_ns - r->syn->time_ns;
+            s->tcp.answer_at_ns = p->time_ns - r->start_ns;
         }
         s->tcp.refused_here |= (p->tcp_flags & TCP_RST) && !s->tcp.answer_came;
+        if (p->payload_len && !s->reply_bytes)
+            s->tcp.reply_at_ns = p->time_ns - r->start_ns;
         s->reply_bytes += p->payload_len;
     }
 }
@@ -211,6 +305,9 @@ static void see_peer(const struct request *r, struct sightings *s)
 
 static void see_connection(struct request *r, struct sightings *s)
 {
+    s->tcp.at_ns = r->syn->time_ns - r->start_ns;
+    if (r->arrival)
+        s->tcp.arrived_at_ns = r->arrival->packet.time_ns - r->start_ns;
     see_peer(r, s);
     see_end(r, s);
     for (size_t i = 0; i < r->o->packets.n; i++) {
@@ -239,6 +336,7 @@ void request_sightings(struct request *r, struct sightings *ret)
     *ret = (struct sightings){
         .client = arena_printf(&r->o->arena, "pod %s/%s", c->namespace, c->name),
         .typed = r->typed,
+        .node = c->node,
         .literal = is_literal(r->typed),
         .tcp = { .to = "", .chosen = "", .peer = "", .rule = "" },
     };
