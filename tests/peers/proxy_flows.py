@@ -2,7 +2,8 @@
 """signpost and the real kube-proxy side by side, each with a node and pods of its own and the same random Services,
 slices and changes: what becomes of random flows must be the same.
 
-  ./run peers flows [--flows N] [--seed S] [--mode nftables|iptables] [--signpost FILE] [--minutes N] [--verbose]
+  ./run peers flows [--flows N] [--seed S] [--mode nftables|iptables] [--kills] [--minutes N] [--signpost FILE]
+                    [--verbose]
 
 Where chance decides (which endpoint), the sets of what may happen are compared: a flow that seems to differ is asked
 again until the sets are certain."""
@@ -324,13 +325,26 @@ class Tally:
         print(form % ("all", *(self.total(c) for c in columns)))
 
 
+def start(lab, args):
+    lab.start_proxy([os.path.abspath(args.signpost), "proxy"], args.mode)
+
+
+def change(world, args, batch):
+    """With kills, signpost meets every second batch with a new process, the old one killed while it changed things."""
+    world.change()
+    if args.kills and batch % 2:
+        time.sleep(random.random() * 0.3)  # not the world's dice: its objects are those of the seed
+        world.labs[0].kill_proxies()
+        start(world.labs[0], args)
+    world.set_canary(batch)
+
+
 def compare(labs, args):
     """Until so many flows were asked, or differ, or the time is over."""
     dice, tally, batch = random.Random(args.seed), Tally(), 0
     world = World(dice, labs)
     while tally.total("flows") < args.flows and tally.total("differ") < args.stop and tally.seconds() < 60 * args.minutes:
-        world.change()
-        world.set_canary(batch)
+        change(world, args, batch)
         for lab in labs:
             lab.forget_flows()
         flows = list(world.flows())[:args.flows - tally.total("flows")]
@@ -353,6 +367,7 @@ def parse_args(argv):
     p.add_argument("--mode", choices=("nftables", "iptables"), default="nftables")
     p.add_argument("--signpost", default=os.environ.get("SIGNPOST", str(ROOT / "build" / "signpost")))
     p.add_argument("--stop", type=int, default=10, help="when so many differ")
+    p.add_argument("--kills", action="store_true", help="of signpost, by kill -9, and a new start each time")
     p.add_argument("--minutes", type=float, default=20, help="at most")
     p.add_argument("--verbose", action="store_true")
     return p.parse_args(argv)
@@ -370,7 +385,7 @@ def main(argv):
         for lab in labs:
             lab.build()
         answers.start()
-        labs[0].start_proxy([os.path.abspath(args.signpost), "proxy"], args.mode)
+        start(labs[0], args)
         labs[1].start_proxy([str(kube_world.PROGRAMS / "kube-proxy")], args.mode)
         tally = compare(labs, args)
     finally:
@@ -378,7 +393,7 @@ def main(argv):
             lab.close()
         shutil.rmtree(folder, ignore_errors=True)
     tally.print()
-    print("%s mode, seed %d, %.0f s" % (args.mode, args.seed, tally.seconds()))
+    print("%s mode, seed %d%s, %.0f s" % (args.mode, args.seed, ", with kills" * args.kills, tally.seconds()))
     asked_all = tally.total("flows") >= args.flows
     print("%d flows, %d differ%s" % (tally.total("flows"), tally.total("differ"),
                                      "" if asked_all else "; %d were wanted" % args.flows))

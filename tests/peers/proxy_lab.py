@@ -281,6 +281,13 @@ class Lab:
         self.proxies.append(started)
         return started
 
+    def kill_proxies(self):
+        """With kill -9, whatever they are doing; the rules stay."""
+        for process in self.proxies:
+            process.kill()
+            process.wait()
+        self.proxies.clear()
+
     def log(self):
         return (self.folder / "proxy.log").read_text(errors="replace")
 
