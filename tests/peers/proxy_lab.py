@@ -165,6 +165,8 @@ class Asking:
             words = s.recv(256).decode().split()
             made = {"outcome": "reply", "name": words[0], "port": int(words[1]), "seen": words[2], "own": own} \
                 if words else {"outcome": "closed"}
+        except BlockingIOError:
+            return
         except OSError as e:
             made = {"outcome": outcome_of(e.errno)}
         self.end(s, number, proto, made)
