@@ -61,6 +61,9 @@ struct sightings {
             insert_failed;   /* entries that the node's connection table did not take meanwhile */
         const char *entry;   /* "10.244.2.9:53", nobody's: that table sends them there; or "" */
         unsigned port;       /* by which those left */
+        bool local;          /* the name server's address is one of the client's node */
+        bool bound;          /* and somebody on the node listens there */
+        bool tracked;        /* the node's connection table knows the queries */
         size_t search_bytes; /* of the search line that the client has */
         bool as_typed_only;  /* no name but the typed one was asked for */
         const char *chosen;  /* where the node sent the query on to: "kube-dns-1, 10.244.1.3:53" */

@@ -102,6 +102,21 @@ static void find_ways(struct causes *c)
                          "to %s, an address that nobody has: the entry has outlived a pod",
                          s->dns.port, s->dns.server, s->dns.entry),
             "remove the entry (conntrack -D), and see why the proxy has not");
+    if (nameless && s->dns.local && !s->dns.tracked && !s->dns.bound)
+        add(c, "node-cache-dead",
+            arena_printf(c->arena,
+                         "refused by the node's cache: %s is an address of %s itself, its rules "
+                         "keep queries to it out of the connection table, and nobody listens there",
+                         s->dns.server, s->node),
+            "start the cache again, or take its rules away");
+    if (s->dns.local && s->dns.bound && s->dns.tracked && s->dns.chosen && *s->dns.chosen)
+        add(c, "node-cache-bypassed",
+            arena_printf(
+                c->arena,
+                "the node's cache is bypassed: it listens at %s, but no rule keeps queries "
+                "to it out of the connection table, so that they are sent on to %s",
+                s->dns.server, s->dns.chosen),
+            "let the cache set its rules up, or take its address away");
     if (c->outcome == OUTCOME_PEER_SILENT && s->tcp.to_itself)
         add(c, "hairpin",
             "it was sent to itself, with its own address as the source: it takes no connection "

@@ -125,6 +125,11 @@ static void find_query_flow(struct request *r)
     if (!s.is_found && s.query && conntrack_open(&table) == 0) {
         (void)conntrack_dump(&table, match_query, &s);
         conntrack_done(&table);
+        r->query_flow_of_table = s.is_found;
+    }
+    if (s.query && route_is_local(&r->o->node_links, &s.query->server)) {
+        r->server_is_local = true;
+        r->server_is_bound = request_is_bound(r, &s.query->server, 53);
     }
     r->query_flow = s.found;
     r->has_query_flow = s.is_found;
@@ -213,9 +218,11 @@ static void tell_query_path(const struct request *r, struct journey *j)
     const struct flow *found = r->has_query_flow ? &r->query_flow : NULL;
     char to[IP_PORT_TEXT_MAX], from[IP_PORT_TEXT_MAX], name[300];
     journey_step(j, "their way");
-    if (!found && r->winner && route_is_local(&r->o->node_links, &r->winner->server))
-        journey_saw(j, -1, "not tracked: %s is %s's own address, where its cache answers",
-                    ip_port_text(&r->winner->server, 53, to), r->o->pods.items[r->o->client].node);
+    if (!found && r->server_is_local)
+        journey_saw(j, -1, "not tracked: %s is %s's own address, where %s",
+                    ip_port_text(&r->dns.items.items[0].server, 53, to),
+                    r->o->pods.items[r->o->client].node,
+                    r->server_is_bound ? "its cache answers" : "nobody listens");
     else if (!found)
         journey_missed(j, "the query in the connection table of the node");
     else
@@ -223,6 +230,8 @@ static void tell_query_path(const struct request *r, struct journey *j)
                     ip_port_text(&found->original.to, found->original.to_port, to),
                     ip_port_text(&found->reply.from, found->reply.from_port, from),
                     observer_name_of(r->o, &found->reply.from, name));
+    if (found && r->query_flow_of_table)
+        journey_saw(j, -1, "read from the table itself: that entry stood before");
 }
 
 /* "bar.shop.svc.cluster.local." -> the Service object that it is made of. */

@@ -24,7 +24,9 @@ struct request {
     struct flow found;             /* what `flow` points to */
     bool flow_of_table;            /* no event told of it: it was read from the table */
     struct flow query_flow;        /* of the query that gave the address, else of the last one */
-    bool has_query_flow;
+    bool has_query_flow, query_flow_of_table;
+    bool server_is_local, server_is_bound; /* the name server's address is the client's node's own;
+                                              somebody of the node listens there */
     unsigned insert_failed; /* entries that the node's connection table did not take meanwhile */
     size_t search_bytes;    /* of the search line of the client's resolv.conf */
     const struct sighting *arrival; /* the same connection attempt at a pod */
@@ -42,6 +44,8 @@ void request_done(struct request *r);
 int request_run(const struct request *r, const char *as, unsigned wait_s, struct ran *ret,
                 struct err *e);
 size_t request_search_bytes(const struct request *r);
+/* Does a process of the client's node listen at that address, over UDP? */
+bool request_is_bound(const struct request *r, const struct ip *ip, uint16_t port);
 unsigned long request_insert_failed(const struct request *r); /* since the node is there */
 /* Every step from the name to the reply, each with what was observed. */
 void request_tell(struct request *r, struct journey *j);

@@ -10,6 +10,7 @@
 #define LOOKUP_NS    60000000000LL /* as long as the slowest resolver takes */
 #define RESOLV_MAX   65536
 #define STAT_MAX     65536
+#define SOCKETS_MAX  (1 << 20) /* of the node; what lies behind is not seen */
 #define COLUMN_COUNT 32
 
 static const struct watched_pod *client_of(const struct request *r)
@@ -89,6 +90,32 @@ size_t request_search_bytes(const struct request *r)
         line += len + (line[len] == '\n');
     }
     return bytes;
+}
+
+/* An address as /proc/net/udp writes it: words of the machine's order. */
+static void put_proc_ip(const struct ip *ip, char out[33])
+{
+    for (size_t i = 0; i < ip_len(ip); i += 4) {
+        uint32_t word;
+        memcpy(&word, ip->bytes + i, sizeof word);
+        snprintf(out + 2 * i, 9, "%08X", word);
+    }
+}
+
+bool request_is_bound(const struct request *r, const struct ip *ip, uint16_t port)
+{
+    static const char *const anywhere[] = { "00000000", "00000000000000000000000000000000" };
+    char path[64], hex[33], own[48], any[48];
+    put_proc_ip(ip, hex);
+    snprintf(own, sizeof own, ": %s:%04X ", hex, port);
+    for (int v6 = 0; v6 < 2; v6++) { /* a socket of IPv6 may be there for both */
+        snprintf(path, sizeof path, "/proc/%d/net/udp%s", (int)r->o->node_pid, v6 ? "6" : "");
+        snprintf(any, sizeof any, ": %s:%04X ", anywhere[v6], port);
+        cleanup_free char *text = place_read(path, SOCKETS_MAX);
+        if (text && (strstr(text, own) || strstr(text, any)))
+            return true;
+    }
+    return false;
 }
 
 static unsigned column_of(char *header, const char *name)

@@ -204,6 +204,9 @@ static void see_name(const struct request *r, struct sightings *s)
     s->dns.as_typed_only = r->dns.items.n > 0;
     s->dns.insert_failed = r->insert_failed;
     s->dns.search_bytes = r->search_bytes;
+    s->dns.local = r->server_is_local;
+    s->dns.bound = r->server_is_bound;
+    s->dns.tracked = r->has_query_flow;
     for (size_t i = 0; i < r->dns.items.n; i++) {
         const struct dns_seen *q = &r->dns.items.items[i];
         s->dns.repeated += was_repeated(r, i);

@@ -123,6 +123,25 @@ static void ways(void **state)
     check(&s, "stale-udp", "from port 40053 to 10.96.0.10:53 on to 10.244.2.9:53");
 }
 
+static void caches_of_the_node(void **state)
+{
+    (void)state;
+    struct sightings s = failed(); /* T105 */
+    s.node = "node-1";
+    s.tcp.attempts = s.dns.answered = 0;
+    s.dns.name = "";
+    s.dns.local = true;
+    check(&s, "node-cache-dead", "refused by the node's cache: 10.96.0.10:53");
+    s.dns.bound = true; /* somebody is there, and silent */
+    check(&s, "", "");
+    s = well(); /* T100 */
+    s.dns.local = s.dns.bound = true;
+    check(&s, "", "");
+    s.dns.tracked = true; /* T106 */
+    s.dns.chosen = "pod kube-dns-1, 10.244.1.3:53";
+    check(&s, "node-cache-bypassed", "sent on to pod kube-dns-1, 10.244.1.3:53");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +149,7 @@ int main(void)
         cmocka_unit_test(lost_queries),
         cmocka_unit_test(names),
         cmocka_unit_test(ways),
+        cmocka_unit_test(caches_of_the_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
