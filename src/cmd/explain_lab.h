@@ -1,12 +1,8 @@
-/* What `explain` may look at besides the objects: Corefiles among manifests, and in a running lab
- * the rules and connections of the client's node. */
+/* What `explain` may look at in a running lab: its objects, and the rules and connections of the
+ * client's node. */
 #pragma once
 
 #include "cmd/explain_run.h"
-
-/* An explain_corefile_fn; ctx: a struct flag_list of folders of manifests. */
-const char *explain_find_corefile(void *ctx, const char *ns, const char *service, struct arena *a,
-                                  const char **ret_name);
 
 struct explain_lab {
     struct arena arena;

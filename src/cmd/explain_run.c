@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "client/textfile.h"
+#include "cmd/explain_corefile.h"
 #include "cmd/explain_dns.h"
-#include "cmd/explain_lab.h"
 #include "cmd/proxy_around.h"
 #include "kube/pod.h"
 #include "loop/loop.h"
@@ -121,6 +121,9 @@ static int read_around(struct run *r, struct err *e)
     } else if (o->objects.manifests.n) {
         o->around.corefile = explain_find_corefile;
         o->around.ctx = &o->objects.manifests;
+    } else {
+        o->around.corefile = explain_fetch_corefile;
+        o->around.ctx = &r->objects;
     }
     r->request.around = o->around;
     return rc;

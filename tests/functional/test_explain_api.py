@@ -49,3 +49,31 @@ def test_explain_on_an_api_server(signpost, tmp_path):
     ran = subprocess.run([signpost, "explain", "c", "web", "--kubeconfig", tmp_path / "nothing"],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert ran.returncode == 2 and "nothing" in ran.stderr
+
+
+def test_the_corefile_is_asked_for(signpost, tmp_path):
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    with Registry(signpost, tmp_path, memory=True) as api:
+        make(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "app"}})
+        make(api, pod("c", "app", nodeName="n1"), {**running, "podIPs": [{"ip": "10.244.1.9"}], "podIP": "10.244.1.9"})
+        names = service("kube-dns", "kube-system", selector={"k8s-app": "kube-dns"}, clusterIP="10.96.0.10")
+        names["spec"]["ports"] = [{"name": "dns", "port": 53, "protocol": "UDP"}]
+        make(api, names)
+        make(api, {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                   "metadata": {"name": "kube-dns-x", "namespace": "kube-system",
+                                "labels": {"kubernetes.io/service-name": "kube-dns"}},
+                   "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}],
+                   "endpoints": [{"addresses": ["10.244.1.2"], "conditions": {"ready": True}}]})
+
+        def say():
+            ran = subprocess.run([signpost, "explain", "app/c", "www.example.com", "--kubeconfig", api.kubeconfig,
+                                  "--output", "json"], capture_output=True, text=True, timeout=60, check=False)
+            assert ran.returncode in (0, 1), ran.stderr
+            return json.loads(ran.stdout)
+
+        assert say()["reachable"]
+        make(api, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "coredns", "namespace": "kube-system"},
+                   "data": {"Corefile": ".:53 {\n    forward . 127.0.0.1\n}\n"}})
+        said = say()
+        assert [c["code"] for c in said["causes"]] == ["forward-loop"], said
+        assert "Corefile of ConfigMap kube-system/coredns:2" in said["verdict"]

@@ -109,17 +109,20 @@ def test_wildcards_of_the_search_list(folder, template):
 
 
 def test_the_corefile_is_found_among_the_manifests(folder):
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "coredns", "namespace": "kube-system"},
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "names", "namespace": "kube-system"},
               "data": {"Corefile": SOUND.replace("/etc/resolv.conf", "127.0.0.1")}}
     folder.write(CLIENT, DNS, config)
-    assert "Corefile of ConfigMap kube-system/coredns:4" in folder.explain("app/c", "www.example.com")["verdict"]
+    assert "Corefile of ConfigMap kube-system/names:4" in folder.explain("app/c", "www.example.com")["verdict"]
     other = {**config, "metadata": {"name": "other", "namespace": "kube-system"}, "data": {"Corefile": SOUND}}
     folder.write(CLIENT, DNS, config, other)
     assert folder.explain("app/c", "www.example.com")["reachable"]  # which of the two it is, nothing says
-    dns = json.loads(json.dumps(DNS))
-    dns["spec"]["volumes"] = [{"name": "config", "configMap": {"name": "coredns"}}]
-    folder.write(CLIENT, dns, config, other)
+    usual = {**other, "metadata": {"name": "coredns", "namespace": "kube-system"}, "data": config["data"]}
+    folder.write(CLIENT, DNS, other, usual)
     assert "ConfigMap kube-system/coredns:4" in folder.explain("app/c", "www.example.com")["verdict"]
+    dns = json.loads(json.dumps(DNS))
+    dns["spec"]["volumes"] = [{"name": "config", "configMap": {"name": "names"}}]
+    folder.write(CLIENT, dns, config, other)
+    assert "ConfigMap kube-system/names:4" in folder.explain("app/c", "www.example.com")["verdict"]
 
 
 def test_a_name_server_of_which_no_pod_declares_a_port(folder):
