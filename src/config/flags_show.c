@@ -26,7 +26,8 @@ static void list_text(struct strbuf *b, const struct flag_list *l)
         strbuf_printf(b, "%s%s", i ? "," : "", l->items[i]);
 }
 
-/* The default as text; nothing for what is off, zero or empty. */
+/* The default as text; nothing for what is off, zero or empty, nor for a duration below zero, which
+ * stands for one that depends on other flags. */
 static void default_text(const struct flag *f, struct strbuf *b)
 {
     const char *string = f->kind == FLAG_STRING ? *(const char **)f->value : NULL;
@@ -42,7 +43,8 @@ static void default_text(const struct flag *f, struct strbuf *b)
             strbuf_printf(b, "%ld", *(long *)f->value);
         break;
     case FLAG_DURATION:
-        duration_text(b, *(long long *)f->value);
+        if (*(long long *)f->value > 0)
+            duration_text(b, *(long long *)f->value);
         break;
     case FLAG_LIST:
         list_text(b, f->value);

@@ -30,6 +30,12 @@ def test_version(signpost, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_no_time_below_zero(signpost, command):
+    """Which stands for a default that depends on other flags, and says nothing to people."""
+    assert not re.search(r"default(:| is)? -\d+h", output(signpost, command, "--help") + output(signpost, command, "--man"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_manual_pages_name_every_flag(signpost, command):
     page = output(signpost, command, "--man")
     assert page.startswith(".Dd") and f".Nm signpost-{command}" in page
