@@ -2,8 +2,8 @@
 """signpost and the real kube-proxy side by side, each with a node and pods of its own and the same random Services,
 slices and changes: what becomes of random flows must be the same.
 
-  ./run peers flows [--flows N] [--seed S] [--mode nftables|iptables] [--kills] [--minutes N] [--signpost FILE]
-                    [--verbose]
+  ./run peers flows [--flows N] [--seed S] [--mode nftables|iptables] [--kills] [--flags FLAGS] [--minutes N]
+                    [--signpost FILE] [--verbose]
 
 Where chance decides (which endpoint), the sets of what may happen are compared: a flow that seems to differ is asked
 again until the sets are certain."""
@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import sys
 import tempfile
@@ -51,12 +52,12 @@ def coin(dice, share):
 
 
 def make_ports(dice, number, node_ports):
-    ports = []
-    for i in range(dice.choice([1, 1, 2])):
-        ports.append({"name": "n%d" % i, "port": 80 + i, "protocol": dice.choice(["TCP", "TCP", "UDP"]),
-                      "targetPort": PORTS[i]})
+    ports, both = [], coin(dice, 0.15)  # both: one number over TCP and UDP, as DNS has it
+    for i in range(2 if both else dice.choice([1, 1, 2])):
+        proto = ("TCP", "UDP")[i] if both else dice.choice(["TCP", "TCP", "UDP"])
+        ports.append({"name": "n%d" % i, "port": 80 + i * (not both), "protocol": proto, "targetPort": PORTS[i]})
         if node_ports:
-            ports[-1]["nodePort"] = 30000 + 2 * number + i
+            ports[-1]["nodePort"] = 30000 + 2 * number + i * (not both)
     return ports
 
 
@@ -146,9 +147,13 @@ def targets(service):
             for what, host in (("node", NODE[family]), ("second node address", SECOND[family])):
                 if "nodePort" in port:
                     yield what, proto, host, port["nodePort"]
+        for host in ("127.0.0.1", "::1") if "nodePort" in port else ():
+            yield "loopback", proto, host, port["nodePort"]
     for host in spec["clusterIPs"]:
         yield "wrong port", "tcp", host, 4444
-        yield "wrong protocol", "udp" if spec["ports"][0]["protocol"] == "TCP" else "tcp", host, spec["ports"][0]["port"]
+        if len({port["port"] for port in spec["ports"]}) == len(spec["ports"]):
+            first = spec["ports"][0]
+            yield "wrong protocol", "udp" if first["protocol"] == "TCP" else "tcp", host, first["port"]
 
 
 Flow = collections.namedtuple("Flow", "service what source proto host port sticky")
@@ -201,6 +206,7 @@ class World:
             if how == "remove":
                 self.remove(number)
             elif how == "both":
+                self.gone += [(self.services[number], t) for t in targets(self.services[number])]
                 self.add(number)
             else:
                 self.set_slices(number)
@@ -231,11 +237,14 @@ class World:
 
     def flows(self):
         every = [(s, t) for s in self.services.values() for t in targets(s)]
-        every += self.dice.sample(self.gone, min(len(self.gone), 10))
+        every += self.dice.sample(self.gone, min(len(self.gone), 20))
         nobody = {"metadata": {"name": "nobody"}, "spec": {}}
         every += [(nobody, ("unallocated", "tcp", host, 80)) for host in ("10.96.200.200", "fd00:10:96::eeee")]
+        now = {s["metadata"]["name"]: s for s in self.services.values()}
         for service, (what, proto, host, port) in self.dice.sample(every, min(len(every), BATCH)):
-            yield Flow(service["metadata"]["name"], what, self.dice.choice(SOURCES), proto, host, port,
+            service = now.get(service["metadata"]["name"], service)
+            source = "node" if what == "loopback" else self.dice.choice(SOURCES)
+            yield Flow(service["metadata"]["name"], what, source, proto, host, port,
                        service["spec"].get("sessionAffinity") == "ClientIP")
 
 
@@ -326,7 +335,7 @@ class Tally:
 
 
 def start(lab, args):
-    lab.start_proxy([os.path.abspath(args.signpost), "proxy"], args.mode)
+    lab.start_proxy([os.path.abspath(args.signpost), "proxy"], args.mode, *shlex.split(args.flags))
 
 
 def change(world, args, batch):
@@ -368,6 +377,7 @@ def parse_args(argv):
     p.add_argument("--signpost", default=os.environ.get("SIGNPOST", str(ROOT / "build" / "signpost")))
     p.add_argument("--stop", type=int, default=10, help="when so many differ")
     p.add_argument("--kills", action="store_true", help="of signpost, by kill -9, and a new start each time")
+    p.add_argument("--flags", default="", help="of both proxies, besides those of every run, as --flags=\"--masquerade-all ...\"")
     p.add_argument("--minutes", type=float, default=20, help="at most")
     p.add_argument("--verbose", action="store_true")
     return p.parse_args(argv)
@@ -386,14 +396,16 @@ def main(argv):
             lab.build()
         answers.start()
         start(labs[0], args)
-        labs[1].start_proxy([str(kube_world.PROGRAMS / "kube-proxy")], args.mode)
+        labs[1].start_proxy([str(kube_world.PROGRAMS / "kube-proxy")], args.mode, *shlex.split(args.flags))
         tally = compare(labs, args)
     finally:
         for lab in labs:
             lab.close()
         shutil.rmtree(folder, ignore_errors=True)
     tally.print()
-    print("%s mode, seed %d%s, %.0f s" % (args.mode, args.seed, ", with kills" * args.kills, tally.seconds()))
+    words = [args.mode, "mode, seed %d," % args.seed, "with kills," if args.kills else "", args.flags and args.flags + ",",
+             "%.0f s" % tally.seconds()]
+    print(" ".join(filter(None, words)))
     asked_all = tally.total("flows") >= args.flows
     print("%d flows, %d differ%s" % (tally.total("flows"), tally.total("differ"),
                                      "" if asked_all else "; %d were wanted" % args.flows))
