@@ -159,6 +159,24 @@ def test_no_iptables_at_all(world):
     assert ours(world) == []
 
 
+def test_kernel_without_a_match(world, tmp_path):
+    """Services that need what the kernel lacks (here: the match recent, for session affinity) are named, all others
+    served; when it has come, they are."""
+    path = fake(tmp_path, 'cat >"$0.in"; grep -q "m recent" "$0.in" && { echo "line 1: Couldn\'t load match \'recent\'" >&2;'
+                          ' exit 2; }\n/usr/sbin/iptables-nft-restore "$@" <"$0.in"\n')
+    for number in range(9):
+        world.service("s%d" % number, ["10.96.0.%d" % (60 + number)], [TCP], ["p1"],
+                      sessionAffinity="ClientIP" if number in (2, 7) else "None")
+    daemon(world, path=path)
+    for number in (0, 4, 8):
+        assert world.wait_for(only(world, "p1", ip="10.96.0.%d" % (60 + number), n=1), 10), world.log()
+    words = "IPv4 rules of Service t/s2:http, t/s7:http were refused, all others are written: .*load match .recent"
+    assert world.wait_for(lambda: re.search(words, world.log()), 10), world.log()
+    fake(tmp_path, REAL)
+    for number in (2, 7):
+        assert world.wait_for(only(world, "p1", ip="10.96.0.%d" % (60 + number), n=1), 30), world.log()
+
+
 # ---- size
 
 def test_large_service(world):
