@@ -52,7 +52,7 @@ struct ip snap_service_ip(const void *block, uint32_t i)
 {
     const struct snap_service *s = block;
     uint32_t n = cluster_ips(s);
-    return i < n ? wire_ip(s->a, s->aaaa, s->n_a, i) : s->endpoints[i - n].ip;
+    return i < n ? wire_ip(s->a, s->aaaa, s->n_a, i) : snap_endpoint_ip_at(s, i - n);
 }
 
 struct ip snap_external_ip(const void *block, uint32_t i)

@@ -12,6 +12,11 @@
 
 #define ZONES_SHARED 8 /* different zones of a Service's endpoints that are stored once */
 
+struct draft_endpoint {
+    struct ip ip;
+    struct snap_endpoint rest;
+};
+
 /* The block while it grows; compact() makes it one allocation. Its arrays are used again. */
 struct draft {
     const struct snapshot *snapshot;
@@ -19,7 +24,7 @@ struct draft {
     const char *fqdn;              /* of a slice with host names, or NULL */
     VEC(struct snap_port) ports;
     VEC(struct snap_group) groups;
-    VEC(struct snap_endpoint) endpoints;
+    VEC(struct draft_endpoint) endpoints;
     VEC(uint8_t) pool;
     uint32_t zones[ZONES_SHARED]; /* pool offsets; 0: none yet */
 };
@@ -107,9 +112,10 @@ static uint32_t endpoint_label(struct draft *d, const struct slice *slice, const
     uint8_t label[64];
     if (e->hostname && snap_label_of(slice_str(slice, e->hostname), label))
         return pool_add(d, slice_str(slice, e->hostname));
-    if (d->snapshot->options.endpoint_pod_names && e->pod &&
-        snap_label_of(slice_str(slice, e->pod), label) && !memchr(label + 1, '.', label[0]))
-        return pool_add(d, slice_str(slice, e->pod));
+    const char *pod = slice_str(slice, slice_more(slice, e).pod);
+    if (d->snapshot->options.endpoint_pod_names && snap_label_of(pod, label) &&
+        !memchr(label + 1, '.', label[0]))
+        return pool_add(d, pod);
     return 0;
 }
 
@@ -128,18 +134,18 @@ static void add_slice(void *ctx, const struct object *o)
         const struct endpoint *e = &slice->endpoints[i];
         if (!(e->conditions & ENDPOINT_READY))
             continue;
-        vec_push(&d->endpoints,
-                 (struct snap_endpoint){ .ip = e->ip,
-                                         .group = group,
-                                         .label = endpoint_label(d, slice, e),
-                                         .zone = zone_add(d, slice_str(slice, e->zone)) });
+        vec_push(&d->endpoints, (struct draft_endpoint){
+                                    .ip = e->ip,
+                                    .rest = { .group = group,
+                                              .label = endpoint_label(d, slice, e),
+                                              .zone = zone_add(d, slice_str(slice, e->zone)) } });
     }
 }
 
 static int by_address(const void *a, const void *b)
 {
-    return ip_compare(&((const struct snap_endpoint *)a)->ip,
-                      &((const struct snap_endpoint *)b)->ip);
+    return ip_compare(&((const struct draft_endpoint *)a)->ip,
+                      &((const struct draft_endpoint *)b)->ip);
 }
 
 static uint8_t kind_of(const struct service *s)
@@ -164,23 +170,69 @@ static uint8_t external_wire(const struct draft *d, uint8_t kind, struct name *r
     return ret_name->len;
 }
 
-static uint32_t put_addresses(uint8_t *out, const struct snap_service *b, const struct draft *d,
-                              uint8_t family)
+static uint8_t *put_ip(uint8_t *at, const struct ip *ip)
 {
-    uint32_t n = 0;
-    size_t len = family == 4 ? 4 : 16;
-    if (b->kind == SNAP_CLUSTER_IP) {
-        for (uint8_t i = 0; i < d->service->n_cluster_ips; i++)
-            if (d->service->cluster_ips[i].family == family)
-                memcpy(out + len * n++, d->service->cluster_ips[i].bytes, len);
-        return n;
+    return (uint8_t *)memcpy(at, ip->bytes, ip_len(ip)) + ip_len(ip);
+}
+
+static uint8_t *put_endpoint_ips(struct snap_service *b, uint8_t *at, const struct draft *d)
+{
+    b->n_endpoints = (uint32_t)d->endpoints.n;
+    b->endpoint_ips = at;
+    for (size_t i = 0; i < d->endpoints.n; i++) {
+        at = put_ip(at, &d->endpoints.items[i].ip);
+        b->n_ipv4 += d->endpoints.items[i].ip.family == 4;
     }
-    for (size_t i = 0; b->kind == SNAP_HEADLESS && i < d->endpoints.n; i++) {
-        const struct snap_endpoint *e = &d->endpoints.items[i];
-        if (e->ip.family == family && (i == 0 || !ip_equal(&e->ip, &e[-1].ip)))
-            memcpy(out + len * n++, e->ip.bytes, len);
+    return at;
+}
+
+static uint8_t *put_cluster_ips(struct snap_service *b, uint8_t *at, const struct draft *d)
+{
+    b->a = at;
+    for (uint8_t i = 0; i < d->service->n_cluster_ips; i++)
+        if (d->service->cluster_ips[i].family == 4) {
+            at = put_ip(at, &d->service->cluster_ips[i]);
+            b->n_a++;
+        }
+    b->aaaa = at;
+    for (uint8_t i = 0; i < d->service->n_cluster_ips; i++)
+        if (d->service->cluster_ips[i].family == 6) {
+            at = put_ip(at, &d->service->cluster_ips[i]);
+            b->n_aaaa++;
+        }
+    return at;
+}
+
+static bool is_repeated(const struct draft *d, size_t i)
+{
+    const struct draft_endpoint *e = &d->endpoints.items[i];
+    return i > 0 && ip_equal(&e->ip, &e[-1].ip);
+}
+
+static bool some_repeated(const struct draft *d)
+{
+    for (size_t i = 1; i < d->endpoints.n; i++)
+        if (is_repeated(d, i))
+            return true;
+    return false;
+}
+
+/* Each address of the endpoints once; mostly they are that already. */
+static uint8_t *put_distinct(struct snap_service *b, uint8_t *at, const struct draft *d)
+{
+    bool copy = some_repeated(d);
+    b->a = copy ? at : b->endpoint_ips;
+    for (size_t i = 0; i < d->endpoints.n; i++) {
+        const struct ip *ip = &d->endpoints.items[i].ip;
+        if (is_repeated(d, i))
+            continue;
+        b->n_a += ip->family == 4;
+        b->n_aaaa += ip->family == 6;
+        if (copy)
+            at = put_ip(at, ip);
     }
-    return n;
+    b->aaaa = b->a + 4 * (size_t)b->n_a;
+    return at;
 }
 
 static size_t align8(size_t n)
@@ -188,15 +240,35 @@ static size_t align8(size_t n)
     return (n + 7) & ~(size_t)7;
 }
 
-/* Upper bound of what put_addresses() writes, and 4 bytes to be aligned again. */
+/* Upper bound of what put_addresses() writes. */
 static size_t addresses_max(uint8_t kind, const struct draft *d)
 {
-    size_t len = 4;
+    size_t ips = 0, own = 0;
+    for (size_t i = 0; i < d->endpoints.n; i++)
+        ips += ip_len(&d->endpoints.items[i].ip);
     for (uint8_t i = 0; kind == SNAP_CLUSTER_IP && i < d->service->n_cluster_ips; i++)
-        len += ip_len(&d->service->cluster_ips[i]);
-    for (size_t i = 0; kind == SNAP_HEADLESS && i < d->endpoints.n; i++)
-        len += ip_len(&d->endpoints.items[i].ip);
-    return align8(len);
+        own += ip_len(&d->service->cluster_ips[i]);
+    if (kind == SNAP_HEADLESS && some_repeated(d))
+        own = ips;
+    return align8(ips + own);
+}
+
+static uint8_t *put_addresses(struct snap_service *b, uint8_t *at, const struct draft *d)
+{
+    uint8_t *end = b->kind == SNAP_CLUSTER_IP ? put_cluster_ips(b, at, d) : at;
+    end = put_endpoint_ips(b, end, d);
+    if (b->kind == SNAP_HEADLESS)
+        end = put_distinct(b, end, d);
+    return at + align8((size_t)(end - at));
+}
+
+static struct snap_endpoint *put_endpoints(uint8_t **at, const struct draft *d)
+{
+    struct snap_endpoint *all = (struct snap_endpoint *)(void *)*at;
+    for (size_t i = 0; i < d->endpoints.n; i++)
+        all[i] = d->endpoints.items[i].rest;
+    *at += align8(d->endpoints.n * sizeof *all);
+    return all;
 }
 
 static void *carve(uint8_t **at, const void *from, size_t n)
@@ -227,18 +299,12 @@ static struct snap_service *compact(struct draft *d, const uint8_t *key, size_t 
     b->key_len = (uint8_t)key_len;
     /* What most questions need comes first, next to the head: one or two cache lines. */
     b->key = carve(&at, key, key_len);
-    b->n_a = put_addresses(at, b, d, 4);
-    b->a = at;
-    at += 4 * (size_t)b->n_a;
-    b->n_aaaa = put_addresses(at, b, d, 6);
-    b->aaaa = at;
-    at += 16 * (size_t)b->n_aaaa + 4 * (size_t)(b->n_a % 2); /* aligned to 8 again */
+    at = put_addresses(b, at, d);
     b->external = external_len ? carve(&at, external.wire, external_len) : NULL;
     b->ports = carve(&at, d->ports.items, ports);
     b->groups = carve(&at, d->groups.items, groups);
-    b->endpoints = carve(&at, d->endpoints.items, endpoints);
+    b->endpoints = put_endpoints(&at, d);
     b->pool = carve(&at, d->pool.items, d->pool.n);
-    b->n_endpoints = (uint32_t)d->endpoints.n;
     b->n_groups = (uint16_t)d->groups.n;
     b->claims = (struct snap_claim *)at;
     snap_claims_make((struct snap_claim *)at, b, snap_service_claims(b), snap_service_ip);

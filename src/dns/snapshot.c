@@ -117,6 +117,7 @@ const uint8_t *snap_endpoint_label(const struct snap_service *s, const struct sn
 {
     if (e->label)
         return s->pool + e->label;
-    snap_dashed_label(&e->ip, buf);
+    struct ip ip = snap_endpoint_ip(s, e);
+    snap_dashed_label(&ip, buf);
     return buf;
 }

@@ -13,6 +13,8 @@
 #include "dns/rcu_table.h"
 #include "wire/rr.h"
 
+#include <string.h>
+
 struct store;
 struct selector;
 
@@ -50,11 +52,11 @@ struct snap_group { /* the ports that a slice's endpoints share */
     uint16_t first, n;
 };
 
+/* Its address is apart: snap_endpoint_ip(). */
 struct snap_endpoint {
-    struct ip ip;
-    uint16_t group;
     uint32_t label; /* pool offset of the endpoint's name as a wire label; 0: dashed address */
     uint32_t zone;  /* pool offset, length-prefixed; 0: none */
+    uint16_t group;
 };
 
 /* A block's claim to one address; the reverse tables point at them. */
@@ -73,11 +75,13 @@ struct snap_service {
     uint16_t n_groups;
     uint32_t n_a, n_aaaa; /* addresses of the Service's own name, without duplicates */
     uint32_t n_endpoints;
+    uint32_t n_ipv4;    /* of them, and they come first */
     const uint8_t *key; /* wire labels "service namespace", lower case, no root label */
     const uint8_t *a, *aaaa;
     const struct snap_port *ports; /* the Service's, then those of the groups */
     const struct snap_group *groups;
     const struct snap_endpoint *endpoints; /* ready ones, sorted by address */
+    const uint8_t *endpoint_ips;           /* theirs: 4 bytes each of IPv4, then 16 each */
     const struct snap_claim *claims;       /* of its cluster IPs, then of its endpoints */
     const uint8_t *pool;
     const uint8_t *external; /* plain wire; NULL: none, or an address literal */
@@ -172,6 +176,27 @@ void snap_dashed_text(const struct ip *ip, uint8_t out[64]);
 void snap_dashed_label(const struct ip *ip, uint8_t out[64]);
 /* And back: text of a label, dots for dashes or colons for dashes; false when it is no address. */
 bool snap_dashed_ip(const uint8_t *label, struct ip *ret_ip);
+
+/* i: of a Service's endpoints. The bytes live as long as the block. */
+static inline const uint8_t *snap_endpoint_bytes(const struct snap_service *s, uint32_t i)
+{
+    uint32_t v6 = i < s->n_ipv4 ? 0 : i - s->n_ipv4;
+    return s->endpoint_ips + 4 * (size_t)(i - v6) + 16 * (size_t)v6;
+}
+
+static inline struct ip snap_endpoint_ip_at(const struct snap_service *s, uint32_t i)
+{
+    struct ip ip = { .family = i < s->n_ipv4 ? 4 : 6 };
+    memcpy(ip.bytes, snap_endpoint_bytes(s, i), ip_len(&ip));
+    return ip;
+}
+
+static inline struct ip snap_endpoint_ip(const struct snap_service *s,
+                                         const struct snap_endpoint *e)
+{
+    return snap_endpoint_ip_at(s, (uint32_t)(e - s->endpoints));
+}
+
 /* The endpoint's name as a wire label; derived ones are written to buf (64 bytes). */
 const uint8_t *snap_endpoint_label(const struct snap_service *s, const struct snap_endpoint *e,
                                    uint8_t buf[64]);

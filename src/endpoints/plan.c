@@ -47,10 +47,11 @@ static void sort_existing(struct packing *p)
 static struct wanted *match(struct packing *p, const struct slice *s, const struct endpoint *ep,
                             uint32_t group)
 {
-    struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, ep->pod));
+    const struct endpoint_more more = slice_more(s, ep);
+    struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, more.pod));
     if (!w || w->placed || w->group != group || !ip_equal(w->ip, &ep->ip) ||
         strcmp(w->hostname, slice_str(s, ep->hostname)) != 0 ||
-        strcmp(w->pod->object.meta.namespace, slice_str(s, ep->pod_namespace)) != 0)
+        strcmp(w->pod->object.meta.namespace, slice_str(s, more.pod_namespace)) != 0)
         return NULL;
     w->placed = true;
     p->n_matched++;
@@ -71,7 +72,7 @@ static bool has_changed(const struct packing *p, const struct wanted *w, const s
     unsigned said = p->in->api ? ENDPOINT_ALL_SAID : 0;
     return (w->conditions | said) != ep->conditions ||
            strcmp(w->zone, slice_str(s, ep->zone)) != 0 ||
-           strcmp(w->pod->node, slice_str(s, ep->node)) != 0;
+           strcmp(w->pod->node, slice_str(s, slice_more(s, ep).node)) != 0;
 }
 
 /* Not left over from an earlier Service of the same name? */
@@ -209,7 +210,8 @@ static void add_hint(struct slice_builder *b, const char *hint, uint8_t *n)
     ++*n;
 }
 
-static void add_for_api(struct packing *p, const struct wanted *w, struct endpoint *ep)
+static void add_for_api(struct packing *p, const struct wanted *w, struct endpoint *ep,
+                        struct endpoint_more *more)
 {
     struct slice_builder *b = &p->builder;
     const struct meta *m = &w->pod->object.meta;
@@ -225,30 +227,33 @@ static void add_for_api(struct packing *p, const struct wanted *w, struct endpoi
     uint32_t first = (uint32_t)b->hints.n;
     add_hint(b, plan_zone_hint(p, w), &ep->n_hints);
     add_hint(b, plan_node_hint(p, w), &ep->n_node_hints);
-    ep->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
+    more->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
 }
 
 static void add_endpoint(struct packing *p, const struct wanted *w)
 {
     struct slice_builder *b = &p->builder;
     struct endpoint ep;
+    struct endpoint_more more = { 0 };
     memset(&ep, 0, sizeof ep);
     ep.ip = *w->ip;
     ep.conditions = w->conditions;
     ep.hostname = slice_builder_text(b, w->hostname);
-    ep.pod = slice_builder_text(b, w->pod->object.meta.name);
-    ep.pod_namespace = slice_builder_text(b, w->pod->object.meta.namespace);
-    ep.node = slice_builder_text(b, w->pod->node);
+    more.pod = slice_builder_text(b, w->pod->object.meta.name);
+    more.pod_namespace = slice_builder_text(b, w->pod->object.meta.namespace);
+    more.node = slice_builder_text(b, w->pod->node);
     ep.zone = slice_builder_text(b, w->zone);
     if (p->in->api)
-        add_for_api(p, w, &ep);
+        add_for_api(p, w, &ep, &more);
     vec_push(&b->endpoints, ep);
+    vec_push(&b->more, more);
 }
 
 static const struct endpoint *endpoint_of(const struct slice *s, const struct wanted *w)
 {
     for (uint32_t i = 0; s && i < s->n_endpoints; i++)
-        if (strcmp(slice_str(s, s->endpoints[i].pod), w->pod->object.meta.name) == 0)
+        if (strcmp(slice_str(s, slice_more(s, &s->endpoints[i]).pod), w->pod->object.meta.name) ==
+            0)
             return &s->endpoints[i];
     return NULL;
 }

@@ -46,13 +46,14 @@ static bool hints_differ(const struct packing *p, const struct draft *d)
     const struct slice *s = d->old;
     for (uint32_t i = 0; i < s->n_endpoints; i++) {
         const struct endpoint *ep = &s->endpoints[i];
-        const struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, ep->pod));
+        const struct endpoint_more more = slice_more(s, ep);
+        const struct wanted *w = wanted_find(&p->set, s->family, slice_str(s, more.pod));
         bool is_asked_for = wants_zone_hint(p->in->service);
         if (w && is_asked_for && !(w->conditions & ENDPOINT_READY))
             continue;
         if (w &&
-            (!hints_are(s, ep->first_hint, ep->n_hints, plan_zone_hint(p, w)) ||
-             !hints_are(s, ep->first_hint + ep->n_hints, ep->n_node_hints, plan_node_hint(p, w))))
+            (!hints_are(s, more.first_hint, ep->n_hints, plan_zone_hint(p, w)) ||
+             !hints_are(s, more.first_hint + ep->n_hints, ep->n_node_hints, plan_node_hint(p, w))))
             return true;
     }
     return false;
@@ -63,7 +64,9 @@ static bool hints_differ(const struct packing *p, const struct draft *d)
 /* The only zone of an endpoint that is there already; one that is for several will not do. */
 static const char *hint_of(const struct slice *s, const struct endpoint *ep)
 {
-    return ep->n_hints == 1 && !ep->n_node_hints ? slice_str(s, s->hints[ep->first_hint]) : "";
+    return ep->n_hints == 1 && !ep->n_node_hints
+               ? slice_str(s, s->hints[slice_more(s, ep).first_hint])
+               : "";
 }
 
 /* The endpoints of a draft that is kept are those of its slice, one by one. */

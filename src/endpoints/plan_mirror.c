@@ -113,12 +113,15 @@ static void add_endpoint(struct mirror *m, const struct endpoints_address *a, bo
     ep.conditions = (uint8_t)((ready ? ENDPOINT_READY : 0u) | ENDPOINT_SERVING |
                               (m->in->api ? ENDPOINT_READY_SAID : 0u));
     ep.hostname = slice_builder_text(b, a->hostname);
-    ep.node = slice_builder_text(b, a->node);
-    ep.pod = is_pod ? slice_builder_text(b, a->target.name) : 0;
-    ep.pod_namespace = is_pod ? slice_builder_text(b, a->target.namespace) : 0;
+    const struct endpoint_more more = {
+        .node = slice_builder_text(b, a->node),
+        .pod = is_pod ? slice_builder_text(b, a->target.name) : 0,
+        .pod_namespace = is_pod ? slice_builder_text(b, a->target.namespace) : 0,
+    };
     if (m->in->api)
         vec_push(&b->targets, slice_builder_target(b, &a->target));
     vec_push(&b->endpoints, ep);
+    vec_push(&b->more, more);
 }
 
 /* As it ought to be; it lives until the next one is made. */
@@ -159,6 +162,7 @@ struct seen {
     const struct slice *slice;
     const struct endpoint *ep;
     const char *hostname, *namespace, *name;
+    struct endpoint_more more;
     struct endpoint_target target;
 };
 
@@ -180,9 +184,10 @@ static struct seen *sort_endpoints(struct mirror *m, const struct slice *s)
         const struct endpoint *ep = &s->endpoints[i];
         struct seen *x = &all[i];
         *x = (struct seen){ .slice = s, .ep = ep, .hostname = slice_str(s, ep->hostname) };
+        x->more = slice_more(s, ep);
         x->target = i < s->n_targets ? s->targets[i]
-                                     : (struct endpoint_target){ .namespace = ep->pod_namespace,
-                                                                 .name = ep->pod };
+                                     : (struct endpoint_target){ .namespace = x->more.pod_namespace,
+                                                                 .name = x->more.pod };
         x->namespace = slice_str(s, x->target.namespace);
         x->name = slice_str(s, x->target.name);
     }
@@ -198,7 +203,7 @@ static bool same_text(const struct seen *x, uint32_t a, const struct seen *y, ui
 
 static bool says_the_same(const struct seen *x, const struct seen *y)
 {
-    return x->ep->conditions == y->ep->conditions && same_text(x, x->ep->node, y, y->ep->node) &&
+    return x->ep->conditions == y->ep->conditions && same_text(x, x->more.node, y, y->more.node) &&
            same_text(x, x->ep->zone, y, y->ep->zone) &&
            same_text(x, x->target.kind, y, y->target.kind) &&
            same_text(x, x->target.uid, y, y->target.uid) &&

@@ -20,8 +20,8 @@ struct gather {
 static const struct pod *pod_of_endpoint(const struct explain_report *r, const struct slice *s,
                                          const struct endpoint *e)
 {
-    const char *name = slice_str(s, e->pod);
-    const char *ns = slice_str(s, e->pod_namespace);
+    const char *name = slice_str(s, slice_more(s, e).pod);
+    const char *ns = slice_str(s, slice_more(s, e).pod_namespace);
     if (!*name)
         return NULL;
     const struct object *o =
@@ -66,7 +66,7 @@ static const char *unready_text(const struct explain_report *r, const struct end
 static bool hinted(const struct slice *s, const struct endpoint *e, const char *zone)
 {
     for (unsigned i = 0; i < e->n_hints; i++)
-        if (strcmp(slice_str(s, s->hints[e->first_hint + i]), zone) == 0)
+        if (strcmp(slice_str(s, s->hints[slice_more(s, e).first_hint + i]), zone) == 0)
             return true;
     return e->n_hints == 0;
 }
@@ -76,7 +76,8 @@ static const char *ready_but_out(const struct gather *g, const struct slice *s,
 {
     const struct node_view *view = g->r->other.node ? &g->r->other.view : &g->r->view;
     const struct place *here = model_place(view->model);
-    if (g->list == BACKEND_LOCAL && strcmp(slice_str(s, e->node), here->node_name) != 0)
+    if (g->list == BACKEND_LOCAL &&
+        strcmp(slice_str(s, slice_more(s, e).node), here->node_name) != 0)
         return arena_printf(g->r->arena, "ready, but not on %s: traffic policy Local",
                             *here->node_name ? here->node_name : "this node");
     if (!hinted(s, e, here->zone) || e->n_node_hints > 0)
@@ -121,7 +122,7 @@ static bool is_stale(const struct explain_report *r, const struct slice *s,
     struct range_search f = { .ip = &e->ip };
     if (store_count(store, KIND_POD) == 0)
         return false;
-    if (*slice_str(s, e->pod))
+    if (*slice_str(s, slice_more(s, e).pod))
         return !pod_of_endpoint(r, s, e);
     store_each(store, KIND_NODE, NULL, search_ranges, &f);
     return f.found && !explain_pod_at(store, &e->ip);
@@ -150,7 +151,8 @@ static uint16_t use_of(const struct portal *p, const struct ip *ip, uint16_t por
 static const char *pod_text(const struct explain_report *r, const struct slice *s,
                             const struct endpoint *e)
 {
-    const char *name = slice_str(s, e->pod), *ns = slice_str(s, e->pod_namespace);
+    const char *name = slice_str(s, slice_more(s, e).pod),
+               *ns = slice_str(s, slice_more(s, e).pod_namespace);
     return *name ? arena_printf(r->arena, "%s/%s", *ns ? ns : s->object.meta.namespace, name) : "";
 }
 
@@ -161,7 +163,7 @@ static void add_row(struct gather *g, const struct slice *s, const struct endpoi
     struct explain_endpoint row = { .ip = e->ip,
                                     .port = port && port->port > 0 ? (uint16_t)port->port : 0,
                                     .pod = pod_text(r, s, e),
-                                    .node = slice_str(s, e->node),
+                                    .node = slice_str(s, slice_more(s, e).node),
                                     .zone = slice_str(s, e->zone) };
     if (r->endpoints.n == EXPLAIN_ENDPOINTS_MAX)
         return;

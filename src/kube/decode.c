@@ -72,6 +72,16 @@ static int row_of(const struct tree *t, const char *file, const struct type *typ
     return 0;
 }
 
+/* They have been read all the same: a slice's tell of its Service, and wrong ones are told. */
+static void drop_labels(struct object *o)
+{
+    if (o->kind != KIND_SERVICE && o->kind != KIND_SLICE)
+        return;
+    o->meta.n_labels = 0;
+    if (o->kind == KIND_SERVICE)
+        ((struct service *)o)->n_selector = 0;
+}
+
 static struct object *decode_kind(struct decoder *d, enum kind kind)
 {
     union {
@@ -103,6 +113,8 @@ static struct object *decode_kind(struct decoder *d, enum kind kind)
         decode_service_cidr(d, &u.service_cidr);
     else
         decode_configmap(d, &u.configmap);
+    if (d->without & PART_LABELS)
+        drop_labels(&u.object);
     return d->failed ? NULL : object_copy(&u.object);
 }
 

@@ -62,27 +62,32 @@ static uint8_t decode_hint_list(struct decoder *d, const struct tree *hints, con
     return n;
 }
 
-static void decode_hints(struct decoder *d, const struct tree *t, struct endpoint *ep)
+static void decode_hints(struct decoder *d, const struct tree *t, struct endpoint *ep,
+                         struct endpoint_more *more)
 {
     const struct tree *hints = decode_map(d, t, "hints");
     uint32_t first = (uint32_t)d->slice.hints.n;
     ep->n_hints = decode_hint_list(d, hints, "forZones");
     ep->n_node_hints = decode_hint_list(d, hints, "forNodes");
-    ep->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
+    more->first_hint = ep->n_hints || ep->n_node_hints ? first : 0;
 }
 
-static void decode_pod_of(struct decoder *d, const struct target_ref *ref, struct endpoint *ep)
+static void decode_pod_of(struct decoder *d, const struct target_ref *ref,
+                          struct endpoint_more *more)
 {
     if (d->without & PART_ENDPOINT_POD || strcmp(ref->kind, "Pod") != 0)
         return;
-    ep->pod = slice_builder_text(&d->slice, ref->name);
-    ep->pod_namespace = slice_builder_text(&d->slice, ref->namespace);
+    more->pod = slice_builder_text(&d->slice, ref->name);
+    more->pod_namespace = slice_builder_text(&d->slice, ref->namespace);
 }
+
+#define PARTS_MORE (PART_ENDPOINT_POD | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS)
 
 /* One entry of the API becomes as many endpoints as it has addresses. */
 static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t family)
 {
     struct endpoint ep;
+    struct endpoint_more more = { 0 };
     struct target_ref ref = { .kind = "" };
     bool writing = !(d->without & PART_WRITING);
     const struct tree *addresses = decode_list(d, t, "addresses", ADDRESSES_MAX);
@@ -97,18 +102,20 @@ static void decode_endpoint(struct decoder *d, const struct tree *t, uint8_t fam
     ep.hostname = slice_builder_text(&d->slice, decode_checked(d, t, "hostname", check_dns_label));
     ep.zone = slice_builder_text(&d->slice, decode_text(d, t, "zone"));
     if (!(d->without & PART_ENDPOINT_NODE))
-        ep.node = slice_builder_text(&d->slice, decode_text(d, t, "nodeName"));
+        more.node = slice_builder_text(&d->slice, decode_text(d, t, "nodeName"));
     if (!(d->without & PART_ENDPOINT_POD) || writing)
         ref = decode_target_ref(d, t);
-    decode_pod_of(d, &ref, &ep);
+    decode_pod_of(d, &ref, &more);
     if (!(d->without & PART_ENDPOINT_HINTS))
-        decode_hints(d, t, &ep);
+        decode_hints(d, t, &ep, &more);
     for (const struct tree *c = addresses ? addresses->child : NULL; c; c = c->next) {
         ep.ip = decode_ip(d, c);
         if (ep.ip.family != family)
             decode_fail(d, c, NULL, "must be an %s address, as addressType says",
                         family == 4 ? "IPv4" : "IPv6");
         vec_push(&d->slice.endpoints, ep);
+        if ((d->without & PARTS_MORE) != PARTS_MORE)
+            vec_push(&d->slice.more, more);
         if (writing)
             vec_push(&d->slice.targets, slice_builder_target(&d->slice, &ref));
     }

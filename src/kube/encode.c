@@ -137,16 +137,20 @@ void encode_target(struct strbuf *out, const struct target_ref *ref)
 /* Slices that were read without their targets know Pods only. */
 static struct target_ref target_of(const struct slice *s, uint32_t i)
 {
-    const struct endpoint *ep = &s->endpoints[i];
+    const struct endpoint_more more = slice_more(s, &s->endpoints[i]);
     const struct endpoint_target *t = i < s->n_targets ? &s->targets[i] : NULL;
     if (t)
         return (struct target_ref){ slice_str(s, t->kind),        slice_str(s, t->namespace),
                                     slice_str(s, t->name),        slice_str(s, t->uid),
                                     slice_str(s, t->api_version), slice_str(s, t->field_path),
                                     slice_str(s, t->version) };
-    return (struct target_ref){
-        ep->pod ? "Pod" : "", slice_str(s, ep->pod_namespace), slice_str(s, ep->pod), "", "", "", ""
-    };
+    return (struct target_ref){ more.pod ? "Pod" : "",
+                                slice_str(s, more.pod_namespace),
+                                slice_str(s, more.pod),
+                                "",
+                                "",
+                                "",
+                                "" };
 }
 
 static void encode_hint_list(struct strbuf *out, const char *key, const struct slice *s,
@@ -168,10 +172,11 @@ static void encode_hints(struct strbuf *out, const struct slice *s, const struct
 {
     if (!ep->n_hints && !ep->n_node_hints)
         return;
+    uint32_t first = slice_more(s, ep).first_hint;
     encode_key(out, "hints");
     encode_open(out);
-    encode_hint_list(out, "forZones", s, ep->first_hint, ep->n_hints);
-    encode_hint_list(out, "forNodes", s, ep->first_hint + ep->n_hints, ep->n_node_hints);
+    encode_hint_list(out, "forZones", s, first, ep->n_hints);
+    encode_hint_list(out, "forNodes", s, first + ep->n_hints, ep->n_node_hints);
     strbuf_putc(out, '}');
 }
 
@@ -201,7 +206,7 @@ static void encode_endpoint(struct strbuf *out, const struct slice *s, uint32_t 
     encode_conditions(out, ep->conditions);
     strbuf_putc(out, '}');
     encode_text(out, "hostname", slice_str(s, ep->hostname));
-    encode_text(out, "nodeName", slice_str(s, ep->node));
+    encode_text(out, "nodeName", slice_str(s, slice_more(s, ep).node));
     encode_text(out, "zone", slice_str(s, ep->zone));
     encode_target(out, &target);
     encode_hints(out, s, ep);

@@ -124,11 +124,17 @@ LAYOUT(slice_port, false);
 
 static const struct field endpoint_fields[] = {
     PLAIN(endpoint, ip),           PLAIN(endpoint, conditions), PLAIN(endpoint, n_hints),
-    PLAIN(endpoint, first_hint),   PLAIN(endpoint, hostname),   PLAIN(endpoint, pod),
-    PLAIN(endpoint, node),         PLAIN(endpoint, zone),       PLAIN(endpoint, pod_namespace),
-    PLAIN(endpoint, n_node_hints),
+    PLAIN(endpoint, n_node_hints), PLAIN(endpoint, hostname),   PLAIN(endpoint, zone),
 };
 LAYOUT(endpoint, true);
+
+static const struct field endpoint_more_fields[] = {
+    PLAIN(endpoint_more, first_hint),
+    PLAIN(endpoint_more, node),
+    PLAIN(endpoint_more, pod),
+    PLAIN(endpoint_more, pod_namespace),
+};
+LAYOUT(endpoint_more, true);
 
 static const struct field endpoint_target_fields[] = {
     PLAIN(endpoint_target, kind),        PLAIN(endpoint_target, namespace),
@@ -146,6 +152,7 @@ static const struct field slice_fields[] = {
     TEXT(slice, service),
     LIST(slice, ports, n_ports, &slice_port_layout),
     LIST(slice, endpoints, n_endpoints, &endpoint_layout),
+    LIST(slice, more, n_more, &endpoint_more_layout),
     LIST(slice, hints, n_hints, &offset_layout),
     LIST(slice, pool, pool_len, &byte_layout),
     TEXT(slice, fqdn),

@@ -44,6 +44,7 @@ enum object_part {
     /* What only those look at who write slices: versions, owners, annotations, uids of targets, the
      * creation time of Services. */
     PART_WRITING = 16,
+    PART_LABELS = 32, /* of Services and EndpointSlices, and the selectors of Services */
 };
 
 struct label {

@@ -19,11 +19,16 @@ enum { /* conditions; the defaults of the API are applied (ready and serving: tr
 struct endpoint {
     struct ip ip; /* addresses[0] of the API; further addresses become endpoints of their own */
     uint8_t conditions;
-    uint8_t n_hints;      /* forZones, at pool offsets hints[first_hint ..] of the slice */
-    uint8_t n_node_hints; /* forNodes, behind those */
-    uint32_t first_hint;
-    uint32_t hostname, pod, node, zone; /* pool offsets; pod: targetRef name when its kind is Pod */
-    uint32_t pod_namespace;
+    uint8_t n_hints;         /* forZones, see struct endpoint_more */
+    uint8_t n_node_hints;    /* forNodes, behind those */
+    uint32_t hostname, zone; /* pool offsets */
+};
+
+/* What is kept apart, as not everybody looks at it (enum object_part); pool offsets. */
+struct endpoint_more {
+    uint32_t first_hint; /* index of the first one's offset in the slice's hints */
+    uint32_t node;
+    uint32_t pod, pod_namespace; /* targetRef, when its kind is Pod */
 };
 
 /* What an address stands for, mostly a Pod. "" where the source says nothing. */
@@ -49,9 +54,10 @@ struct slice {
     const char *service; /* label kubernetes.io/service-name, "" when missing */
     const struct slice_port *ports;
     const struct endpoint *endpoints;
+    const struct endpoint_more *more; /* one an endpoint, or none at all: slice_more() */
     const uint32_t *hints;
     const char *pool; /* pool[0] is NUL */
-    uint32_t n_endpoints, n_hints, pool_len;
+    uint32_t n_endpoints, n_more, n_hints, pool_len;
     uint16_t n_ports;
     const char *fqdn;        /* addressType FQDN: the first ready endpoint's name; else NULL */
     uint8_t family;          /* 4 or 6; 0: FQDN, which has no endpoints here: only DNS takes it */
@@ -70,6 +76,11 @@ struct slice {
 static inline const struct slice *slice_of(const struct object *o)
 {
     return (const struct slice *)o;
+}
+
+static inline struct endpoint_more slice_more(const struct slice *s, const struct endpoint *e)
+{
+    return s->n_more ? s->more[e - s->endpoints] : (struct endpoint_more){ 0 };
 }
 
 static inline const char *slice_str(const struct slice *s, uint32_t off)

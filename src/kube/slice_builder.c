@@ -9,6 +9,7 @@
 void slice_builder_reset(struct slice_builder *b)
 {
     vec_clear(&b->endpoints);
+    vec_clear(&b->more);
     vec_clear(&b->hints);
     vec_clear(&b->targets);
     vec_clear(&b->pool);
@@ -20,6 +21,7 @@ void slice_builder_reset(struct slice_builder *b)
 void slice_builder_done(struct slice_builder *b)
 {
     vec_done(&b->endpoints);
+    vec_done(&b->more);
     vec_done(&b->hints);
     vec_done(&b->targets);
     vec_done(&b->pool);
@@ -87,6 +89,8 @@ void slice_builder_finish(const struct slice_builder *b, struct slice *s)
 {
     s->endpoints = b->endpoints.items;
     s->n_endpoints = (uint32_t)b->endpoints.n;
+    s->more = b->more.items;
+    s->n_more = (uint32_t)b->more.n;
     s->hints = b->hints.items;
     s->n_hints = (uint32_t)b->hints.n;
     s->targets = b->targets.items;

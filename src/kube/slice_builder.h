@@ -8,6 +8,7 @@
 
 struct slice_builder {
     VEC(struct endpoint) endpoints;
+    VEC(struct endpoint_more) more; /* of each, or of none */
     VEC(uint32_t) hints;
     VEC(struct endpoint_target) targets;
     VEC(char) pool;

@@ -42,15 +42,16 @@ static bool is_hinted(const struct slice *s, uint32_t first, unsigned n, const c
 static struct candidate candidate_of(const struct slice *s, const struct endpoint *e, uint16_t port,
                                      const struct place *place)
 {
-    const char *node = slice_str(s, e->node);
+    const struct endpoint_more more = slice_more(s, e);
+    const char *node = slice_str(s, more.node);
     struct candidate c = {
         .b = { .port = port },
         .conditions = e->conditions,
         .local = *node && strcmp(node, place->node_name) == 0,
         .node_hints = e->n_node_hints > 0,
         .zone_hints = e->n_hints > 0,
-        .my_zone = is_hinted(s, e->first_hint, e->n_hints, place->zone),
-        .my_node = is_hinted(s, e->first_hint + e->n_hints, e->n_node_hints, place->node_name),
+        .my_zone = is_hinted(s, more.first_hint, e->n_hints, place->zone),
+        .my_node = is_hinted(s, more.first_hint + e->n_hints, e->n_node_hints, place->node_name),
     };
     if (c.local || !*node)
         c.b.use = BACKEND_HERE;
@@ -202,7 +203,7 @@ unsigned select_local_ready(const struct slice_list *slices, const struct place 
         const struct slice *s = slices->slices.items[i];
         for (uint32_t k = 0; is_usable(s, s->family) && s->family && k < s->n_endpoints; k++)
             if (s->endpoints[k].conditions & ENDPOINT_READY &&
-                strcmp(slice_str(s, s->endpoints[k].node), place->node_name) == 0)
+                strcmp(slice_str(s, slice_more(s, &s->endpoints[k]).node), place->node_name) == 0)
                 vec_push(&ips, s->endpoints[k].ip);
     }
     if (ips.n > 0)

@@ -84,19 +84,20 @@ static void dump_service(struct strbuf *b, const struct service *s)
 static void dump_endpoint(struct strbuf *b, const struct slice *s, const struct endpoint *ep)
 {
     char text[IP_TEXT_MAX];
+    const struct endpoint_more more = slice_more(s, ep);
     strbuf_printf(b, "  %s%s%s%s", ip_text(&ep->ip, text),
                   ep->conditions & ENDPOINT_READY ? " ready" : "",
                   ep->conditions & ENDPOINT_SERVING ? " serving" : "",
                   ep->conditions & ENDPOINT_TERMINATING ? " terminating" : "");
     dump_text(b, "hostname", slice_str(s, ep->hostname));
-    dump_text(b, "namespace", slice_str(s, ep->pod_namespace));
-    dump_text(b, "pod", slice_str(s, ep->pod));
-    dump_text(b, "node", slice_str(s, ep->node));
+    dump_text(b, "namespace", slice_str(s, more.pod_namespace));
+    dump_text(b, "pod", slice_str(s, more.pod));
+    dump_text(b, "node", slice_str(s, more.node));
     dump_text(b, "zone", slice_str(s, ep->zone));
     for (unsigned i = 0; i < ep->n_hints; i++)
-        dump_text(b, "hint", slice_str(s, s->hints[ep->first_hint + i]));
+        dump_text(b, "hint", slice_str(s, s->hints[more.first_hint + i]));
     for (unsigned i = 0; i < ep->n_node_hints; i++)
-        dump_text(b, "nodeHint", slice_str(s, s->hints[ep->first_hint + ep->n_hints + i]));
+        dump_text(b, "nodeHint", slice_str(s, s->hints[more.first_hint + ep->n_hints + i]));
     if (s->n_targets)
         dump_text(b, "uid", slice_str(s, s->targets[ep - s->endpoints].uid));
     strbuf_putc(b, '\n');

@@ -172,15 +172,15 @@ static enum step service_addresses(struct external_query *e, uint8_t family)
 static void endpoint_addresses(struct external_query *e, uint8_t family)
 {
     const struct snap_service *s = e->service;
-    const struct ip *last = NULL;
+    struct ip last = { 0 };
     unsigned ports;
     for (uint32_t i = 0; i < s->n_endpoints; i++) {
-        const struct snap_endpoint *p = &s->endpoints[i];
-        if (p->ip.family != family || (last && ip_equal(last, &p->ip)) ||
-            !place_has_endpoint(&e->place, p, &ports))
+        struct ip ip = snap_endpoint_ip_at(s, i);
+        if (ip.family != family || ip_equal(&last, &ip) ||
+            !place_has_endpoint(&e->place, &s->endpoints[i], &ports))
             continue;
-        add_ip(e, SECTION_ANSWER, NULL, &p->ip);
-        last = &p->ip;
+        add_ip(e, SECTION_ANSWER, NULL, &ip);
+        last = ip;
     }
 }
 
@@ -286,8 +286,9 @@ static void add_endpoint(struct external_query *e, const struct snap_endpoint *p
         add_srv(e, target, weight, (uint16_t)port->number);
         any = true;
     }
+    struct ip ip = snap_endpoint_ip(s, p);
     if (any)
-        add_ip(e, SECTION_ADDITIONAL, target, &p->ip);
+        add_ip(e, SECTION_ADDITIONAL, target, &ip);
 }
 
 static void endpoints_srv(struct external_query *e)

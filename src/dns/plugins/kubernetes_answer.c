@@ -104,7 +104,6 @@ static enum outcome endpoint_addresses(struct lookup *l, const struct place *p, 
     const struct snap_service *s = p->service;
     size_t len = family == 4 ? 4 : 16;
     uint8_t *out = NULL;
-    const struct ip *last = NULL;
     uint32_t n = 0;
     bool exists = false;
     unsigned ports;
@@ -113,12 +112,12 @@ static enum outcome endpoint_addresses(struct lookup *l, const struct place *p, 
         if (!place_has_endpoint(p, e, &ports))
             continue;
         exists = true;
-        if (e->ip.family != family || (last && ip_equal(last, &e->ip)))
+        struct ip ip = snap_endpoint_ip(s, e);
+        if (ip.family != family || (n && memcmp(out + len * (n - 1), ip.bytes, len) == 0))
             continue;
         if (!out)
             out = arena_alloc(&l->q->arena, len * (s->n_endpoints - i));
-        memcpy(out + len * n++, e->ip.bytes, len);
-        last = &e->ip;
+        memcpy(out + len * n++, ip.bytes, len);
     }
     if (!exists)
         return OUTCOME_NAME_ERROR;

@@ -411,6 +411,8 @@ static int open_source(struct kubernetes *k, struct err *e)
     k->source.without = PART_UID | PART_ENDPOINT_NODE | PART_ENDPOINT_HINTS | PART_WRITING;
     if (!k->options.endpoint_pod_names)
         k->source.without |= PART_ENDPOINT_POD;
+    if (!k->source.n_dirs && !k->source.labels) /* in folders slices are made by them */
+        k->source.without |= PART_LABELS;
     if (k->source.kubeconfig && k->source.endpoint) { /* as in the reference */
         log_warning("plugin/kubernetes: endpoint has no effect beside kubeconfig");
         k->source.endpoint = k->source.cert = k->source.key = k->source.ca = NULL;

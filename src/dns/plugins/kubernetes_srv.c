@@ -111,9 +111,11 @@ static void endpoint_srv(struct lookup *l, const struct place *p, const struct s
             add_srv(l, target, weight, (uint16_t)port->number);
     }
     /* The pair (target, address) once: -2 and below cannot be ports. */
-    int32_t address = -2 - (int32_t)(hash_bytes(e->ip.bytes, ip_len(&e->ip)) & 0x3fffffff);
+    struct ip ip = snap_endpoint_ip(s, e);
+    int32_t address = -2 - (int32_t)(hash_bytes(ip.bytes, ip_len(&ip)) & 0x3fffffff);
     if (has_port && pair_add(seen, label, address))
-        add_address_set(l->q, SECTION_ADDITIONAL, target, l->k->ttl, e->ip.family, e->ip.bytes, 1);
+        add_address_set(l->q, SECTION_ADDITIONAL, target, l->k->ttl, ip.family,
+                        snap_endpoint_bytes(s, (uint32_t)(e - s->endpoints)), 1);
 }
 
 static enum outcome endpoints_srv(struct lookup *l, const struct place *p)

@@ -106,17 +106,19 @@ static uint16_t group_weight(const struct snap_service *s, uint16_t group)
     return n < 100 ? (uint16_t)(100 / n) : 1;
 }
 
-static void endpoint(struct walk *w, const struct snap_endpoint *e, uint16_t weight)
+static void endpoint(struct walk *w, uint32_t number, uint16_t weight)
 {
     const struct snap_service *s = w->s;
+    const struct snap_endpoint *e = &s->endpoints[number];
     const struct snap_group *g = &s->groups[e->group];
     uint8_t buf[64], target[NAME_MAX_WIRE], owner[NAME_MAX_WIRE];
     const uint8_t *label = snap_endpoint_label(s, e, buf);
-    uint16_t type = e->ip.family == 4 ? RR_A : RR_AAAA, len = (uint16_t)ip_len(&e->ip);
+    const uint8_t *ip = snap_endpoint_bytes(s, number);
+    bool v4 = number < s->n_ipv4;
     if (!join(target, label, 1u + label[0], w->name))
         return;
-    emit_one(w, w->name, type, e->ip.bytes, 1, len);
-    emit_one(w, target, type, e->ip.bytes, 1, len);
+    emit_one(w, w->name, v4 ? RR_A : RR_AAAA, ip, 1, v4 ? 4 : 16);
+    emit_one(w, target, v4 ? RR_A : RR_AAAA, ip, 1, v4 ? 4 : 16);
     for (uint16_t i = 0; i < g->n; i++)
         if (port_name(w, &s->ports[g->first + i], owner))
             emit_srv(w, owner, weight, s->ports[g->first + i].number, target);
@@ -139,7 +141,7 @@ static void headless(struct walk *w)
         uint16_t group = s->endpoints[i].group;
         if (!weights[group])
             weights[group] = group_weight(s, group);
-        endpoint(w, &s->endpoints[i], weights[group]);
+        endpoint(w, i, weights[group]);
     }
     free(weights);
     if (s->external && !s->n_endpoints)

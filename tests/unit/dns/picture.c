@@ -79,7 +79,8 @@ void endpoint_text(const struct snap_service *s, const struct snap_endpoint *e, 
 {
     uint8_t buf[64];
     const struct snap_group *g = &s->groups[e->group];
-    put_ip(out, e->ip.family, e->ip.bytes);
+    struct ip ip = snap_endpoint_ip(s, e);
+    put_ip(out, ip.family, ip.bytes);
     strbuf_putc(out, ' ');
     put_label(out, snap_endpoint_label(s, e, buf));
     strbuf_puts(out, " zone=");

@@ -89,9 +89,11 @@ static void add_endpoint(struct history *h)
     struct endpoint e = { .ip = ips[below(h, 24)],
                           .conditions = below(h, 4) ? ENDPOINT_READY : ENDPOINT_SERVING,
                           .hostname = slice_builder_text(&h->builder, any_of(h, texts, 4)),
-                          .pod = slice_builder_text(&h->builder, any_of(h, texts, 4)),
                           .zone = slice_builder_text(&h->builder, any_of(h, texts, 4)) };
+    const struct endpoint_more more = { .pod =
+                                            slice_builder_text(&h->builder, any_of(h, texts, 4)) };
     vec_push(&h->builder.endpoints, e);
+    vec_push(&h->builder.more, more);
 }
 
 static void change_slice(struct history *h)
@@ -174,6 +176,7 @@ static void run_history(const struct snapshot_options *options, uint64_t seed)
         ips[i].bytes[0] = i < 16 ? 10 : 0xfd;
         ips[i].bytes[i < 16 ? 3 : 15] = (uint8_t)i;
     }
+    store_set_synced(h.store);
     for (unsigned i = 0; i < 40; i++)
         random_step(&h); /* something is there at the start */
     struct snapshot *grown = snapshot_new(h.store, options);

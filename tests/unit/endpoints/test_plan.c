@@ -157,7 +157,7 @@ static void check(struct world *w)
         assert_true(s->computed);
         for (uint32_t i = 0; i < s->n_endpoints; i++) {
             const struct endpoint *ep = &s->endpoints[i];
-            unsigned n = (unsigned)atoi(slice_str(s, ep->pod) + 1);
+            unsigned n = (unsigned)atoi(slice_str(s, s->more[i].pod) + 1);
             assert_non_null(w->pods[n]);
             assert_int_equal(ep->conditions & ENDPOINT_READY ? 1 : 0, pod_of(w->pods[n])->ready);
             assert_true(ip_equal(&ep->ip, &pod_of(w->pods[n])->ips[0]));

@@ -189,13 +189,13 @@ static void test_hints(void **state)
         assert_int_equal(ep->n_hints, ep->conditions & ENDPOINT_READY ? 1 : 0);
         assert_int_equal(ep->n_node_hints, 0);
         if (ep->n_hints)
-            assert_string_equal(slice_str(s, s->hints[ep->first_hint]), "za");
+            assert_string_equal(slice_str(s, s->hints[slice_more(s, ep).first_hint]), "za");
     }
     set_service(w, "u1", "PreferSameNode");
     build(w);
     s = put_at(w, 0);
     assert_int_equal(s->endpoints[0].n_hints + s->endpoints[0].n_node_hints, 2);
-    assert_string_equal(slice_str(s, s->hints[s->endpoints[0].first_hint + 1]), "n");
+    assert_string_equal(slice_str(s, s->hints[s->more[0].first_hint + 1]), "n");
     w->slices.items[0] = (object_free(w->slices.items[0]), object_copy(&s->object));
     build(w);
     assert_int_equal(w->plan.n_puts, 0);

@@ -26,7 +26,7 @@ static void add_lines(void *ctx, const struct object *o)
     for (uint32_t i = 0; s->computed && i < s->n_endpoints; i++) {
         struct strbuf b = { 0 };
         strbuf_printf(&b, "%s/%s:%d %s %s %s %u", o->meta.namespace, s->service, s->ports[0].port,
-                      slice_str(s, s->endpoints[i].pod), ip_text(&s->endpoints[i].ip, ip),
+                      slice_str(s, s->more[i].pod), ip_text(&s->endpoints[i].ip, ip),
                       slice_str(s, s->endpoints[i].zone), s->endpoints[i].conditions);
         vec_push(&l->list, strbuf_steal(&b));
     }

@@ -56,16 +56,17 @@ static struct slice full(struct slice_builder *b)
 {
     for (unsigned i = 0; i < 5; i++) {
         struct endpoint ep;
+        struct endpoint_more more = { 0 };
         memset(&ep, 0, sizeof ep);
         ep.ip = (struct ip){ .family = 4, .bytes = { 10, 0, 0, (uint8_t)i } };
         ep.conditions = (uint8_t)(i + 1);
-        ep.pod = slice_builder_text(b, i % 2 ? "p1" : "p0");
-        ep.pod_namespace = slice_builder_text(b, "shop");
+        more.pod = slice_builder_text(b, i % 2 ? "p1" : "p0");
+        more.pod_namespace = slice_builder_text(b, "shop");
         if (i % 2) {
             ep.hostname = slice_builder_text(b, "db-0");
-            ep.node = slice_builder_text(b, "n1");
+            more.node = slice_builder_text(b, "n1");
             ep.zone = slice_builder_text(b, "z1");
-            ep.first_hint = (uint32_t)b->hints.n;
+            more.first_hint = (uint32_t)b->hints.n;
             ep.n_hints = 1;
             vec_push(&b->hints, slice_builder_text(b, "z1"));
             ep.n_node_hints = i == 3;
@@ -73,10 +74,11 @@ static struct slice full(struct slice_builder *b)
                 vec_push(&b->hints, slice_builder_text(b, "n1"));
         }
         vec_push(&b->endpoints, ep);
+        vec_push(&b->more, more);
         vec_push(&b->targets,
                  (struct endpoint_target){ .kind = slice_builder_text(b, "Pod"),
-                                           .namespace = ep.pod_namespace,
-                                           .name = ep.pod,
+                                           .namespace = more.pod_namespace,
+                                           .name = more.pod,
                                            .uid = slice_builder_text(b, i % 2 ? "uid-1" : NULL) });
     }
     struct slice s = { .object = { .kind = KIND_SLICE,
@@ -150,7 +152,7 @@ static void test_mirrored(void **state)
     s.owner_kind = "Endpoints";
     for (unsigned i = 0; i < 5; i++) {
         b.endpoints.items[i].conditions = ENDPOINT_SERVING | ENDPOINT_READY_SAID | (i & 1);
-        b.endpoints.items[i].pod = b.endpoints.items[i].pod_namespace = 0;
+        b.more.items[i].pod = b.more.items[i].pod_namespace = 0;
         b.targets.items[i].kind = i ? slice_builder_text(&b, "VirtualMachine") : 0;
         b.targets.items[i].field_path = i ? slice_builder_text(&b, "spec.x") : 0;
         if (!i)
@@ -165,7 +167,7 @@ static void test_mirrored(void **state)
         assert_int_equal(r->endpoints[i].conditions, s.endpoints[i].conditions);
         assert_string_equal(slice_str(r, r->targets[i].kind), i ? "VirtualMachine" : "");
         assert_string_equal(slice_str(r, r->targets[i].field_path), i ? "spec.x" : "");
-        assert_int_equal(r->endpoints[i].pod, 0);
+        assert_int_equal(r->more[i].pod, 0);
     }
     object_free(first);
     slice_builder_done(&b);

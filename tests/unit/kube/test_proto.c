@@ -83,7 +83,7 @@ static int decode(struct decoder *d, const void *p, size_t n, struct object **re
 static void test_without_parts(void **state)
 {
     (void)state;
-    for (unsigned without = 0; without < 32; without++) {
+    for (unsigned without = 0; without < 64; without++) {
         struct decoder *d = decoder_new("", without);
         for (size_t i = 0; i < n_messages; i++) {
             struct strbuf whole = { 0 }, part = { 0 };
