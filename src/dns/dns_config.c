@@ -137,10 +137,12 @@ bool dns_config_waits(struct dns_config *s)
             continue;
         w->over = now - s->started_ns >= w->ns;
         waits |= !w->over;
-        if (w->over)
+        if (w->over) {
             log_warning("plugin/%s: starting server with unsynced %s", w->plugin, w->what);
-        else if (tell)
+            w->late(w->conf);
+        } else if (tell) {
             log_info("plugin/%s: waiting for %s before starting server", w->plugin, w->what);
+        }
     }
     if (tell)
         s->told_ns = now;

@@ -74,9 +74,10 @@ void setup_after(struct setup *s, hook_fn *fn, void *conf);
 void setup_start(struct setup *s, int (*fn)(void *conf, struct err *e), void *conf);
 /* Queries are not served before fn says so, or so many nanoseconds after the start functions have
  * run: for what would be answered wrongly. Of a reload: until then the old configuration serves.
- * `what` is waited for, by the log; static. Asked on the control thread. */
-void setup_wait(struct setup *s, bool (*fn)(void *conf), long long ns, const char *what,
-                void *conf);
+ * `what` is waited for, by the log; static. late(conf) is called before they are served although fn
+ * does not say so. On the control thread. */
+void setup_wait(struct setup *s, bool (*fn)(void *conf), void (*late)(void *conf), long long ns,
+                const char *what, void *conf);
 /* Called once the control thread has decided to end; returns for how many nanoseconds queries are
  * still to be answered (lameduck). */
 void setup_lameduck(struct setup *s, long long (*fn)(void *conf), void *conf);

@@ -80,11 +80,15 @@ void setup_lameduck(struct setup *s, long long (*fn)(void *conf), void *conf)
     vec_push(&s->config->lameducks, (struct lameduck_call){ fn, conf });
 }
 
-void setup_wait(struct setup *s, bool (*fn)(void *conf), long long ns, const char *what, void *conf)
+void setup_wait(struct setup *s, bool (*fn)(void *conf), void (*late)(void *conf), long long ns,
+                const char *what, void *conf)
 {
-    vec_push(&s->config->waits,
-             (struct wait_entry){
-                 .fn = fn, .conf = conf, .ns = ns, .what = what, .plugin = s->plugin->name });
+    vec_push(&s->config->waits, (struct wait_entry){ .fn = fn,
+                                                     .late = late,
+                                                     .conf = conf,
+                                                     .ns = ns,
+                                                     .what = what,
+                                                     .plugin = s->plugin->name });
 }
 
 void setup_stop(struct setup *s, void (*fn)(void *conf), void *conf)

@@ -28,6 +28,7 @@ struct worker_call_entry {
 
 struct wait_entry {
     bool (*fn)(void *conf);
+    void (*late)(void *conf);
     void *conf;
     long long ns;
     const char *what, *plugin;

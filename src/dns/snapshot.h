@@ -127,6 +127,8 @@ struct snap_client {
 struct snapshot;
 
 struct snapshot *snapshot_new(struct store *store, const struct snapshot_options *options);
+/* Services are not in it before the store is synced, or this is called. Control thread. */
+void snapshot_build(struct snapshot *s);
 /* Control thread; after the workers have ended. */
 void snapshot_free(struct snapshot *s);
 

@@ -68,7 +68,7 @@ static void update_service(struct snapshot *s, const char *ns, const char *name)
 {
     uint8_t key[128];
     size_t len = snap_key(name, ns, key);
-    if (!len)
+    if (!len || !s->builds)
         return;
     /* Names of namespaces that are not exposed do not even answer in reverse. */
     bool is_exposed = exposed(s, ns);
@@ -240,18 +240,31 @@ static void store_changed(void *ctx, const struct change *c)
     atomic_store_explicit(&s->serial, (uint32_t)clock_unix(), memory_order_relaxed);
 }
 
-static void store_synced(void *ctx)
-{
-    struct snapshot *s = ctx;
-    atomic_store(&s->synced, true);
-}
-
 static void add_orphans_of(void *ctx, const struct object *o)
 {
     struct snapshot *s = ctx;
     const char *service = slice_of(o)->service;
     if (*service && !store_get(s->store, KIND_SERVICE, o->meta.namespace, service))
         update_service(s, o->meta.namespace, service);
+}
+
+/* Each Service is built once at the start, and not with each of its objects that comes: that would
+ * leave the blocks before behind as holes. */
+void snapshot_build(struct snapshot *s)
+{
+    if (s->builds)
+        return;
+    s->builds = true;
+    store_each(s->store, KIND_SERVICE, NULL, update_service_of, s);
+    if (s->options.endpoints)
+        store_each(s->store, KIND_SLICE, NULL, add_orphans_of, s);
+}
+
+static void store_synced(void *ctx)
+{
+    struct snapshot *s = ctx;
+    snapshot_build(s);
+    atomic_store(&s->synced, true);
 }
 
 static void add_namespace(void *ctx, const struct object *o)
@@ -277,9 +290,6 @@ struct snapshot *snapshot_new(struct store *store, const struct snapshot_options
     rcu_table_init(&s->external_addresses, snap_external_address_equal);
     programming_init(s);
     store_each(store, KIND_NAMESPACE, NULL, add_namespace, s);
-    store_each(store, KIND_SERVICE, NULL, update_service_of, s);
-    if (options->endpoints)
-        store_each(store, KIND_SLICE, NULL, add_orphans_of, s);
     if (options->pods == PODS_VERIFIED)
         store_each(store, KIND_POD, NULL, add_pod, s);
     s->serial = (uint32_t)store_changed_unix(store);

@@ -16,6 +16,7 @@ struct snapshot {
     struct rcu_table external_addresses; /* struct snap_claim of struct snap_external, by ip */
     _Atomic uint32_t serial;
     _Atomic bool synced;
+    bool builds; /* blocks of Services: see snapshot_build() */
     struct store *store;
     struct snapshot_options options;
     struct listener listener;

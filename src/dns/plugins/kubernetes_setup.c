@@ -405,6 +405,12 @@ static bool kubernetes_ready(void *conf)
     return snapshot_synced(k->snapshot);
 }
 
+static void kubernetes_late(void *conf)
+{
+    const struct kubernetes *k = conf;
+    snapshot_build(k->snapshot);
+}
+
 /* Names of pods are only looked at when endpoints go by them; the rest is the proxy's. */
 static int open_source(struct kubernetes *k, struct err *e)
 {
@@ -469,7 +475,7 @@ static int kubernetes_setup(struct setup *s, struct dispenser *d, struct err *e)
     setup_at_once(s, kubernetes_at_once);
     setup_ahead(s, kubernetes_ahead, k);
     setup_ready(s, kubernetes_ready, k);
-    setup_wait(s, kubernetes_ready, k->startup_ns, "Kubernetes API", k);
+    setup_wait(s, kubernetes_ready, kubernetes_late, k->startup_ns, "Kubernetes API", k);
     setup_stop(s, kubernetes_stop, k);
     k->setup = NULL;
     return 0;

@@ -32,11 +32,18 @@ static void put(struct world *w, const char *yaml)
     objects_done(&o);
 }
 
-static void begin(struct world *w, const struct snapshot_options *options, const char *yaml)
+static void begin_unsynced(struct world *w, const struct snapshot_options *options,
+                           const char *yaml)
 {
     w->store = store_new();
     put(w, yaml);
     w->snapshot = snapshot_new(w->store, options);
+}
+
+static void begin(struct world *w, const struct snapshot_options *options, const char *yaml)
+{
+    begin_unsynced(w, options, yaml);
+    store_set_synced(w->store);
 }
 
 static void end(struct world *w)
@@ -423,11 +430,46 @@ static void test_only_the_first_pod_ip_counts(void **state)
     end(&w);
 }
 
+/* What was there at the start, what came before all was there, and what came after. */
+static void test_built_when_synced(void **state)
+{
+    struct world w;
+    (void)state;
+    begin_unsynced(&w, &plain, NAMESPACE DB);
+    put(&w, SLICE("db-1", "db", "{addresses: [10.1.0.7]}")
+                SLICE("x-1", "x", "{addresses: [10.1.0.8]}"));
+    expect_owners(&w, "10.1.0.7", "");
+    store_set_synced(w.store);
+    assert_true(visible(&w, "db", "prod"));
+    expect_owners(&w, "10.1.0.7", "10-1-0-7.db.prod.svc ");
+    expect_owners(&w, "10.1.0.8", "10-1-0-8.x.prod.svc ");
+    put(&w, SLICE("db-2", "db", "{addresses: [10.1.0.9]}"));
+    expect_owners(&w, "10.1.0.9", "10-1-0-9.db.prod.svc ");
+    end(&w);
+}
+
+/* Queries are served although the source has not delivered all. */
+static void test_built_before(void **state)
+{
+    struct world w;
+    (void)state;
+    begin_unsynced(&w, &plain, NAMESPACE WEB);
+    assert_null(find_service(w.snapshot, "web", "prod"));
+    snapshot_build(w.snapshot);
+    assert_true(visible(&w, "web", "prod"));
+    assert_false(snapshot_synced(w.snapshot));
+    put(&w, DB);
+    assert_true(visible(&w, "db", "prod"));
+    store_set_synced(w.store);
+    assert_true(visible(&w, "web", "prod"));
+    end(&w);
+}
+
 static void test_synced_and_serial(void **state)
 {
     struct world w;
     (void)state;
-    begin(&w, &plain, "");
+    begin_unsynced(&w, &plain, "");
     assert_false(snapshot_synced(w.snapshot));
     assert_int_equal(snapshot_serial(w.snapshot), 0);
     store_set_synced(w.store);
@@ -482,6 +524,8 @@ int main(void)
         cmocka_unit_test(test_pods),
         cmocka_unit_test(test_pod_that_is_being_deleted),
         cmocka_unit_test(test_only_the_first_pod_ip_counts),
+        cmocka_unit_test(test_built_when_synced),
+        cmocka_unit_test(test_built_before),
         cmocka_unit_test(test_synced_and_serial),
         cmocka_unit_test(test_dashed_addresses),
     };
