@@ -22,6 +22,7 @@ enum tree_kind { TREE_NULL, TREE_SCALAR, TREE_SEQUENCE, TREE_MAPPING };
 struct tree {
     uint8_t kind;
     bool quoted;        /* a scalar in quotes: "true" and "80" are strings then */
+    bool key_quoted;    /* inside a mapping: so is its key */
     int line;           /* of the key, inside a mapping */
     const char *key;    /* inside a mapping: its key */
     const char *text;   /* scalar */

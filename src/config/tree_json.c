@@ -60,6 +60,7 @@ static void convert_scalar(struct arena *a, const json_t *j, struct tree *t)
 static int convert(struct place at, const json_t *j, struct tree *t)
 {
     t->line = at.line;
+    t->key_quoted = true;
     if (++at.depth > TREE_DEPTH_MAX)
         return tree_err(at.b, ERR_LIMIT, at.line, "values are nested deeper than %d levels",
                         TREE_DEPTH_MAX);

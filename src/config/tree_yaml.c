@@ -13,6 +13,7 @@ struct frame {
     struct tree *node, **tail;
     const char *key; /* read, and its value is still to come */
     int key_line;
+    bool key_quoted;
     size_t members, nodes_before;
     const char *anchor;
     int height; /* levels below the node */
@@ -89,6 +90,7 @@ static int attach(struct reader *r, struct tree *t, int height)
     f->members++;
     if (f->node->kind == TREE_MAPPING) {
         t->key = f->key;
+        t->key_quoted = f->key_quoted;
         t->line = f->key_line;
         f->key = NULL;
     }
@@ -151,6 +153,7 @@ static int on_key(struct reader *r, const struct tree *t)
         return tree_err(r->b, ERR_UNSUPPORTED, t->line,
                         "merge keys (<<) are not supported: write the members out");
     f->key = t->text;
+    f->key_quoted = t->quoted;
     f->key_line = t->line;
     return 0;
 }

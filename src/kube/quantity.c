@@ -102,6 +102,7 @@ struct parts {
     long scale; /* digits * 10^scale * 2^power */
     unsigned power;
     enum style style;
+    bool rest; /* there was more, behind the last digit that is kept */
 };
 
 static bool read_suffix(const char *suffix, struct parts *p)
@@ -130,7 +131,9 @@ static bool read_parts(const char *text, struct parts *p)
     size_t n = number_length(text), kept = 0;
     bool point = false;
     for (size_t i = 0; i < n; i++) {
-        if (text[i] == '.') {
+        if (point && kept + 1 >= DIGITS_KEPT) {
+            p->rest |= text[i] != '0';
+        } else if (text[i] == '.') {
             point = true;
         } else if (text[i] == '-') {
             p->negative = true;
@@ -149,7 +152,7 @@ static bool read_parts(const char *text, struct parts *p)
 static bool nano_of(const struct parts *p, unsigned places, wide *ret)
 {
     wide v = p->digits;
-    bool rest = false;
+    bool rest = p->rest;
     long scale = p->scale + 9;
     if (__builtin_mul_overflow(v, (wide)1 << p->power, &v))
         return false;
@@ -207,6 +210,18 @@ static void put_binary(const struct parts *p, wide n, char out[QUANTITY_TEXT_MAX
     put(p, n, words[i], out);
 }
 
+/* A whole number that nothing could be taken from: the original leaves how it is written. */
+static bool is_left(const char *text, const struct parts *p, unsigned places)
+{
+    size_t n = number_length(text);
+    const char *point = memchr(text, '.', n);
+    if (p->digits > INT64_MAX / 10 || (point && point + 1 < text + n))
+        return false;
+    if (p->style == STYLE_BINARY)
+        return p->digits % 1024 != 0 && p->digits << p->power <= INT64_MAX;
+    return p->scale % 3 == 0 && p->digits % 1000 != 0 && p->scale >= -(long)places;
+}
+
 const char *quantity_canonical(const char *text, unsigned places, char out[QUANTITY_TEXT_MAX])
 {
     struct parts p = { 0 };
@@ -215,6 +230,8 @@ const char *quantity_canonical(const char *text, unsigned places, char out[QUANT
         return text;
     if (nano == 0)
         return strcpy(out, "0");
+    if (is_left(text, &p, places))
+        return text;
     if (p.style == STYLE_BINARY && nano % NANO == 0 && nano / NANO >= 1024)
         put_binary(&p, nano / NANO, out);
     else

@@ -13,5 +13,6 @@ int quantity_milli(const char *text, int64_t *ret);
 #define QUANTITY_TEXT_MAX 64
 /* As the original writes it: a whole number that is as small as its suffix allows, suffixes of the
  * given kind, at most so many decimal places (up to 9; what lies beyond is rounded away from zero).
+ * A text that says such a number already stays, with its sign, zeros in front and "E" for "e".
  * Returns out, or text where it is none, or so big that it is best left alone. */
 const char *quantity_canonical(const char *text, unsigned places, char out[QUANTITY_TEXT_MAX]);

@@ -138,6 +138,19 @@ static bool named_before(const json_t *list, size_t n, const char *name)
     return false;
 }
 
+static void check_not_negative(const json_t *c, const char *list, const char *at, struct fault *f)
+{
+    const json_t *value;
+    const char *key;
+    char path[64], field[256];
+    (void)snprintf(path, sizeof path, "resources.%s", list);
+    json_object_foreach(path_get(c, path), key, value)
+    {
+        (void)snprintf(field, sizeof field, "%s.%s[%.100s]", at, path, key);
+        value_check_quantity(value, field, f);
+    }
+}
+
 static void check_resources(const json_t *c, const char *at, struct fault *f)
 {
     const json_t *limits = path_get(c, "resources.limits"), *value;
@@ -171,6 +184,9 @@ static void check_container(const json_t *list, size_t i, const char *path, stru
     (void)snprintf(field, sizeof field, "%s[%zu].image", path, i);
     if (!image || !*image)
         fault_required(f, field, "");
+    (void)snprintf(at, sizeof at, "%s[%zu]", path, i);
+    check_not_negative(c, "limits", at, f);
+    check_not_negative(c, "requests", at, f);
     (void)snprintf(field, sizeof field, "%s[%zu].resources.requests", path, i);
     check_resources(c, field, f);
     for (size_t p = 0; p < json_array_size(ports); p++) {

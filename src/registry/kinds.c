@@ -7,6 +7,7 @@
 #include "registry/kind_slice.h"
 #include "registry/path.h"
 #include "registry/resource.h"
+#include "registry/value.h"
 
 #include <string.h>
 
@@ -135,9 +136,12 @@ static void check_event(struct write *w, struct fault *f)
 
 /* ---- Node ---- */
 
-/* The old field and the new one say the same. */
+/* The old field and the new one say the same; what pods may use is all, unless it is said. */
 static void fill_node(struct write *w)
 {
+    const json_t *capacity = path_get(w->doc, "status.capacity");
+    if (capacity && !path_get(w->doc, "status.allocatable"))
+        path_set(w->doc, "status.allocatable", json_deep_copy(capacity));
     const char *one = path_text(w->doc, "spec.podCIDR");
     const char *first = json_string_value(json_array_get(path_get(w->doc, "spec.podCIDRs"), 0));
     if (one && *one && !first)
@@ -146,8 +150,22 @@ static void fill_node(struct write *w)
         path_set_text(w->doc, "spec.podCIDR", first);
 }
 
+static void check_quantities(const json_t *doc, const char *path, struct fault *f)
+{
+    const json_t *value;
+    const char *key;
+    char field[256];
+    json_object_foreach(path_get(doc, path), key, value)
+    {
+        (void)snprintf(field, sizeof field, "%s.%.150s", path, key);
+        value_check_quantity(value, field, f);
+    }
+}
+
 static void check_node(struct write *w, struct fault *f)
 {
+    check_quantities(w->doc, "status.capacity", f);
+    check_quantities(w->doc, "status.allocatable", f);
     const json_t *now = path_get(w->doc, "spec.podCIDRs"), *old = path_get(w->old, "spec.podCIDRs");
     if (json_array_size(old) && !(now && json_equal((json_t *)(uintptr_t)now, old)))
         fault_field_forbidden(f, "spec.podCIDRs",

@@ -4,6 +4,7 @@
 #include "config/tree.h"
 #include "registry/proto_answer.h"
 #include "registry/proto_body.h"
+#include "registry/yaml_scalar.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -115,58 +116,6 @@ const char *wish_type(const struct wish *w)
 
 /* ---- YAML in ---- */
 
-/* Plain scalars by the core schema of YAML; texts in quotes stay texts. */
-static json_t *scalar(const struct tree *t)
-{
-    static const char *const truths[] = { "true", "True", "TRUE", "yes", "Yes",
-                                          "YES",  "on",   "On",   "ON" };
-    static const char *const lies[] = { "false", "False", "FALSE", "no", "No",
-                                        "NO",    "off",   "Off",   "OFF" };
-    const char *s = t->text;
-    char *end;
-    if (t->quoted)
-        return json_string(s);
-    if (!*s || strcmp(s, "~") == 0 || strcasecmp(s, "null") == 0)
-        return json_null();
-    for (size_t i = 0; i < ARRAY_SIZE(truths); i++) {
-        if (strcmp(s, truths[i]) == 0)
-            return json_true();
-        if (strcmp(s, lies[i]) == 0)
-            return json_false();
-    }
-    if (s[strspn(s, "+-0123456789.eE")] || !strpbrk(s, "0123456789"))
-        return json_string(s);
-    errno = 0;
-    long long n = strtoll(s, &end, 10);
-    if (!*end && errno == 0)
-        return json_integer(n);
-    double d = strtod(s, &end);
-    return *end ? json_string(s) : json_real(d);
-}
-
-json_t *document_of_tree(const struct tree *t)
-{
-    json_t *made;
-    switch ((enum tree_kind)t->kind) {
-    case TREE_MAPPING:
-        made = json_object();
-        for (const struct tree *c = t->child; c; c = c->next)
-            json_object_set_new(made, c->key, document_of_tree(c));
-        return made;
-    case TREE_SEQUENCE:
-        made = json_array();
-        for (const struct tree *c = t->child; c; c = c->next)
-            json_array_append_new(made, document_of_tree(c));
-        return made;
-    case TREE_SCALAR:
-        made = scalar(t);
-        break;
-    default:
-        made = json_null();
-    }
-    return made ? made : json_string(""); /* what is no UTF-8 */
-}
-
 static int read_yaml(const char *body, size_t len, json_t **ret, struct fault *f)
 {
     struct arena a;
@@ -178,8 +127,8 @@ static int read_yaml(const char *body, size_t len, json_t **ret, struct fault *f
         r = fault_bad_request(f, "error converting YAML to JSON: %s", e.text);
     else if (doc.n != 1)
         r = fault_bad_request(f, "the body holds %zu documents, and must hold one", doc.n);
-    else
-        *ret = document_of_tree(doc.documents[0]);
+    else if (!(*ret = yaml_document(doc.documents[0], &e)))
+        r = fault_bad_request(f, "error converting YAML to JSON: %s", e.text);
     arena_done(&a);
     return r;
 }
@@ -240,11 +189,7 @@ static bool is_plain(const char *s)
     if (!isalpha((unsigned char)*s) || s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST"
                                                    "UVWXYZ0123456789-_./")])
         return false;
-    struct tree t = { .kind = TREE_SCALAR, .text = s };
-    json_t *v = scalar(&t);
-    bool plain = json_is_string(v) && strcasecmp(s, "y") != 0 && strcasecmp(s, "n") != 0;
-    json_decref(v);
-    return plain;
+    return yaml_is_text(s);
 }
 
 static void put_text(const char *s, struct strbuf *out)

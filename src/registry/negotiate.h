@@ -34,6 +34,3 @@ void yaml_put(const json_t *doc, struct strbuf *out);
 /* In the form that was wished for, or in JSON where its kind has no such form: then the wish says
  * so. */
 void wish_put(struct wish *w, const json_t *doc, struct strbuf *out);
-/* A tree that was read from YAML as a document; a new reference. */
-struct tree;
-json_t *document_of_tree(const struct tree *t);

@@ -9,6 +9,7 @@
 #include "registry/meta.h"
 #include "registry/path.h"
 #include "registry/rest.h"
+#include "registry/yaml_scalar.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -174,8 +175,10 @@ static int read_manifest(struct seed *s, struct manifest *m, const char *path, s
     arena_init(&a, 65536);
     r = tree_parse(text, len, path, &a, &docs, e);
     for (size_t i = 0; r == 0 && i < docs.n; i++) {
-        json_t *doc = document_of_tree(docs.documents[i]);
-        if (is_list(doc))
+        json_t *doc = yaml_document(docs.documents[i], e);
+        if (!doc)
+            r = err_wrap(e, "%s", path);
+        else if (is_list(doc))
             apply_list(s, m, doc, path);
         else
             (void)apply(s, m, doc, path);

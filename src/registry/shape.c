@@ -160,11 +160,24 @@ static bool is_base64(const char *s)
 }
 
 /* Lists of resources know no less than thousandths. */
+/* Without the white space around it; malloc'ed. */
+static char *trimmed(const char *text)
+{
+    static const char space[] = " \t\n\v\f\r";
+    text += strspn(text, space);
+    size_t n = strlen(text);
+    while (n && strchr(space, text[n - 1]))
+        n--;
+    return xstrndup(text, n);
+}
+
 static int read_quantity(struct shaper *s, const struct schema_field *f, const json_t *v,
                          json_t **ret)
 {
-    char *number = json_is_number(v) ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
-    const char *text = number ? number : json_string_value(v);
+    char *number = json_is_number(v)   ? json_dumps(v, JSON_ENCODE_ANY)
+                   : json_is_string(v) ? trimmed(json_string_value(v))
+                                       : NULL;
+    const char *text = number;
     char canonical[QUANTITY_TEXT_MAX];
     bool ok = text && quantity_is(text);
     if (ok)

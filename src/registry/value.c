@@ -2,6 +2,7 @@
 
 #include "base/ip.h"
 #include "base/str.h"
+#include "kube/quantity.h"
 
 const char *const value_protocols[] = { "SCTP", "TCP", "UDP", NULL };
 
@@ -26,6 +27,15 @@ void value_check_port(const json_t *n, const char *field, struct fault *f)
 {
     if (json_integer_value(n) < 1 || json_integer_value(n) > 65535)
         fault_value(f, field, n, "must be between 1 and 65535, inclusive");
+}
+
+void value_check_quantity(const json_t *v, const char *field, struct fault *f)
+{
+    const char *text = json_string_value(v);
+    int64_t milli;
+    bool negative = text && *text == '-' && quantity_milli(text, &milli) == 0 && milli < 0;
+    if (negative)
+        fault_value(f, field, v, "must be greater than or equal to 0");
 }
 
 /* Link-local addresses, and groups of a link's nodes (RFC 3927, RFC 5771 4, RFC 4291 2.5.6, 2.7).

@@ -18,6 +18,8 @@ void value_check_choice(const char *text, const char *const *list, const char *f
                         struct fault *f);
 /* A port's number. */
 void value_check_port(const json_t *n, const char *field, struct fault *f);
+/* A resource quantity: not below 0. */
+void value_check_quantity(const json_t *v, const char *field, struct fault *f);
 /* An address beyond the node: none that leads nowhere, to the node itself, or no further than its
  * link. */
 void value_check_address(const char *text, const char *field, struct fault *f);

@@ -198,6 +198,30 @@ def test_many_events_of_one_request(signpost, tmp_path, accept):
         connection.close()
 
 
+def test_scalars_of_yaml_and_quantities(api, ns):
+    """As kube-apiserver takes them: YAML 1.1 has more truths and numbers than one might think."""
+    def send(text, path):
+        return api.call("POST", path, text, kind="application/yaml")
+    made = send("apiVersion: v1\nkind: Service\nmetadata: {name: web, annotations: {on: 'y'}}\nspec:\n  ports:\n"
+                "  - {port: 0x50, targetPort: 0o17}\n", api.path("Service", ns=ns))
+    assert made["spec"]["ports"][0]["port"] == 80 and made["spec"]["ports"][0]["targetPort"] == 15
+    assert made["metadata"]["annotations"] == {"true": "y"}
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n"
+    assert refused(send, config + "data: {x: y}", api.path("ConfigMap", ns=ns)).code == 400
+    assert refused(send, config + "data: {x: .inf}", api.path("ConfigMap", ns=ns)).code == 400
+    assert send(config + "immutable: y", api.path("ConfigMap", ns=ns))["immutable"] is True
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "q"},
+            "status": {"capacity": {"memory": " +1E6", "cpu": "2000m", "pods": "0110"}}}
+    status = api.create(node)["status"]
+    assert status["capacity"] == {"memory": "+1E6", "cpu": "2", "pods": "0110"} == status["allocatable"]
+    node["status"]["capacity"]["cpu"] = "-1"
+    answer = refused(api.create, node | {"metadata": {"name": "r"}})
+    assert answer.code == 422 and set(answer.fields) == {"status.capacity.cpu", "status.allocatable.cpu"}
+    bad = pod("p", ns, containers=[{"name": "c", "image": "i", "resources": {"limits": {"cpu": "-1"}}}])
+    answer = refused(api.create, bad)
+    assert answer.code == 422 and "spec.containers[0].resources.limits[cpu]" in answer.fields
+
+
 def test_revisions_of_what_is_not_kept(signpost, tmp_path):
     """A process that begins with nothing must not go on with numbers that meant something else."""
     api = Registry(signpost, tmp_path, memory=True)
