@@ -247,6 +247,7 @@ const struct resource resources[] = {
       .name = "endpoints",
       .singular = "endpoints",
       .kind = "Endpoints",
+      .warning = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
       .short_names = { "ep" },
       .namespaced = true,
       .verbs = VERBS_ALL,

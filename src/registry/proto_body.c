@@ -282,10 +282,19 @@ static int read_message(const struct schema_type *t, struct cursor c, json_t *ou
 
 static const struct schema_type *type_of(const struct proto_object *o)
 {
+    static const char *const others[][2] = {
+        { "DeleteOptions", "meta.DeleteOptions" },
+        { "SelfSubjectAccessReview", "authorization.SelfSubjectAccessReview" },
+        { "SelfSubjectRulesReview", "authorization.SelfSubjectRulesReview" },
+        { "SelfSubjectReview", "authentication.SelfSubjectReview" },
+    };
     const struct resource *r = resource_of_kind(o->api_version, o->kind);
     if (r)
         return resource_type(r);
-    return strcmp(o->kind, "DeleteOptions") == 0 ? schema_type("meta.DeleteOptions") : NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        if (strcmp(o->kind, others[i][0]) == 0)
+            return schema_type(others[i][1]);
+    return NULL;
 }
 
 static int read_object(const struct proto_object *o, json_t **ret, struct fault *f)

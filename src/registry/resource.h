@@ -50,6 +50,7 @@ struct resource {
     const char *name, *singular, *kind;
     const char *short_names[3];
     const char *category; /* "all", or NULL */
+    const char *warning;  /* that every answer carries, or NULL */
     bool namespaced, has_status;
     unsigned verbs;
     const char *type_name; /* of the schema */

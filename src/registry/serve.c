@@ -9,6 +9,7 @@
 #include "registry/openapi.h"
 #include "registry/path.h"
 #include "registry/rest.h"
+#include "registry/review.h"
 #include "registry/server.h"
 #include "registry/table.h"
 
@@ -195,7 +196,13 @@ static int not_here(struct call *c)
 {
     const struct request *q = &c->request;
     unsigned at = *q->group ? 3 : 2;
-    if (!*q->version || q->resource || q->n_parts <= at)
+    if (q->resource)
+        return fault_set(
+            &c->fault, 404, "NotFound",
+            "the server could not find the requested resource (%s/%s is not offered by "
+            "signpost registry)",
+            q->resource->name, q->sub);
+    if (!*q->version || q->n_parts <= at)
         return fault_set(&c->fault, 404, "NotFound",
                          "the server could not find the requested resource");
     if (q->n_parts > at + 2 && strcmp(q->parts[at], "namespaces") == 0)
@@ -230,7 +237,7 @@ static int check_access(struct call *c)
     c->user = access_user(s->o.access, call_header(c, "authorization"), shown ? &subject : NULL);
     if (!c->user)
         return fault_set(&c->fault, 401, "Unauthorized", "Unauthorized");
-    if (c->user->admin || reads(&c->request))
+    if (c->user->admin || reads(&c->request) || review_is(&c->request))
         return 0;
     if (!c->request.resource)
         return fault_set(&c->fault, 403, "Forbidden", "User \"%s\" may only read: %s \"%s\"",
@@ -308,10 +315,14 @@ int call_route(struct call *c)
     if (!q->resource) {
         if (reads(q) && (discovery_answer(c) || openapi_answer(c)))
             return 0;
+        if (review_is(q))
+            return review_answer(c);
         return route_page(c);
     }
     if (wish_read(call_header(c, "accept"), &c->wish, &c->fault) < 0)
         return -1;
+    if (q->resource->warning && c->exchange)
+        call_warn(c, "%s", q->resource->warning);
     if (!(q->resource->verbs & verb_of(q)))
         return fault_method(&c->fault);
     return *q->name ? route_object(c) : route_collection(c);

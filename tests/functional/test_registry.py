@@ -222,6 +222,27 @@ def test_scalars_of_yaml_and_quantities(api, ns):
     assert answer.code == 422 and "spec.containers[0].resources.limits[cpu]" in answer.fields
 
 
+def test_reviews(api):
+    """Who am I, and what may I do."""
+    def ask(group, name, token=None, **spec):
+        return api.call("POST", "/apis/%s/v1/%s" % (group, name), {"spec": spec} if spec else {}, token=token)["status"]
+    reader = api.token_of("reader")
+    who = ask("authentication.k8s.io", "selfsubjectreviews", reader)["userInfo"]
+    assert who["username"] == "reader" and "system:authenticated" in who["groups"] and who["uid"] == "2"
+    access = ("authorization.k8s.io", "selfsubjectaccessreviews")
+    for token, verb, allowed in [(None, "delete", True), (reader, "watch", True), (reader, "delete", False)]:
+        answer = ask(*access, token, resourceAttributes={"verb": verb, "resource": "pods"})
+        assert answer["allowed"] is allowed and ("reason" in answer) is not allowed
+    assert ask(*access, reader, nonResourceAttributes={"verb": "get", "path": "/metrics"})["allowed"]
+    assert refused(ask, *access).code == 422
+    assert refused(ask, *access, resourceAttributes={}, nonResourceAttributes={}).code == 422
+    rules = ask("authorization.k8s.io", "selfsubjectrulesreviews", reader, namespace="default")
+    assert rules["resourceRules"] == [{"verbs": ["get", "list", "watch"], "apiGroups": ["*"], "resources": ["*"]}]
+    assert refused(ask, "authorization.k8s.io", "selfsubjectrulesreviews").code == 400
+    assert refused(ask, *access, "wrong").code == 401
+    assert refused(api.call, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {}).code == 404
+
+
 def test_revisions_of_what_is_not_kept(signpost, tmp_path):
     """A process that begins with nothing must not go on with numbers that meant something else."""
     api = Registry(signpost, tmp_path, memory=True)

@@ -276,3 +276,26 @@ def test_readers_may_not_write(api, kubectl, tmp_path):
     reader.base[2] = config
     assert "default" in reader("get", "namespaces")
     assert "may only read" in reader.refused("create", "configmap", "x")
+
+
+def test_what_one_may_do(api, kubectl, tmp_path):
+    assert kubectl("auth", "can-i", "create", "pods").strip() == "yes"
+    assert "*.*" in kubectl("auth", "can-i", "--list", "-n", "default")
+    reader = Kubectl(api, tmp_path)
+    reader.base[2] = api.kubeconfig.replace("admin.conf", "reader.conf")
+    assert reader("auth", "can-i", "list", "pods").strip() == "yes"
+    no = reader.run("auth", "can-i", "delete", "services")
+    assert no.returncode == 1 and no.stdout.startswith("no - only members of system:masters may write")
+    assert "[get list watch]" in reader("auth", "can-i", "--list", "-n", "default")
+
+
+def test_what_is_not_offered_is_named(kubectl, api, ns):
+    api.create(pod("p", ns, nodeName="node-a"))
+    assert "pods/log is not offered by signpost registry" in kubectl.refused("get", "--raw", api.path("Pod", "p", ns) + "/log")
+    assert "the server doesn't have a resource type \"deployment" in kubectl.refused("rollout", "status", "deployment/x")
+
+
+def test_endpoints_are_answered_with_a_warning(kubectl, ns):
+    done = kubectl.run("-n", ns, "get", "endpoints")
+    assert "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice" in done.stderr
+    assert "Warning" not in kubectl.run("-n", ns, "get", "services").stderr
