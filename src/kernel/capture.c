@@ -51,17 +51,18 @@ static int take(struct capture *c, int fd, int code)
 
 int capture_open(struct capture *c, const char *link)
 {
-    int fd = open_socket(), index = (int)if_nametoindex(link);
+    int fd = open_socket(), index = link ? (int)if_nametoindex(link) : 0;
     if (fd < 0)
         return fd;
-    return take(c, fd, index ? bind_to(fd, index) : -errno);
+    return take(c, fd, index || !link ? bind_to(fd, index) : -errno);
 }
 
-/* Classic BPF (linux/filter.h) over a packet from its IP header on. A label is the place of its
+/* Only what begins and ends flows, and all of that port. Classic BPF (linux/filter.h) over a packet
+ * from its IP header on. A label is the place of its
  * statement; jumps are counted from the statement behind. */
-static int filter_flows(int fd)
+static int filter_flows(int fd, uint16_t port)
 {
-    enum { V6 = 14, PORTS = 17, FLAGS = 24, NONE = 25, SHORT = 26, WHOLE = 27 };
+    enum { V6 = 16, PORTS = 19, FLAGS = 28, NONE = 29, SHORT = 30, WHOLE = 31 };
 #define LOAD(size, mode, at) BPF_STMT(BPF_LD | (size) | (mode), at)
 #define IF(test, value, here, label)                                                               \
     BPF_JUMP(BPF_JMP | (test) | BPF_K, value, (label) - (here)-1, 0)
@@ -76,23 +77,27 @@ static int filter_flows(int fd)
         BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* its header's length */
         LOAD(BPF_H, BPF_IND, 0),
         IF(BPF_JEQ, DNS_PORT, 7, WHOLE),
+        IF(BPF_JEQ, port, 8, WHOLE),
         LOAD(BPF_H, BPF_IND, 2),
-        IF(BPF_JEQ, DNS_PORT, 9, WHOLE),
+        IF(BPF_JEQ, DNS_PORT, 10, WHOLE),
+        IF(BPF_JEQ, port, 11, WHOLE),
         LOAD(BPF_B, BPF_ABS, 9),
-        UNLESS(BPF_JEQ, IPPROTO_TCP, 11, SHORT),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 13, SHORT),
         LOAD(BPF_B, BPF_IND, 13),
-        BPF_JUMP(BPF_JMP | BPF_JA, FLAGS - 13 - 1, 0, 0),
+        BPF_JUMP(BPF_JMP | BPF_JA, FLAGS - 15 - 1, 0, 0),
         LOAD(BPF_B, BPF_ABS, 6), /* V6; behind extension headers nothing is looked for */
-        IF(BPF_JEQ, IPPROTO_UDP, 15, PORTS),
-        UNLESS(BPF_JEQ, IPPROTO_TCP, 16, SHORT),
+        IF(BPF_JEQ, IPPROTO_UDP, 17, PORTS),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 18, SHORT),
         LOAD(BPF_H, BPF_ABS, 40), /* PORTS */
-        IF(BPF_JEQ, DNS_PORT, 18, WHOLE),
-        LOAD(BPF_H, BPF_ABS, 42),
         IF(BPF_JEQ, DNS_PORT, 20, WHOLE),
+        IF(BPF_JEQ, port, 21, WHOLE),
+        LOAD(BPF_H, BPF_ABS, 42),
+        IF(BPF_JEQ, DNS_PORT, 23, WHOLE),
+        IF(BPF_JEQ, port, 24, WHOLE),
         LOAD(BPF_B, BPF_ABS, 6),
-        UNLESS(BPF_JEQ, IPPROTO_TCP, 22, SHORT),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 26, SHORT),
         LOAD(BPF_B, BPF_ABS, 53),
-        IF(BPF_JSET, TCP_FIN | TCP_SYN | TCP_RST, 24, SHORT), /* FLAGS */
+        IF(BPF_JSET, TCP_FIN | TCP_SYN | TCP_RST, 28, SHORT), /* FLAGS */
         BPF_STMT(BPF_RET | BPF_K, 0),                         /* NONE */
         BPF_STMT(BPF_RET | BPF_K, FLOW_BYTES),                /* SHORT */
         BPF_STMT(BPF_RET | BPF_K, CAPTURE_BYTES),             /* WHOLE */
@@ -109,8 +114,13 @@ int capture_open_flows(struct capture *c)
     int fd = open_socket();
     if (fd < 0)
         return fd;
-    int code = filter_flows(fd);
+    int code = filter_flows(fd, DNS_PORT);
     return take(c, fd, code < 0 ? code : bind_to(fd, 0));
+}
+
+int capture_follow(struct capture *c, uint16_t port)
+{
+    return filter_flows(c->fd, port);
 }
 
 void capture_done(struct capture *c)

@@ -32,11 +32,14 @@ struct packet {
     size_t payload_len;
 };
 
-/* On the link of that name in the thread's network namespace. Returns 0 or a negated errno. */
+/* On the link of that name, or all (NULL), in the thread's network namespace. Returns 0 or a
+ * negated errno. */
 int capture_open(struct capture *c, const char *link) __attribute__((warn_unused_result));
 /* On all links of the namespace, and of the packets only what begins and ends flows: DNS, TCP
  * segments with SYN, FIN or RST, the first bytes of UDP datagrams, ICMP. */
 int capture_open_flows(struct capture *c) __attribute__((warn_unused_result));
+/* And from now on also all whole packets from and to that port. */
+int capture_follow(struct capture *c, uint16_t port) __attribute__((warn_unused_result));
 void capture_done(struct capture *c);
 
 /* The next IP packet; buf has CAPTURE_BYTES. Returns 1, 0 when there is none now, or a negated

@@ -29,16 +29,9 @@ int conntrack_fd(const struct conntrack *c)
 
 int conntrack_listen(struct conntrack *c)
 {
-    static const int groups[] = { NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_UPDATE,
-                                  NFNLGRP_CONNTRACK_DESTROY };
-    int fd = conntrack_fd(c), size = RECEIVE_BUFFER;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-    for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-        int ret = nl_join(&c->nl, groups[i]);
-        if (ret < 0)
-            return ret;
-    }
-    return 0;
+    int size = RECEIVE_BUFFER;
+    setsockopt(conntrack_fd(c), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+    return nl_join(&c->nl, NFNLGRP_CONNTRACK_NEW);
 }
 
 static void read_addresses(const struct nlattr *nest, struct tuple *t)

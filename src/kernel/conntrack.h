@@ -33,7 +33,7 @@ struct conntrack {
 
 /* Both return 0 or a negated errno, and need CAP_NET_ADMIN. */
 int conntrack_open(struct conntrack *c) __attribute__((warn_unused_result));
-int conntrack_listen(struct conntrack *c) __attribute__((warn_unused_result));
+int conntrack_listen(struct conntrack *c) __attribute__((warn_unused_result)); /* beginnings only */
 void conntrack_done(struct conntrack *c);
 int conntrack_fd(const struct conntrack *c);
 

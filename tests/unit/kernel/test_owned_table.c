@@ -85,6 +85,35 @@ static void both_families(void **state)
     owned_table_done(&t);
 }
 
+static void for_reports_of_one_flow(void **state)
+{
+    (void)state;
+    char text[4096];
+    struct err e = { 0 };
+    struct owned_table t;
+    struct traced_flow f = { .from_port = 4000, .to_port = 80, .protocol = IPPROTO_TCP };
+    assert_int_equal(ip_parse("10.244.1.5", &f.from), 0);
+    assert_int_equal(ip_parse("10.96.0.20", &f.to), 0);
+    assert_int_equal(owned_table_open(&t), 0);
+    assert_int_equal(owned_table_trace(&t, "mine", &f, &e), 0);
+    listed(text, sizeof text);
+    assert_non_null(strstr(text, "flags owner"));
+    assert_non_null(strstr(text, "type filter hook prerouting priority raw - 1"));
+    assert_non_null(strstr(text, "type filter hook output priority raw - 1"));
+    assert_non_null(strstr(text, "ip saddr 10.244.1.5 ip daddr 10.96.0.20 tcp sport 4000 tcp dport "
+                                 "80 tcp flags syn / syn,ack meta nftrace set 1"));
+    f.protocol = IPPROTO_UDP;
+    f.to.family = f.from_port = f.to_port = 0;
+    assert_int_equal(ip_parse("fd00::5", &f.from), 0);
+    assert_int_equal(owned_table_trace(&t, "mine", &f, &e), 0); /* in its place */
+    listed(text, sizeof text);
+    assert_null(strstr(text, "table ip mine"));
+    assert_non_null(strstr(text, "ip6 saddr fd00::5 meta l4proto udp meta nftrace set 1"));
+    owned_table_done(&t);
+    listed(text, sizeof text);
+    assert_string_equal(text, "");
+}
+
 /* The kernel refuses such a batch as a whole: there is no answer for a message of it. */
 static void needs_the_right(void **state)
 {
@@ -110,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_and_goes),
         cmocka_unit_test(both_families),
+        cmocka_unit_test(for_reports_of_one_flow),
         cmocka_unit_test(needs_the_right),
     };
     if (netns_enter_own_world(&e) < 0) {
