@@ -145,11 +145,11 @@ static const char *value_of(const char *text, size_t len, const char *name, stru
 static void warn_of_aliases(const char *value)
 {
     if (value)
-        fprintf(stderr, "signpost lookup: warning: HOSTALIASES is set, but not followed\n");
+        fprintf(stderr, "signpost: warning: HOSTALIASES is set, but not followed\n");
 }
 
-/* Its own environment has a say. It may be closed to us: then there is none. */
-static void read_environment(struct lookup_place *p, pid_t pid, struct arena *a)
+/* It may be closed to us: then there is none. */
+void lookup_environment(pid_t pid, struct arena *a, struct stub_env *ret)
 {
     cleanup_free char *text = NULL;
     size_t len = 0;
@@ -157,8 +157,8 @@ static void read_environment(struct lookup_place *p, pid_t pid, struct arena *a)
     snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
     if (file_load(path, ENVIRON_MAX, &text, &len, NULL) < 0)
         return;
-    p->env.res_options = value_of(text, len, "RES_OPTIONS", a);
-    p->env.localdomain = value_of(text, len, "LOCALDOMAIN", a);
+    ret->res_options = value_of(text, len, "RES_OPTIONS", a);
+    ret->localdomain = value_of(text, len, "LOCALDOMAIN", a);
     warn_of_aliases(value_of(text, len, "HOSTALIASES", a));
 }
 
@@ -190,7 +190,7 @@ static int go_to_process(struct lookup_place *p, struct arena *a, struct err *e)
         if (rc < 0)
             return rc;
     }
-    read_environment(p, pid, a);
+    lookup_environment(pid, a, &p->env);
     return enter_process(pid, e);
 }
 

@@ -7,6 +7,8 @@
 #include "client/stub_conf.h"
 #include "config/flags.h"
 
+#include <sys/types.h>
+
 struct lookup_place {
     /* By the flags. */
     const char *resolv_conf, *hosts, *nsswitch; /* files */
@@ -23,3 +25,5 @@ struct lookup_place {
 /* Finds and reads all that; with --pid, and --pod of a lab, this process is in the namespaces and
  * the root folder of that process from then on. Strings lie in `a`. */
 int lookup_place_go(struct lookup_place *p, struct arena *a, struct err *e) must_check;
+/* What the environment of a process says to its resolver. Strings lie in `a`. */
+void lookup_environment(pid_t pid, struct arena *a, struct stub_env *ret);

@@ -96,34 +96,46 @@ void trace_causes_done(struct trace_causes *c)
     arena_done(&c->arena);
 }
 
-static void ask_objects(struct trace_causes *c, const char *dir, const char *from, const char *to,
-                        const char *as)
+static int ask_lab(struct trace_causes *c, const struct trace_causes_of *of, const char *to,
+                   struct explain_options *options, struct err *e)
+{
+    struct explain_lab lab;
+    int rc = explain_lab_open(&lab, of->dir, of->from, options, e);
+    if (rc < 0)
+        return rc;
+    rc = explain_run(options, of->from, to, take_causes, c, e);
+    explain_lab_close(&lab);
+    return rc;
+}
+
+static void ask_objects(struct trace_causes *c, const struct trace_causes_of *of)
 {
     struct explain_options options;
-    struct explain_lab lab;
     struct err e;
+    const char *to = of->to;
     explain_options_defaults(&options);
-    if (as)
-        options.as = as;
+    if (of->as)
+        options.as = of->as;
+    options.protocol = of->protocol;
     if (!strchr(to, ':'))
         to = arena_printf(&c->arena, "%s:80", to); /* as curl does */
-    int rc = explain_lab_open(&lab, dir, from, &options, &e);
-    if (rc == 0) {
-        rc = explain_run(&options, from, to, take_causes, c, &e);
-        explain_lab_close(&lab);
-    }
+    if (of->objects)
+        options.objects = *of->objects;
+    options.objects.follow = false;
+    int rc = of->dir ? ask_lab(c, of, to, &options, &e)
+                     : explain_run(&options, of->from, to, take_causes, c, &e);
     if (rc < 0)
         log_debug("trace: the objects say nothing: %s", e.text);
 }
 
-void trace_causes_find(struct trace_causes *c, const struct sightings *s, const char *dir,
-                       const char *from, const char *to, const char *as)
+void trace_causes_find(struct trace_causes *c, const struct sightings *s,
+                       const struct trace_causes_of *of)
 {
     struct journey_cause seen[OUTCOME_CAUSES_MAX];
     size_t n = outcome_causes(s, &c->arena, seen);
     for (size_t i = 0; i < n; i++)
         vec_push(&c->items, seen[i]);
     c->seen = s;
-    if (n || outcome_of(s) != OUTCOME_ANSWERED)
-        ask_objects(c, dir, from, to, as);
+    if ((of->dir || of->objects) && (n || outcome_of(s) != OUTCOME_ANSWERED))
+        ask_objects(c, of);
 }

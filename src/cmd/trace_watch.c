@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "explain/watch_line.h"
+#include "kernel/nat_watch.h"
 #include "kernel/netns.h"
 #include "loop/loop.h"
 
@@ -22,8 +23,7 @@ struct watching {
     uv_timer_t tick;
     uv_signal_t interrupt, terminate;
     struct capture capture;
-    struct conntrack conntrack;
-    bool sees_translation;
+    struct nat_watch nat;
     int client_end; /* pidfd */
     struct watch *watch;
     struct addressbook book;
@@ -45,7 +45,7 @@ static bool translated(void *ctx, const struct tuple *asked, struct tuple *ret_r
 {
     struct watching *w = ctx;
     struct flow f;
-    if (!w->sees_translation || conntrack_find(&w->conntrack, asked, &f) < 0)
+    if (!nat_watch_find(&w->nat, asked, &f, NULL))
         return false;
     *ret_reply = f.reply;
     return true;
@@ -142,16 +142,10 @@ static int see_packets(struct watching *w, struct err *e)
                     : 0;
 }
 
-/* Asked for an entry that cannot be there: it is refused, or not found. */
 static void see_translation(struct watching *w)
 {
-    const struct tuple nobody = { .from = { .family = 4 }, .to = { .family = 4 }, .protocol = 6 };
-    struct flow f;
-    int code = conntrack_open(&w->conntrack);
-    if (code == 0)
-        code = conntrack_find(&w->conntrack, &nobody, &f);
-    w->sees_translation = code == 0 || code == -ENOENT;
-    if (!w->sees_translation)
+    int code = nat_watch_open(&w->nat, w->place.ips, w->place.n_ips);
+    if (code < 0)
         (void)fprintf(stderr,
                       "signpost trace: blind: the node's connection table (%s): which pod stands "
                       "behind a Service's address is not seen\n",
@@ -178,7 +172,7 @@ static void listen_to(struct watching *w)
 
 static void sum_up(const struct watching *w)
 {
-    unsigned long long flows = watch_lost(w->watch), packets = w->lost_packets;
+    unsigned long long flows = watch_lost(w->watch) + w->nat.lost, packets = w->lost_packets;
     if (w->options->json)
         (void)printf("{\"lines\":%llu,\"lostPackets\":%llu,\"lostFlows\":%llu}\n",
                      (unsigned long long)w->lines, packets, flows);
@@ -225,7 +219,7 @@ int trace_watch(const struct trace_watch_options *o, const char *from, struct er
     trace_place_done(&w.place);
     loop_done(&w.loop);
     capture_done(&w.capture);
-    conntrack_done(&w.conntrack);
+    nat_watch_done(&w.nat);
     if (w.client_end >= 0)
         close(w.client_end);
     addressbook_done(&w.book);

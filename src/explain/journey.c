@@ -48,10 +48,19 @@ void journey_missed(struct journey *j, const char *fmt, ...)
     j->steps.items[j->steps.n - 1].missing = true;
 }
 
+void journey_blind(struct journey *j, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add_line(j, -1, fmt, ap);
+    va_end(ap);
+    j->steps.items[j->steps.n - 1].blind = true;
+}
+
 const char *journey_first_missing(const struct journey *j)
 {
     for (size_t i = 0; i < j->steps.n; i++) {
-        if (j->steps.items[i].missing || !j->steps.items[i].lines.n)
+        if (j->steps.items[i].missing || j->steps.items[i].blind || !j->steps.items[i].lines.n)
             return j->steps.items[i].title;
     }
     return j->steps.n ? NULL : "the first one";
@@ -71,8 +80,16 @@ static void print_line(struct table *t, const struct journey_step *s, size_t num
         table_cell(t, TABLE_DIM, "%.2f", (double)line->at_ns / 1e6);
     else
         table_cell(t, TABLE_PLAIN, "%s", "");
-    bool bad = s->missing && l + 1 == s->lines.n;
-    table_cell(t, bad ? TABLE_BAD : TABLE_PLAIN, "%s%s", bad ? "NOT SEEN: " : "", line->text);
+    bool last = l + 1 == s->lines.n, bad = s->missing && last, blind = s->blind && last && !bad;
+    table_cell(t,
+               bad     ? TABLE_BAD
+               : blind ? TABLE_WARN
+                       : TABLE_PLAIN,
+               "%s%s",
+               bad     ? "NOT SEEN: "
+               : blind ? "BLIND: "
+                       : "",
+               line->text);
 }
 
 void journey_print(const struct journey *j, const char *title, FILE *out)

@@ -21,6 +21,7 @@ struct journey_step {
     const char *title; /* static */
     VEC(struct journey_line) lines;
     bool missing; /* what belongs here was not seen; the line says what */
+    bool blind;   /* it could not be looked at; the line says why */
 };
 
 struct journey {
@@ -34,6 +35,10 @@ void journey_saw(struct journey *j, int64_t at_ns, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Not seen: the journey is incomplete. */
 void journey_missed(struct journey *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Could not be looked at: for want of a right or of something in the kernel, or because it is not
+ * at hand. */
+void journey_blind(struct journey *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* The title of the first step that was not observed (one without lines counts), or NULL. */
 const char *journey_first_missing(const struct journey *j);

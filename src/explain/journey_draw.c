@@ -172,23 +172,30 @@ static void draw_end_at_rules(struct drawing *d, const struct sightings *s)
     put_arrow(d, LANE_NODE, LANE_CLIENT, s->tcp.rejected ? KIND_BAD : KIND_LOST, -1, text);
 }
 
+static bool came_back(const struct sightings *s)
+{
+    return s->tcp.answer_came || s->reply_bytes;
+}
+
 static void draw_back(struct drawing *d, const struct sightings *s)
 {
     char text[WORDS_MAX];
-    bool back = s->tcp.answer_came || s->reply_bytes;
+    const char *what = s->udp ? "datagram" : "SYN+ACK";
     if (s->tcp.refused_there) {
-        put_arrow(d, LANE_PEER, LANE_CLIENT, KIND_BAD, -1, "RST: nothing listens on that port");
+        put_arrow(d, LANE_PEER, LANE_CLIENT, KIND_BAD, -1,
+                  s->udp ? "port unreachable: nothing listens on it"
+                         : "RST: nothing listens on that port");
         return;
     }
-    if (!s->tcp.answered_there && !back)
+    if (!s->tcp.answered_there && !came_back(s))
         return;
-    put_arrow(d, LANE_PEER, LANE_NODE, back ? KIND_GOOD : KIND_LOST, -1, "SYN+ACK");
-    if (!back)
+    put_arrow(d, LANE_PEER, LANE_NODE, came_back(s) ? KIND_GOOD : KIND_LOST, -1, what);
+    if (!came_back(s))
         return;
-    (void)snprintf(text, sizeof text, "SYN+ACK from %s%s", s->tcp.to,
+    (void)snprintf(text, sizeof text, "%s from %s%s", what, s->tcp.to,
                    s->tcp.translated ? ", translated back" : "");
     put_arrow(d, LANE_NODE, LANE_CLIENT, KIND_GOOD, s->tcp.answer_at_ns, text);
-    if (!s->reply_bytes)
+    if (!s->reply_bytes || s->udp)
         return;
     if (s->status)
         (void)snprintf(text, sizeof text, "HTTP %d, %zu bytes", s->status, s->reply_bytes);
@@ -202,7 +209,7 @@ static void draw_connection(struct drawing *d, const struct sightings *s)
     char text[WORDS_MAX];
     if (!s->tcp.attempts)
         return;
-    (void)snprintf(text, sizeof text, "SYN to %s%s", s->tcp.to,
+    (void)snprintf(text, sizeof text, "%s to %s%s", s->udp ? "datagram" : "SYN", s->tcp.to,
                    s->tcp.attempts > 1 ? ", and again" : "");
     put_arrow(d, LANE_CLIENT, LANE_NODE, KIND_GOOD, s->tcp.at_ns, text);
     if (s->tcp.rejected || s->tcp.dropped) {
@@ -210,9 +217,10 @@ static void draw_connection(struct drawing *d, const struct sightings *s)
         return;
     }
     (void)snprintf(text, sizeof text, "%s%s", s->tcp.translated ? "now to " : "to ", s->tcp.chosen);
-    put_arrow(d, LANE_NODE, LANE_PEER, s->tcp.arrived ? KIND_GOOD : KIND_LOST,
+    bool reached = s->tcp.arrived || (s->tcp.blind && came_back(s));
+    put_arrow(d, LANE_NODE, LANE_PEER, reached ? KIND_GOOD : KIND_LOST,
               s->tcp.arrived ? s->tcp.arrived_at_ns : -1, text);
-    if (s->tcp.arrived)
+    if (reached)
         draw_back(d, s);
 }
 

@@ -5,7 +5,7 @@
 
 static void put_step(struct strbuf *out, const struct journey_step *s, size_t number)
 {
-    bool missing = s->missing || !s->lines.n;
+    bool missing = s->missing || s->blind || !s->lines.n;
     strbuf_printf(out, "<tr%s><td>%zu</td><th>%s</th><td>", missing ? " class=\"missing\"" : "",
                   number, s->title);
     for (size_t i = 0; i < s->lines.n; i++) {
@@ -14,7 +14,7 @@ static void put_step(struct strbuf *out, const struct journey_step *s, size_t nu
         if (l->at_ns >= 0)
             strbuf_printf(out, "<i>%.2f ms</i> ", (double)l->at_ns / 1e6);
         if (missing && i + 1 == s->lines.n)
-            strbuf_puts(out, "<b>not seen:</b> ");
+            strbuf_printf(out, "<b>%s:</b> ", s->blind && !s->missing ? "blind" : "not seen");
         journey_put_escaped(out, l->text);
         strbuf_puts(out, "</div>");
     }

@@ -6,8 +6,9 @@ static void put_step(const struct journey_step *s, struct strbuf *out)
 {
     strbuf_putc(out, '{');
     json_put_member(out, "step", s->title);
-    strbuf_printf(out, ",\"observed\":%s,\"lines\":[",
-                  s->missing || !s->lines.n ? "false" : "true");
+    strbuf_printf(out, ",\"observed\":%s,\"blind\":%s,\"lines\":[",
+                  s->missing || s->blind || !s->lines.n ? "false" : "true",
+                  s->blind ? "true" : "false");
     for (size_t i = 0; i < s->lines.n; i++) {
         const struct journey_line *l = &s->lines.items[i];
         strbuf_puts(out, i ? ",{" : "{");
@@ -43,6 +44,7 @@ void journey_json(const struct journey_report *r, struct strbuf *out)
     json_put_member(out, "verdict", r->verdict);
     strbuf_putc(out, ',');
     json_put_member(out, "cost", outcome_cost(r->seen, cost));
+    strbuf_printf(out, ",\"totalMs\":%.3f", (double)r->seen->total_ns / 1e6);
     strbuf_puts(out, ",\"causes\":[");
     for (size_t i = 0; i < r->n_causes; i++) {
         if (i)

@@ -9,22 +9,16 @@
 const char *outcome_word(enum outcome o)
 {
     static const char *const words[OUTCOME_COUNT] = {
-        [OUTCOME_ANSWERED] = "answered",
-        [OUTCOME_CONNECTED] = "connected",
-        [OUTCOME_NAME_UNSENT] = "name-unsent",
-        [OUTCOME_NAME_UNHEARD] = "name-unheard",
-        [OUTCOME_NAME_SILENT] = "name-silent",
-        [OUTCOME_NAME_FAILED] = "name-failed",
-        [OUTCOME_NAME_UNKNOWN] = "name-unknown",
-        [OUTCOME_NAME_EMPTY] = "name-empty",
-        [OUTCOME_UNTRIED] = "untried",
-        [OUTCOME_REJECTED] = "rejected",
-        [OUTCOME_DROPPED] = "dropped",
-        [OUTCOME_UNTRANSLATED] = "untranslated",
-        [OUTCOME_LOST] = "lost",
-        [OUTCOME_PORT_CLOSED] = "port-closed",
-        [OUTCOME_PEER_SILENT] = "peer-silent",
-        [OUTCOME_ANSWER_LOST] = "answer-lost",
+        [OUTCOME_ANSWERED] = "answered",         [OUTCOME_CONNECTED] = "connected",
+        [OUTCOME_NAME_UNSENT] = "name-unsent",   [OUTCOME_NAME_UNHEARD] = "name-unheard",
+        [OUTCOME_NAME_SILENT] = "name-silent",   [OUTCOME_NAME_UNANSWERED] = "name-unanswered",
+        [OUTCOME_NAME_FAILED] = "name-failed",   [OUTCOME_NAME_UNKNOWN] = "name-unknown",
+        [OUTCOME_NAME_EMPTY] = "name-empty",     [OUTCOME_UNTRIED] = "untried",
+        [OUTCOME_REJECTED] = "rejected",         [OUTCOME_DROPPED] = "dropped",
+        [OUTCOME_UNTRANSLATED] = "untranslated", [OUTCOME_LOST] = "lost",
+        [OUTCOME_PORT_CLOSED] = "port-closed",   [OUTCOME_PEER_SILENT] = "peer-silent",
+        [OUTCOME_ANSWER_LOST] = "answer-lost",   [OUTCOME_REFUSED_AFAR] = "refused-afar",
+        [OUTCOME_UNANSWERED] = "unanswered",
     };
     return words[o];
 }
@@ -34,7 +28,9 @@ static enum outcome outcome_of_name(const struct sightings *s)
     if (!s->dns.asked)
         return OUTCOME_NAME_UNSENT;
     if (!s->dns.answered)
-        return s->dns.server_got ? OUTCOME_NAME_SILENT : OUTCOME_NAME_UNHEARD;
+        return s->dns.server_got ? OUTCOME_NAME_SILENT
+               : s->dns.blind    ? OUTCOME_NAME_UNANSWERED
+                                 : OUTCOME_NAME_UNHEARD;
     if (s->dns.failure && *s->dns.failure)
         return OUTCOME_NAME_FAILED;
     return *s->dns.empty ? OUTCOME_NAME_EMPTY : OUTCOME_NAME_UNKNOWN;
@@ -53,6 +49,8 @@ static enum outcome outcome_of_attempt(const struct sightings *s)
         return OUTCOME_REJECTED;
     if (s->tcp.dropped)
         return OUTCOME_DROPPED;
+    if (s->tcp.blind)
+        return s->tcp.refused_here ? OUTCOME_REFUSED_AFAR : OUTCOME_UNANSWERED;
     return s->tcp.translated || s->tcp.to_is_somebody ? OUTCOME_LOST : OUTCOME_UNTRANSLATED;
 }
 
@@ -98,6 +96,12 @@ static void put_name(enum outcome o, const struct sightings *s, char *out, size_
                        ": %u of its %u queries to %s arrived at a name server, which answered none",
                        s->dns.server_got, s->dns.asked, server);
         break;
+    case OUTCOME_NAME_UNANSWERED:
+        (void)snprintf(out, room,
+                       ": none of its %u queries to %s was answered; whether one arrived cannot be "
+                       "seen from here",
+                       s->dns.asked, server);
+        break;
     case OUTCOME_NAME_FAILED:
         (void)snprintf(out, room, ": the name server %s answered %s", server, s->dns.failure);
         break;
@@ -111,14 +115,19 @@ static void put_name(enum outcome o, const struct sightings *s, char *out, size_
     }
 }
 
+/* What left the client to be connected, or answered. */
+static const char *what(const struct sightings *s)
+{
+    return s->udp ? "datagram" : "connection attempt";
+}
+
 static void put_attempt(enum outcome o, const struct sightings *s, char *out, size_t room)
 {
     const char *to = s->tcp.to, *peer = s->tcp.peer && *s->tcp.peer ? s->tcp.peer : s->tcp.chosen;
     switch (o) {
     case OUTCOME_REJECTED:
     case OUTCOME_DROPPED:
-        (void)snprintf(out, room,
-                       " and its connection attempt to %s was %s by a rule of its node: %s", to,
+        (void)snprintf(out, room, " and its %s to %s was %s by a rule of its node: %s", what(s), to,
                        o == OUTCOME_REJECTED ? "refused" : "dropped", s->tcp.rule);
         break;
     case OUTCOME_UNTRANSLATED:
@@ -127,34 +136,35 @@ static void put_attempt(enum outcome o, const struct sightings *s, char *out, si
                        to, s->tcp.refused_here ? ": it was refused" : "");
         break;
     case OUTCOME_LOST:
-        (void)snprintf(out, room,
-                       " and its connection attempt to %s was sent on to %s, where it "
-                       "did not arrive",
-                       to, peer);
+        (void)snprintf(out, room, " and its %s to %s was sent on to %s, where it did not arrive",
+                       what(s), to, peer);
         break;
     case OUTCOME_PORT_CLOSED:
-        (void)snprintf(
-            out, room,
-            " and its connection attempt to %s arrived%s%s at %s, where nothing listens on "
-            "that port",
-            to, s->tcp.translated ? " as " : "", s->tcp.translated ? s->tcp.chosen : "", peer);
+        (void)snprintf(out, room,
+                       " and its %s to %s arrived%s%s at %s, where nothing listens on that port",
+                       what(s), to, s->tcp.translated ? " as " : "",
+                       s->tcp.translated ? s->tcp.chosen : "", peer);
         break;
     case OUTCOME_PEER_SILENT:
-        (void)snprintf(out, room,
-                       " and its connection attempt to %s arrived at %s, which did not "
-                       "answer it",
-                       to, peer);
+        (void)snprintf(out, room, " and its %s to %s arrived at %s, which did not answer it",
+                       what(s), to, peer);
         break;
     case OUTCOME_ANSWER_LOST:
-        (void)snprintf(out, room,
-                       " and its connection attempt to %s was answered by %s, but that "
-                       "answer did not come back%s",
-                       to, peer,
-                       s->tcp.translated ? " by the way on which addresses are translated back"
-                                         : "");
+        (void)snprintf(
+            out, room, " and its %s to %s was answered by %s, but that answer did not come back%s",
+            what(s), to, peer,
+            s->tcp.translated ? " by the way on which addresses are translated back" : "");
+        break;
+    case OUTCOME_REFUSED_AFAR:
+    case OUTCOME_UNANSWERED:
+        (void)snprintf(
+            out, room,
+            " and its %s to %s was sent on to %s and %s; whether it arrived there cannot be seen "
+            "from here",
+            what(s), to, peer, o == OUTCOME_UNANSWERED ? "not answered" : "refused");
         break;
     default:
-        (void)snprintf(out, room, " and no connection attempt left it");
+        (void)snprintf(out, room, " and no %s left it", what(s));
     }
 }
 
@@ -173,8 +183,8 @@ static void put_success(enum outcome o, const struct sightings *s, char *out, si
         (void)snprintf(out, room, " and %s answered with status %d after %.1f ms", peer, s->status,
                        ms(s->total_ns));
     else
-        (void)snprintf(out, room, " and %s answered, not in HTTP, after %.1f ms", peer,
-                       ms(s->total_ns));
+        (void)snprintf(out, room, " and %s answered%s after %.1f ms", peer,
+                       s->udp ? "" : ", not in HTTP,", ms(s->total_ns));
 }
 
 char *outcome_text(enum outcome o, const struct sightings *s, char out[OUTCOME_TEXT_MAX])
@@ -208,8 +218,8 @@ char *outcome_cost(const struct sightings *s, char out[OUTCOME_TEXT_MAX])
             "address; ",
             s->dns.before, s->dns.asked);
     if (s->tcp.attempts > 1 && s->tcp.answer_came && n >= 0)
-        n += snprintf(out + n, OUTCOME_TEXT_MAX - (size_t)n, "%u connection attempts were needed; ",
-                      s->tcp.attempts);
+        n += snprintf(out + n, OUTCOME_TEXT_MAX - (size_t)n, "%u %ss were needed; ",
+                      s->tcp.attempts, what(s));
     if (n >= 2)
         out[n - 2] = 0;
     return out;

@@ -12,22 +12,25 @@
 #define OUTCOME_TEXT_MAX 1024
 
 enum outcome {
-    OUTCOME_ANSWERED,     /* the server's answer came back */
-    OUTCOME_CONNECTED,    /* a connection, but nothing came over it */
-    OUTCOME_NAME_UNSENT,  /* no query left the client, and no connection attempt */
-    OUTCOME_NAME_UNHEARD, /* queries left the client; no server got one */
-    OUTCOME_NAME_SILENT,  /* a name server got them and said nothing */
-    OUTCOME_NAME_FAILED,  /* SERVFAIL, REFUSED, ... */
-    OUTCOME_NAME_UNKNOWN, /* NXDOMAIN for every candidate */
-    OUTCOME_NAME_EMPTY,   /* the name is there, without an address */
-    OUTCOME_UNTRIED,      /* an address, but no connection attempt left the client */
-    OUTCOME_REJECTED,     /* a rule of the node refused the attempt */
-    OUTCOME_DROPPED,      /* a rule of the node dropped it */
-    OUTCOME_UNTRANSLATED, /* the address is nobody's, and no rule took it */
-    OUTCOME_LOST,         /* it was sent on to an address where it did not arrive */
-    OUTCOME_PORT_CLOSED,  /* it arrived, and was refused there */
-    OUTCOME_PEER_SILENT,  /* it arrived, and was not answered there */
-    OUTCOME_ANSWER_LOST,  /* it was answered there, and the answer did not come back */
+    OUTCOME_ANSWERED,        /* the server's answer came back */
+    OUTCOME_CONNECTED,       /* a connection, but nothing came over it */
+    OUTCOME_NAME_UNSENT,     /* no query left the client, and no connection attempt */
+    OUTCOME_NAME_UNHEARD,    /* queries left the client; no server got one */
+    OUTCOME_NAME_SILENT,     /* a name server got them and said nothing */
+    OUTCOME_NAME_UNANSWERED, /* no answer; a name server that got them would not have been seen */
+    OUTCOME_NAME_FAILED,     /* SERVFAIL, REFUSED, ... */
+    OUTCOME_NAME_UNKNOWN,    /* NXDOMAIN for every candidate */
+    OUTCOME_NAME_EMPTY,      /* the name is there, without an address */
+    OUTCOME_UNTRIED,         /* an address, but no connection attempt left the client */
+    OUTCOME_REJECTED,        /* a rule of the node refused the attempt */
+    OUTCOME_DROPPED,         /* a rule of the node dropped it */
+    OUTCOME_UNTRANSLATED,    /* the address is nobody's, and no rule took it */
+    OUTCOME_LOST,            /* it was sent on to an address where it did not arrive */
+    OUTCOME_PORT_CLOSED,     /* it arrived, and was refused there */
+    OUTCOME_PEER_SILENT,     /* it arrived, and was not answered there */
+    OUTCOME_ANSWER_LOST,     /* it was answered there, and the answer did not come back */
+    OUTCOME_REFUSED_AFAR,    /* it was sent on to where nobody watches, and refused */
+    OUTCOME_UNANSWERED,      /* the same, and nothing came back */
     OUTCOME_COUNT,
 };
 
@@ -46,10 +49,12 @@ struct sightings {
     const char *client, *typed; /* "pod shop/foo", "bar" */
     const char *node;           /* of the client */
     bool literal;               /* an address was typed: no look-up */
+    bool udp;                   /* a datagram in place of a connection; `tcp` is about it then */
     struct {
         unsigned asked, answered, repeated; /* queries; repeated: the same one sent again */
         unsigned before;     /* queries for other names than the one that had an address */
         unsigned server_got; /* that were seen to arrive at a pod */
+        bool blind;          /* nobody watches where they would arrive */
         const char *empty;   /* a name with a NOERROR without addresses, when none has any */
         const char *server;  /* "10.96.0.10:53" */
         const char *failure; /* rcode that is neither: "SERVFAIL" */
@@ -73,7 +78,7 @@ struct sightings {
         size_t n_denied;
     } dns;
     struct {
-        unsigned attempts; /* SYNs that left the client */
+        unsigned attempts; /* SYNs, or datagrams, that left the client */
         const char *to;    /* "10.96.0.20:80" */
         const char
             *chosen;      /* where the node sent it on to, "10.244.1.4:8080"; the same: as it is */
@@ -81,10 +86,11 @@ struct sightings {
         const char *rule; /* that ended it, as nft prints it */
         bool rejected, dropped; /* by that rule */
         bool translated;        /* chosen is not to */
+        bool blind;             /* nobody watches where it was sent on to */
         bool to_is_somebody;    /* a pod or node has the address that was asked for */
         bool to_itself; /* it arrived at the client, with the client's own address as its source */
         bool arrived, refused_there, answered_there, answer_came, refused_here;
-        int64_t ns; /* from the first SYN to the SYN+ACK */
+        int64_t ns; /* from the first SYN to the SYN+ACK; from the first datagram to one back */
         int64_t at_ns, arrived_at_ns, answer_at_ns, reply_at_ns; /* since the first packet */
     } tcp;
     size_t reply_bytes; /* of data that came back to the client */

@@ -364,12 +364,6 @@ static struct tuple tuple_of(const struct packet *p)
 
 /* ---- errors ---- */
 
-static bool is_port_unreachable(const struct packet *p)
-{
-    return p->from.family == 6 ? p->icmp_type == 1 && p->icmp_code == 4
-                               : p->icmp_type == 3 && p->icmp_code == 3;
-}
-
 static void fail(struct watch *w, struct watched_flow *f, enum watch_result result, int64_t now_ns)
 {
     if (f->shelf != PENDING)
@@ -394,7 +388,7 @@ static void fail_queries(struct watch *w, const struct tuple *t, enum watch_resu
 static void see_error(struct watch *w, const struct packet *p, const struct packet *about)
 {
     struct tuple t = tuple_of(about);
-    enum watch_result result = is_port_unreachable(p) ? WATCH_REFUSED : WATCH_UNREACHABLE;
+    enum watch_result result = packet_is_port_unreachable(p) ? WATCH_REFUSED : WATCH_UNREACHABLE;
     struct watched_flow *f = find(w, t.protocol == IPPROTO_TCP ? WATCH_TCP : WATCH_UDP, &t, 0);
     if (p->from.family == 6 && p->icmp_type == 2) /* "packet too big" fails nothing */
         return;

@@ -295,3 +295,10 @@ bool packet_icmp_error(const struct packet *p, struct packet *ret_about)
         return false;
     return packet_parse(p->payload, p->payload_len, ret_about);
 }
+
+bool packet_is_port_unreachable(const struct packet *p)
+{
+    bool v4 = p->from.family == 4;
+    return is_icmp(p) &&
+           (v4 ? p->icmp_type == 3 && p->icmp_code == 3 : p->icmp_type == 1 && p->icmp_code == 4);
+}

@@ -53,3 +53,5 @@ unsigned capture_lost(struct capture *c);
 bool packet_parse(const uint8_t *p, size_t len, struct packet *ret_packet);
 /* An ICMP error, of either family; the packet that it is about. */
 bool packet_icmp_error(const struct packet *p, struct packet *ret_about);
+/* Of the ICMP errors the one that says that nobody listens, or that a rule rejects. */
+bool packet_is_port_unreachable(const struct packet *p);

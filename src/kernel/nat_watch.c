@@ -96,19 +96,28 @@ static bool is_same(const struct tuple *a, const struct tuple *b)
            ip_equal(&a->from, &b->from) && ip_equal(&a->to, &b->to);
 }
 
-bool nat_watch_find(struct nat_watch *w, const struct tuple *original, struct flow *ret)
+static const struct flow *beginning_of(const struct nat_watch *w, const struct tuple *original)
+{
+    for (size_t i = 1; i <= NAT_WATCH_FLOWS && i <= w->n; i++) {
+        const struct flow *f = &w->flows[(w->n - i) % NAT_WATCH_FLOWS];
+        if (is_same(&f->original, original))
+            return f;
+    }
+    return NULL;
+}
+
+bool nat_watch_find(struct nat_watch *w, const struct tuple *original, struct flow *ret,
+                    bool *ret_began)
 {
     if (!w->flows)
         return false;
     w->lost += conntrack_events(&w->tells, remember, w) < 0;
+    const struct flow *began = beginning_of(w, original);
+    if (ret_began)
+        *ret_began = began;
     if (conntrack_find(&w->asks, original, ret) == 0)
         return true;
-    for (size_t i = 1; i <= NAT_WATCH_FLOWS && i <= w->n; i++) {
-        const struct flow *f = &w->flows[(w->n - i) % NAT_WATCH_FLOWS];
-        if (is_same(&f->original, original)) {
-            *ret = *f;
-            return true;
-        }
-    }
-    return false;
+    if (began)
+        *ret = *began;
+    return began;
 }

@@ -22,5 +22,7 @@ struct nat_watch {
 int nat_watch_open(struct nat_watch *w, const struct ip *ips, size_t n)
     __attribute__((warn_unused_result));
 void nat_watch_done(struct nat_watch *w); /* also of one that is all zero */
-/* The latest state of the flow that began with that tuple; false: there was none. */
-bool nat_watch_find(struct nat_watch *w, const struct tuple *original, struct flow *ret);
+/* The latest state of the flow that began with that tuple; false: there was none. *ret_began, if
+ * not NULL: it began since the watch was opened, as far as that is remembered. */
+bool nat_watch_find(struct nat_watch *w, const struct tuple *original, struct flow *ret,
+                    bool *ret_began);

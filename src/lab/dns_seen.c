@@ -13,6 +13,7 @@ static void add_query(struct observer *o, struct dns_seen_list *l, const struct 
         return;
     vec_push(&l->items,
              (struct dns_seen){ .asked_ns = p->time_ns,
+                                .client = p->from,
                                 .server = p->to,
                                 .client_port = p->from_port,
                                 .id = q.id,
@@ -50,14 +51,22 @@ static void add_answer(struct observer *o, struct dns_seen_list *l, const struct
         q->address = d.ips[0];
 }
 
-void dns_seen_read(struct observer *o, struct dns_seen_list *ret)
+static bool is_meant(const struct dns_ports *ports, uint16_t port)
+{
+    for (size_t i = 0; ports && i < ports->items.n; i++)
+        if (ports->items.items[i] == port)
+            return true;
+    return !ports;
+}
+
+void dns_seen_read(struct observer *o, const struct dns_ports *ports, struct dns_seen_list *ret)
 {
     *ret = (struct dns_seen_list){ 0 };
     for (size_t i = 0; i < o->packets.n; i++) {
         const struct packet *p = &o->packets.items[i].packet;
         if (o->packets.items[i].pod != o->client || !p->payload_len)
             continue;
-        if (p->outgoing && p->to_port == DNS_PACKET_PORT)
+        if (p->outgoing && p->to_port == DNS_PACKET_PORT && is_meant(ports, p->from_port))
             add_query(o, ret, p);
         else if ((!p->outgoing || p->loopback) && p->from_port == DNS_PACKET_PORT)
             add_answer(o, ret, p);

@@ -7,7 +7,7 @@
 
 struct dns_seen {
     int64_t asked_ns, answered_ns; /* CLOCK_REALTIME; answered_ns 0: no answer was seen */
-    struct ip server;
+    struct ip client, server;
     uint16_t client_port, id, type, rcode;
     bool tcp;
     const char *name;   /* as it left, with its final dot */
@@ -21,8 +21,13 @@ struct dns_seen_list {
     VEC(struct dns_seen) items;
 };
 
-/* From the packets of the last collection. Over TCP only messages that fit one segment are read. */
-void dns_seen_read(struct observer *o, struct dns_seen_list *ret);
+/* From the packets of the last collection. Over TCP only messages that fit one segment are read.
+ * ports: those of the client whose messages are meant, when others ask in its network as well;
+ * NULL: all. */
+struct dns_ports {
+    VEC(uint16_t) items;
+};
+void dns_seen_read(struct observer *o, const struct dns_ports *ports, struct dns_seen_list *ret);
 void dns_seen_done(struct dns_seen_list *l);
 /* The first query whose answer has an address (or any record, with `any`), or NULL. */
 const struct dns_seen *dns_seen_winner(const struct dns_seen_list *l, bool any);

@@ -1,151 +1,104 @@
 #include "lab/observer.h"
 
+#include "base/file.h"
 #include "base/str.h"
-#include "kernel/link.h"
 #include "kernel/netns.h"
-#include "lab/enter.h"
-#include "lab/place.h"
+#include "kernel/program.h"
+#include "kube/service.h"
+#include "lab/observer_impl.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define SETTLE_US     30000 /* for packets and events that are still on their way */
-#define NFT_NS        10000000000LL
+#define NFT_MS        10000
 #define SIGHTINGS_MAX 20000
+#define LISTING_MAX   (16 << 20) /* bytes of a chain */
 
-static int run_nft(const struct observer *o, const char *commands, struct err *e)
+void observer_init(struct observer *o)
 {
-    const char *const argv[] = { "nft", commands, NULL };
-    struct ran r;
-    int code = enter_run(o->node_pid, argv, NFT_NS, &r, e);
+    *o = (struct observer){ .client_net = -1, .node_net = -1, .node = "" };
+    arena_init(&o->arena, 65536);
+    arena_init(&o->kept, 16384);
+}
+
+static void open_table(struct observer *o)
+{
+    const struct watched_pod *client = &o->pods.items[o->client];
+    const struct ip ips[] = { client->ip, client->second };
+    int code = nat_watch_open(&o->nat, ips, client->second.family ? 2 : 1);
     if (code < 0)
-        return code;
-    if (r.status)
-        code = err_set(e, ERR_REFUSED, "nft: %.*s", (int)strcspn(r.err.p, "\n"), r.err.p);
-    ran_done(&r);
-    return code;
+        (void)snprintf(o->blind_table, sizeof o->blind_table,
+                       "the connection table of the node cannot be asked: %s", strerror(-code));
 }
 
-/* Reports of the client's connection attempts only. Before connection tracking (-200) and raw rules
- * (-300), so that every chain that matters is reported. */
-static int start_tracing(struct observer *o, struct err *e)
+static void open_rules(struct observer *o)
 {
-    const struct ip *ip = &o->pods.items[o->client].ip;
-    char text[IP_TEXT_MAX], commands[512];
-    snprintf(commands, sizeof commands,
-             "add table inet " TRACE_TABLE "; "
-             "add chain inet " TRACE_TABLE " pre { type filter hook prerouting priority -301; }; "
-             "add rule inet " TRACE_TABLE " pre %s saddr %s tcp flags & (syn | ack) == syn "
-             "meta nftrace set 1",
-             ip->family == 6 ? "ip6" : "ip", ip_text(ip, text));
-    int code = run_nft(o, commands, e);
-    o->tracing = code == 0;
-    return code;
-}
-
-static int watch_pod(struct observer *o, const struct manifest *m, struct err *e)
-{
-    char key[600];
-    const char *ip = json_text(m->json, "status.podIP");
-    struct watched_pod p = { m->namespace, m->name, json_text(m->json, "spec.nodeName"),
-                             .capture.fd = -1 };
-    snprintf(key, sizeof key, "%s/%s", m->namespace, m->name);
-    if (!ip || ip_parse(ip, &p.ip) < 0 || json_is_true(json_at(m->json, "spec.hostNetwork")))
-        return 0;
-    if (place_pod_pid(o->dir, key, &p.pid, e) < 0)
-        return 0; /* it has just ended */
-    int code = netns_join(p.pid, CLONE_NEWUSER | CLONE_NEWNET);
+    int code = nft_tracer_open(&o->tracer);
     if (code == 0)
-        code = capture_open(&p.capture, "eth0");
+        code = owned_table_open(&o->table);
     if (code < 0)
-        return err_set(e, code, "cannot watch pod %s: %s", key, strerror(-code));
-    vec_push(&o->pods, p);
-    return 0;
+        (void)snprintf(o->blind_rules, sizeof o->blind_rules,
+                       "the kernel's reports of rules cannot be heard: %s", strerror(-code));
 }
 
-static void ignore_flow(void *ctx, const struct flow *f)
+int observer_watch_node(struct observer *o, struct err *e)
 {
-    (void)ctx, (void)f;
-}
-
-static int watch_node(struct observer *o, const char *node, struct err *e)
-{
-    char rest[300];
-    snprintf(rest, sizeof rest, "nodes/%s/pid", node);
-    int code = place_pid(o->dir, rest, &o->node_pid, e);
-    if (code < 0)
-        return code;
-    code = netns_join(o->node_pid, CLONE_NEWNET);
-    if (code == 0)
-        code = conntrack_open(&o->conntrack);
-    if (code == 0) /* a first question has the kernel load what answers it, before it matters */
-        code = conntrack_dump(&o->conntrack, ignore_flow, NULL);
-    if (code == 0)
-        code = conntrack_listen(&o->conntrack);
-    if (code == 0)
-        code = nft_tracer_open(&o->tracer);
+    int code = netns_enter(o->node_net);
     if (code == 0)
         code = link_table_open(&o->node_links);
     if (code < 0)
-        return err_set(e, code, "cannot watch node %s: %s", node, strerror(-code));
-    return start_tracing(o, e);
+        return err_set(e, code, "the network of the node cannot be entered: %s", strerror(-code));
+    open_table(o);
+    open_rules(o);
+    return 0;
 }
 
-static int open_all(struct observer *o, const char *client, struct err *e)
+void observer_mark(struct observer *o, const struct traced_flow *f)
 {
-    char path[PATH_MAX], key[600];
-    struct manifests nothing = { 0 };
-    bool found = false;
-    o->source = place_read(place_path(path, o->dir, "source"), PATH_MAX);
-    int code = o->source ? manifests_read(o->source, &nothing, &o->manifests, e) : -errno;
-    if (code == 0)
-        code = manifests_read(place_path(path, o->dir, "objects"), &nothing, &o->objects, e);
-    vec_each (m, &o->objects.items) {
-        if (code == 0 && str_eq(m->kind, "Pod"))
-            code = watch_pod(o, m, e);
-    }
-    for (unsigned i = 0; i < o->pods.n; i++) {
-        snprintf(key, sizeof key, "%s/%s", o->pods.items[i].namespace, o->pods.items[i].name);
-        if (!str_eq(key, client))
-            continue;
-        o->client = i;
-        found = true;
-    }
-    if (code == 0 && !found)
-        code = err_set(e, ERR_NOT_FOUND, "there is no pod %s", client);
-    return code < 0 ? code : watch_node(o, o->pods.items[o->client].node, e);
+    char name[OWNED_NAME_MAX];
+    struct err e = { 0 };
+    (void)snprintf(name, sizeof name, TRACE_TABLE "_%d", (int)getpid());
+    /* It had all whole, or can be told no more than it is: then the rest is seen all the same. */
+    if (f->from_port && capture_follow(&o->pods.items[o->client].capture, f->from_port) < 0)
+        o->lost++;
+    if (!*o->blind_rules && owned_table_trace(&o->table, name, f, &e) < 0)
+        (void)snprintf(o->blind_rules, sizeof o->blind_rules, "%.190s", e.text);
 }
 
-int observer_open(struct observer *o, const char *dir, const char *client, struct err *e)
+void observer_unmark(struct observer *o)
 {
-    *o = (struct observer){ .dir = dir };
-    arena_init(&o->arena, 65536);
-    int code = open_all(o, client, e);
-    if (code < 0)
-        observer_done(o);
-    return code;
+    owned_table_remove(&o->table);
+}
+
+static void close_net(int fd)
+{
+    if (fd >= 0)
+        close(fd);
 }
 
 void observer_done(struct observer *o)
 {
-    if (o->tracing)
-        run_nft(o, "delete table inet " TRACE_TABLE, NULL);
     for (size_t i = 0; i < o->pods.n; i++)
         capture_done(&o->pods.items[i].capture);
-    conntrack_done(&o->conntrack);
+    nat_watch_done(&o->nat);
     nft_tracer_done(&o->tracer);
+    owned_table_done(&o->table);
     link_table_done(&o->node_links);
+    close_net(o->client_net);
+    close_net(o->node_net);
     vec_done(&o->pods);
+    vec_done(&o->nodes);
     vec_done(&o->packets);
-    vec_done(&o->flows);
     vec_done(&o->traces);
     manifests_done(&o->objects);
     manifests_done(&o->manifests);
     free(o->source);
     arena_done(&o->arena);
-    *o = (struct observer){ 0 };
+    arena_done(&o->kept);
+    *o = (struct observer){ .client_net = -1, .node_net = -1 };
 }
 
 static void take_packets(struct observer *o, unsigned pod)
@@ -160,12 +113,6 @@ static void take_packets(struct observer *o, unsigned pod)
     }
 }
 
-static void take_flow(void *ctx, const struct flow *f)
-{
-    struct observer *o = ctx;
-    vec_push(&o->flows, *f);
-}
-
 static void take_trace(void *ctx, const struct nft_trace *t)
 {
     struct observer *o = ctx;
@@ -176,40 +123,45 @@ void observer_collect(struct observer *o)
 {
     usleep(SETTLE_US);
     vec_clear(&o->packets);
-    vec_clear(&o->flows);
     vec_clear(&o->traces);
     arena_reset(&o->arena);
-    for (unsigned i = 0; i < o->pods.n; i++)
+    for (unsigned i = 0; i < o->pods.n; i++) {
+        if (o->pods.items[i].capture.fd < 0)
+            continue;
         take_packets(o, i);
-    while (conntrack_events(&o->conntrack, take_flow, o) == -ENOBUFS)
-        continue; /* some were lost; those that come behind are there still */
-    nft_tracer_events(&o->tracer, take_trace, o);
+        o->lost += capture_lost(&o->pods.items[i].capture);
+    }
+    if (!*o->blind_rules && nft_tracer_events(&o->tracer, take_trace, o) < 0)
+        o->lost++;
+}
+
+bool observer_flow(struct observer *o, const struct tuple *original, struct flow *ret,
+                   bool *ret_began)
+{
+    return nat_watch_find(&o->nat, original, ret, ret_began);
 }
 
 const struct watched_pod *observer_pod_of(const struct observer *o, const struct ip *ip)
 {
     for (size_t i = 0; i < o->pods.n; i++) {
-        if (ip_equal(&o->pods.items[i].ip, ip))
-            return &o->pods.items[i];
+        const struct watched_pod *p = &o->pods.items[i];
+        if (ip_equal(&p->ip, ip) || (p->second.family && ip_equal(&p->second, ip)))
+            return p;
     }
     return NULL;
 }
 
+bool observer_sees(const struct observer *o, const struct ip *ip)
+{
+    const struct watched_pod *p = observer_pod_of(o, ip);
+    return o->dir || (p && p->capture.fd >= 0);
+}
+
 const char *observer_node_of(const struct observer *o, const struct ip *ip)
 {
-    char text[IP_TEXT_MAX];
-    ip_text(ip, text);
-    vec_each (m, &o->objects.items) {
-        json_t *item;
-        size_t i;
-        if (!str_eq(m->kind, "Node"))
-            continue;
-        json_array_foreach(json_at(m->json, "status.addresses"), i, item)
-        {
-            if (str_eq(json_text(item, "address"), text))
-                return m->name;
-        }
-    }
+    for (size_t i = 0; i < o->nodes.n; i++)
+        if (ip_equal(&o->nodes.items[i].ip, ip))
+            return o->nodes.items[i].name;
     return NULL;
 }
 
@@ -222,6 +174,30 @@ const char *observer_origin_of(const struct observer *o, const struct manifest *
         return "not from the folder";
     return str_starts(m->origin, o->source) && m->origin[len] == '/' ? m->origin + len + 1
                                                                      : m->origin;
+}
+
+static bool service_of_store(const struct observer *o, const char *ns, const char *name,
+                             struct observed_service *ret)
+{
+    const struct object *found = store_get(o->store, KIND_SERVICE, ns, name);
+    if (!found)
+        return false;
+    const char *origin = found->meta.origin;
+    *ret = (struct observed_service){ .origin = *origin ? origin : "of the API server" };
+    return true;
+}
+
+bool observer_service(const struct observer *o, const char *ns, const char *name,
+                      struct observed_service *ret)
+{
+    if (o->store)
+        return service_of_store(o, ns, name, ret);
+    const struct manifest *m = manifests_find(&o->objects, "Service", ns, name);
+    if (!m)
+        return false;
+    *ret =
+        (struct observed_service){ observer_origin_of(o, m), json_text(m->json, "spec.clusterIP") };
+    return true;
 }
 
 const char *observer_name_of(const struct observer *o, const struct ip *ip, char out[300])
@@ -248,14 +224,22 @@ static const char *find_rule(struct arena *a, char *listing, uint64_t handle)
     return "";
 }
 
-const char *observer_rule_text(struct observer *o, const struct nft_trace *t)
+/* What nft prints, or NULL. The thread is in the node's network. */
+static char *list_chain(const struct nft_trace *t)
 {
     const char *const argv[] = { "nft",    "-a",     "list", "chain", nft_family_text(t->family),
                                  t->table, t->chain, NULL };
-    struct ran r;
-    if (!t->handle || enter_run(o->node_pid, argv, NFT_NS, &r, NULL) < 0)
-        return "";
-    const char *text = find_rule(&o->arena, r.out.p, t->handle);
-    ran_done(&r);
-    return text;
+    struct program_said said;
+    char *text = NULL;
+    size_t len;
+    cleanup_close int fd = memfd_create("chain", MFD_CLOEXEC);
+    if (fd < 0 || program_run_to(argv, -1, fd, NFT_MS, &said) != 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return NULL;
+    return file_read_all(fd, LISTING_MAX, &text, &len) < 0 ? NULL : text;
+}
+
+const char *observer_rule_text(struct observer *o, const struct nft_trace *t)
+{
+    cleanup_free char *listing = t->handle ? list_chain(t) : NULL;
+    return listing ? find_rule(&o->arena, listing, t->handle) : "";
 }

@@ -1,29 +1,61 @@
-/* One web request of the client pod, made by an unmodified curl, and its way told from what was
- * seen. */
+/* One request of the client, and its way told from what was seen. */
 #pragma once
 
 #include "explain/journey.h"
 #include "explain/outcome.h"
 #include "lab/dns_seen.h"
-#include "lab/enter.h"
 
 #include <stdio.h>
 
 #define REQUEST_WAIT_S     10
 #define REQUEST_WAIT_MAX_S 60
 
+/* What the client itself says of it. Texts are malloc'ed, never NULL. */
+struct asked {
+    char *by;      /* "curl http://bar/" */
+    bool complete; /* it has all that it wanted */
+    int status;    /* of HTTP, 0: none */
+    int64_t name_ns, connect_ns,
+        total_ns;           /* since it began: the name was known, connected, ended */
+    char *said;             /* first line of the answer */
+    char *error;            /* why it ended without one */
+    bool by_ports;          /* its queries came from these */
+    struct dns_ports ports; /* else whatever asks is taken for it */
+    struct tuple tuple; /* of the connection, or datagrams, if it told observer_mark() of it; else
+                         * from.family 0 */
+};
+
+void asked_done(struct asked *a);
+
+struct request_how {
+    const char *typed; /* "bar", "bar:8080", "10.96.0.20:80" */
+    unsigned wait_s;   /* for the whole of it, 1 to REQUEST_WAIT_MAX_S */
+    uint8_t protocol;  /* IPPROTO_TCP, IPPROTO_UDP */
+    const char *as;    /* whose ways the look-up follows, as `signpost lookup` takes it; NULL: those
+                        * of the client's own library */
+    /* Makes it, within the client's network. Fails only when it could not be made. */
+    int (*ask)(void *ctx, struct observer *o, const struct request_how *how, struct asked *ret,
+               struct err *e);
+    void *ctx;
+};
+
+/* By an unmodified curl, in a pod of a lab: a web request. */
+int request_by_curl(void *ctx, struct observer *o, const struct request_how *how, struct asked *ret,
+                    struct err *e);
+
 struct request {
     struct observer *o;
-    const char *typed; /* "bar", "bar:8080", "10.96.0.20:80" */
-    const char *as;    /* whose ways the look-up followed; NULL: curl's own library's */
-    struct ran ran;    /* of curl */
+    const char *typed, *as;
+    uint8_t protocol;
+    bool literal; /* an address was typed */
+    struct asked asked;
     struct dns_seen_list dns;
     const struct dns_seen *winner; /* the query that gave the address */
-    const struct packet *syn;      /* of the client; the rest follows from it */
-    const struct flow *flow;       /* its latest state, or NULL */
-    struct flow found;             /* what `flow` points to */
-    bool flow_of_table;            /* no event told of it: it was read from the table */
-    struct flow query_flow;        /* of the query that gave the address, else of the last one */
+    const struct packet *syn;      /* of the client, or its datagram; the rest follows from it */
+    const struct flow *flow;       /* its latest state; in `table` */
+    struct flow table;
+    bool flow_of_table;     /* it stood before */
+    struct flow query_flow; /* of the query that gave the address, else of the last one */
     bool has_query_flow, query_flow_of_table;
     bool server_is_local, server_is_bound; /* the name server's address is the client's node's own;
                                               somebody of the node listens there */
@@ -33,16 +65,12 @@ struct request {
     int64_t start_ns;               /* of the first packet */
 };
 
-/* Runs it and collects what was seen. Fails only when it could not be run. name: as it stands in a
- * URL, with or without a port; it outlives the request. as: whose ways the look-up follows, as
- * `signpost lookup` takes it; NULL: those of curl's own library.
- * wait_s: how long for the whole of it, 1 to REQUEST_WAIT_MAX_S. */
-int request_make(struct observer *o, const char *name, const char *as, unsigned wait_s,
-                 struct request *ret, struct err *e);
+/* Makes it and collects what was seen. Fails only when it could not be made. The texts of `how`
+ * outlive the request. */
+int request_make(struct observer *o, const struct request_how *how, struct request *ret,
+                 struct err *e);
 void request_done(struct request *r);
-/* request_client.c: the client of request_make(), and what is around it. */
-int request_run(const struct request *r, const char *as, unsigned wait_s, struct ran *ret,
-                struct err *e);
+/* request_client.c: what is around the client. */
 size_t request_search_bytes(const struct request *r);
 /* Does a process of the client's node listen at that address, over UDP? */
 bool request_is_bound(const struct request *r, const struct ip *ip, uint16_t port);
@@ -53,5 +81,6 @@ void request_tell(struct request *r, struct journey *j);
 bool request_met(const struct request *r, const struct nft_trace *t);
 /* How far it came. Texts lie in the observer's arena, until its next collection. */
 void request_sightings(struct request *r, struct sightings *ret);
-/* All of it for one request: prints the walk. Fails, naming the step, when one was not observed. */
+/* All of it for one web request in a lab: prints the walk. Fails, naming the step, when one was not
+ * observed. */
 int request_show(struct observer *o, const char *name, FILE *out, struct err *e);

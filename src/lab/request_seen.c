@@ -1,5 +1,5 @@
 /* What was seen of a request, as explain/outcome.h asks for it. */
-#include "lab/request.h"
+#include "lab/request_impl.h"
 
 #include "base/str.h"
 
@@ -167,7 +167,8 @@ static void see_entry(const struct request *r, struct sightings *s)
 {
     const struct flow *f = &r->query_flow;
     s->dns.entry = "";
-    if (!r->has_query_flow || ip_equal(&f->reply.from, &f->original.to) ||
+    bool unknown = !r->o->dir && !r->o->store; /* who has which address */
+    if (unknown || !r->has_query_flow || ip_equal(&f->reply.from, &f->original.to) ||
         observer_pod_of(r->o, &f->reply.from) || observer_node_of(r->o, &f->reply.from))
         return;
     s->dns.entry = text_of(r, &f->reply.from, f->reply.from_port);
@@ -184,17 +185,51 @@ static void see_answer(const struct request *r, const struct dns_seen *q, struct
         s->dns.failure = arena_strdup(&r->o->arena, dns_seen_rcode(q, rcode));
 }
 
-/* Queries that came in at a pod while the request went on, whatever their sender looked like by
- * then. */
+static bool is_arrived_query(const struct request *r, const struct sighting *s)
+{
+    return s->pod != r->o->client && !s->packet.outgoing && s->packet.to_port == DNS_PORT &&
+           s->packet.payload_len > 0;
+}
+
+/* Did this query come in at a pod? On a node others ask as well. */
+static bool was_heard(const struct request *r, const struct dns_seen *q)
+{
+    struct flow f;
+    bool found = request_flow_of_query(r, q, &f);
+    const struct ip *to = found ? &f.reply.from : &q->server;
+    uint16_t from_port = found ? f.reply.to_port : q->client_port;
+    for (size_t i = 0; i < r->o->packets.n; i++) {
+        const struct sighting *s = &r->o->packets.items[i];
+        if (is_arrived_query(r, s) && s->packet.from_port == from_port &&
+            ip_equal(&s->packet.to, to))
+            return true;
+    }
+    return false;
+}
+
+/* In a lab all that came in while the request went on, whatever their sender looked like by then: a
+ * node's cache may ask in its place. */
 static unsigned count_arrivals(const struct request *r)
 {
     unsigned n = 0;
-    for (size_t i = 0; i < r->o->packets.n; i++) {
-        const struct sighting *seen = &r->o->packets.items[i];
-        n += seen->pod != r->o->client && !seen->packet.outgoing &&
-             seen->packet.to_port == DNS_PORT && seen->packet.payload_len > 0;
-    }
+    for (size_t i = 0; r->o->dir && i < r->o->packets.n; i++)
+        n += is_arrived_query(r, &r->o->packets.items[i]);
+    for (size_t i = 0; !r->o->dir && i < r->dns.items.n; i++)
+        n += was_heard(r, &r->dns.items.items[i]);
     return n;
+}
+
+/* Nobody watches where the first query went. One that left the node is in the connection table, but
+ * for those to the node itself, whose cache may keep them from being tracked. */
+static bool is_name_blind(const struct request *r)
+{
+    struct flow f;
+    if (!r->dns.items.n || r->o->dir)
+        return false;
+    const struct dns_seen *q = &r->dns.items.items[0];
+    if (request_flow_of_query(r, q, &f))
+        return !observer_sees(r->o, &f.reply.from);
+    return *r->o->blind_table || route_is_local(&r->o->node_links, &q->server);
 }
 
 static void see_name(const struct request *r, struct sightings *s)
@@ -222,49 +257,59 @@ static void see_name(const struct request *r, struct sightings *s)
     see_exchanges(r, s);
     see_server(r, s);
     see_entry(r, s);
+    s->dns.blind = !s->dns.answered && is_name_blind(r);
     if (r->winner)
         s->dns.name = r->winner->name;
 }
 
 /* ---- the connection ---- */
 
-static bool is_of_client(const struct request *r, const struct packet *p)
+/* It says that nobody listens there, or that a rule rejects, for a packet from that port. */
+static bool is_error_about(const struct packet *p, uint16_t from_port, uint16_t to_port)
 {
-    return p->protocol == IPPROTO_TCP && p->from_port == r->syn->from_port &&
-           ip_equal(&p->to, &r->syn->to) && p->to_port == r->syn->to_port;
+    struct packet about;
+    return packet_is_port_unreachable(p) && packet_icmp_error(p, &about) &&
+           about.from_port == from_port && about.to_port == to_port;
 }
 
-static bool is_to_client(const struct request *r, const struct packet *p)
+static bool is_refusal(const struct request *r, const struct packet *p)
 {
-    return p->protocol == IPPROTO_TCP && p->to_port == r->syn->from_port;
+    return request_is_answer(r, p) && p->protocol == IPPROTO_TCP && (p->tcp_flags & TCP_RST);
 }
 
 static void see_at_client(const struct request *r, const struct packet *p, struct sightings *s)
 {
-    if (p->outgoing && is_of_client(r, p)) {
-        s->tcp.attempts += (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-    } else if (!p->outgoing && is_to_client(r, p) && ip_equal(&p->from, &r->syn->to)) {
-        if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && !s->tcp.answer_came) {
+    bool udp = r->protocol == IPPROTO_UDP;
+    bool attempt = udp || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    bool accepts = udp || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+    if (request_is_asked(r, p))
+        s->tcp.attempts += attempt;
+    if (request_is_answer(r, p)) {
+        if (accepts && !s->tcp.answer_came) {
             s->tcp.answer_came = true;
             s->tcp.ns = p->time_ns - r->syn->time_ns;
             s->tcp.answer_at_ns = p->time_ns - r->start_ns;
         }
-        s->tcp.refused_here |= (p->tcp_flags & TCP_RST) && !s->tcp.answer_came;
         if (p->payload_len && !s->reply_bytes)
             s->tcp.reply_at_ns = p->time_ns - r->start_ns;
         s->reply_bytes += p->payload_len;
     }
+    if (is_refusal(r, p) || is_error_about(p, r->syn->from_port, r->syn->to_port))
+        s->tcp.refused_here |= !s->tcp.answer_came;
 }
 
-/* What the pod at which the attempt arrived sent back. */
+/* What the pod at which it arrived sent back. */
 static void see_at_peer(const struct request *r, const struct packet *p, struct sightings *s)
 {
     const struct packet *in = &r->arrival->packet;
-    if (!p->outgoing || p->protocol != IPPROTO_TCP || p->from_port != in->to_port ||
+    bool udp = r->protocol == IPPROTO_UDP;
+    if (p->outgoing && is_error_about(p, in->from_port, in->to_port))
+        s->tcp.refused_there |= !s->tcp.answered_there;
+    if (!p->outgoing || p->protocol != r->protocol || p->from_port != in->to_port ||
         p->to_port != in->from_port || !ip_equal(&p->to, &in->from))
         return;
-    s->tcp.answered_there |= (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
-    s->tcp.refused_there |= (p->tcp_flags & TCP_RST) && !s->tcp.answered_there;
+    s->tcp.answered_there |= udp || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+    s->tcp.refused_there |= !udp && (p->tcp_flags & TCP_RST) && !s->tcp.answered_there;
 }
 
 /* The last rule that the attempt met, when it ended it. */
@@ -289,7 +334,7 @@ static void see_end(struct request *r, struct sightings *s)
 static void see_peer(const struct request *r, struct sightings *s)
 {
     const struct watched_pod *pod = NULL;
-    const struct ip *to = r->flow ? &r->flow->reply.from : &r->syn->to;
+    const struct ip *to = request_end(r);
     s->tcp.to = text_of(r, &r->syn->to, r->syn->to_port);
     s->tcp.chosen = text_of(r, to, r->flow ? r->flow->reply.from_port : r->syn->to_port);
     s->tcp.translated = !ip_equal(to, &r->syn->to);
@@ -298,12 +343,13 @@ static void see_peer(const struct request *r, struct sightings *s)
     s->tcp.arrived = r->arrival != NULL;
     s->tcp.to_itself = r->arrival && r->arrival->pod == r->o->client &&
                        ip_equal(&r->arrival->packet.from, &r->o->pods.items[r->o->client].ip);
+    s->tcp.blind = !r->arrival && !observer_sees(r->o, to);
     pod = r->arrival ? &r->o->pods.items[r->arrival->pod] : observer_pod_of(r->o, to);
     const char *node = observer_node_of(r->o, to);
-    s->tcp.peer =
-        pod    ? arena_printf(&r->o->arena, "pod %s/%s on %s", pod->namespace, pod->name, pod->node)
-        : node ? arena_printf(&r->o->arena, "node %s", node)
-               : "";
+    s->tcp.peer = pod    ? arena_printf(&r->o->arena, "%s on %s", pod->label,
+                                     *pod->node ? pod->node : "this node")
+                  : node ? arena_printf(&r->o->arena, "node %s", node)
+                         : "";
 }
 
 static void see_connection(struct request *r, struct sightings *s)
@@ -322,33 +368,19 @@ static void see_connection(struct request *r, struct sightings *s)
     }
 }
 
-static bool is_literal(const char *typed)
-{
-    struct ip ip;
-    char host[IP_TEXT_MAX];
-    size_t n = *typed == '[' ? strcspn(++typed, "]") : strcspn(typed, ":");
-    (void)snprintf(host, sizeof host, "%.*s", (int)n, typed);
-    return n < sizeof host && ip_parse(host, &ip) == 0;
-}
-
 void request_sightings(struct request *r, struct sightings *ret)
 {
-    const struct watched_pod *c = &r->o->pods.items[r->o->client];
-    const char *last = r->ran.out.p ? strrchr(r->ran.out.p, '\n') : NULL;
-    double seconds = 0;
     *ret = (struct sightings){
-        .client = arena_printf(&r->o->arena, "pod %s/%s", c->namespace, c->name),
+        .client = r->o->pods.items[r->o->client].label,
         .typed = r->typed,
-        .node = c->node,
-        .literal = is_literal(r->typed),
+        .node = r->o->node,
+        .literal = r->literal,
+        .udp = r->protocol == IPPROTO_UDP,
         .tcp = { .to = "", .chosen = "", .peer = "", .rule = "" },
+        .status = r->asked.status,
+        .total_ns = r->asked.total_ns,
     };
     see_name(r, ret);
     if (r->syn)
         see_connection(r, ret);
-    if (sscanf(last           ? last + 1
-               : r->ran.out.p ? r->ran.out.p
-                              : "",
-               "%d %*f %*f %lf", &ret->status, &seconds) == 2)
-        ret->total_ns = (int64_t)(seconds * 1e9);
 }

@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from lab_world import close_lab, open_lab, pod, wait
-from node_world import VIP, WEB, Node
+from node_world import VIP, WEB
 from proxy_world import pod4, world  # noqa: F401
+from trace_world import Hand
 
 CLIENT = """
 kind: Pod
@@ -127,12 +128,57 @@ def test_the_flows_of_a_pod_in_a_lab(lab):
 
 def test_who_asks_a_pod(lab):
     w = watch_lab(lab, "app/web")
-    until_it_sees(w, lambda: curl(lab, "http://web/"))
-    line = w.one(flow="tcp", direction="in", result="ok") if w.lines else None
-    curl(lab, "http://web/")
-    line = line or w.one(flow="tcp", direction="in", result="ok")
-    assert line["from"]["pod"] == "app/client" and line["to"]["pod"] == "app/web" and line["to"]["port"] == 8080
+
+    def asked():  # the node asks, too: it probes
+        curl(lab, "http://web/")
+        return [l for l in w.find(flow="tcp", direction="in", result="ok") if l["from"]["pod"] == "app/client"]
+    wait(asked, 15)
+    line = asked()[0]
+    assert (line["to"]["pod"], line["to"]["port"], end_of(line)) == ("app/web", 8080, ("app/web", 8080))
     w.end(signal.SIGTERM)
+
+
+def test_a_port_where_nobody_listens(lab):
+    w = watch_lab(lab, "app/client")
+    until_it_sees(w, lambda: curl(lab, "http://web/"))
+    ip = lab.object("pod_app_web")["status"]["podIP"]
+    curl(lab, "http://web:81/")  # no such port of the Service: a rule refuses
+    curl(lab, "http://%s:82/" % ip)
+    assert end_of(w.one(flow="tcp", result="refused", name=None)) == ("app/web", 82)
+    wait(lambda: len(w.find(flow="tcp", result="refused")) == 2)
+    w.end()
+
+
+def test_nothing_is_left_when_it_is_killed(lab):
+    folders = set(os.listdir("/tmp"))
+    w = watch_lab(lab, "app/client")
+    until_it_sees(w, lambda: curl(lab, "http://web/"))
+    pid = int((lab.dir / "pods" / "app_client" / "pid").read_text())
+    sockets = "/proc/%d/net/packet" % pid
+    assert len(open(sockets, encoding="ascii").read().splitlines()) == 2
+    w.process.kill()
+    w.process.wait(10)
+    assert len(open(sockets, encoding="ascii").read().splitlines()) == 1  # its head
+    slow = subprocess.Popen([lab.program, "trace", "--lab-dir", str(lab.dir), "--wait", "30", "app/client", "10.244.2.250"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    tables = lambda: lab.call("exec", "--node", "node-1", "--", "nft", "list", "tables").stdout  # noqa: E731
+    wait(lambda: "signpost_trace" in tables(), 15)
+    ours = processes_below(slow.pid)
+    assert ours  # curl, in the pod
+    slow.kill()
+    slow.wait(10)
+    wait(lambda: "signpost_trace" not in tables() and not any(os.path.exists("/proc/%d" % p) for p in ours))
+    assert len(open(sockets, encoding="ascii").read().splitlines()) == 1
+    assert {f for f in set(os.listdir("/tmp")) - folders if "signpost" in f and "trace" in f} == set()
+
+
+def processes_below(pid):
+    """Those that it started, and so on."""
+    found = [pid]
+    for p in found:
+        with open("/proc/%d/task/%d/children" % (p, p), encoding="ascii") as f:
+            found += [int(word) for word in f.read().split()]
+    return found[1:]
 
 
 def test_objects_that_come_later_have_their_names(lab):
@@ -163,7 +209,7 @@ def test_limits_and_text(lab):
     lines = process.stdout.read().splitlines()
     assert process.returncode == 0 and len(lines) == 4
     assert lines[0].split() == ["time", "flow", "name", "type", "to", "arrives", "at", "ms", "result"]
-    assert "web.app.svc.cluster.local." in lines[1] and "kube-system/kube-dns:dns 10.96.0.10" in lines[1]
+    assert any("web.app.svc.cluster.local." in l and "kube-system/kube-dns:dns 10.96.0.10" in l for l in lines[1:])
     done = subprocess.run([lab.program, "trace", "--lab-dir", str(lab.dir), "--watch", "--for", "1", "app/client"],
                           capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
@@ -195,25 +241,8 @@ def test_refusals(lab, arguments, words):
 # ---- a node, made by hand
 
 
-class Hand:
-    """The node with its DNS and proxy, a Service `web`, and a process in pod c1."""
-
-    def __init__(self, world, signpost, folder):  # noqa: F811
-        self.node, self.world, self.signpost = Node(world, signpost, folder), world, signpost
-        pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": p, "namespace": "t"},
-                 "spec": {"nodeName": "node1", "containers": [{"name": "c", "image": "i"}]},
-                 "status": {"phase": "Running", "podIP": pod4(p), "podIPs": [{"ip": pod4(p)}]}}
-                for p in ("p1", "p2", "c1")]
-        world.write("pods", *pods)
-        world.service("web", ["10.96.0.80"], [("http", 80, "TCP"), ("echo", 7, "UDP")], ["p2"])
-        world.service("nobody", ["10.96.0.81"], [("http", 80, "TCP")], [])
-        world.wait_for(lambda: world.run("nft", "list", "ruleset").stdout.count("10.96.0.81"), 10)
-        self.process = world.start("sleep", "300", ns="c1")
-        world.wait_for(lambda: open("/proc/%d/comm" % self.process.pid).read() == "sleep\n")
-
-    def watch(self, *arguments):
-        return Watch(self.world.start(self.signpost, "trace", "--watch", "--output", "json", *arguments,
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+def watch_hand(hand, *arguments):
+    return Watch(hand.start("--watch", "--output", "json", *arguments))
 
 
 @pytest.fixture
@@ -221,15 +250,11 @@ def hand(world, signpost, tmp_path):  # noqa: F811
     return Hand(world, signpost, tmp_path)
 
 
-def dig(hand, name=WEB, *more):
-    return hand.world.run("dig", "+time=1", "+tries=1", "@" + VIP, name, *more, ns="c1", check=False)
-
-
 def test_a_process_of_a_node(hand):
-    w = hand.watch("--pid", str(hand.process.pid), "--manifests", hand.world.folder)
-    until_it_sees(w, lambda: dig(hand))
-    dig(hand)
-    dig(hand, WEB, "+tcp")
+    w = watch_hand(hand, "--pid", str(hand.process.pid), "--manifests", hand.world.folder)
+    until_it_sees(w, lambda: hand.dig())
+    hand.dig()
+    hand.dig(WEB, "+tcp")
     hand.world.ask("c1", "tcp", "10.96.0.80", 80)
     hand.world.ask("c1", "udp", "10.96.0.80", 7)
     hand.world.ask("c1", "tcp", "10.96.0.81", 80)
@@ -247,8 +272,8 @@ def test_a_process_of_a_node(hand):
 
 
 def test_a_pod_of_a_node_is_found_by_its_address(hand):
-    w = hand.watch("t/c1", "--manifests", hand.world.folder)
-    until_it_sees(w, lambda: dig(hand))
+    w = watch_hand(hand, "t/c1", "--manifests", hand.world.folder)
+    until_it_sees(w, lambda: hand.dig())
     hand.world.ask("c1", "tcp", "10.96.0.80", 80)
     assert end_of(w.one(flow="tcp", result="ok")) == ("t/p2", 8080)
     w.end()
@@ -262,9 +287,9 @@ def test_a_pod_of_a_node_is_found_by_its_address(hand):
 
 
 def test_without_objects_there_are_addresses(hand):
-    w = hand.watch("--pid", str(hand.process.pid))
-    until_it_sees(w, lambda: dig(hand))
-    dig(hand)
+    w = watch_hand(hand, "--pid", str(hand.process.pid))
+    until_it_sees(w, lambda: hand.dig())
+    hand.dig()
     line = w.one(flow="dns", name=WEB + ".")
     assert (line["to"]["ip"], line["to"]["service"], line["arrivesAt"]["ip"]) == (VIP, None, pod4("p1"))
     w.end()
@@ -291,7 +316,7 @@ def test_it_does_not_wait_for_a_reader_that_has_gone(hand):
                                stderr=subprocess.PIPE)
     os.close(write)
     os.close(read)
-    hand.world.wait_for(lambda: (dig(hand), process.poll() is not None)[1], 10)
+    hand.world.wait_for(lambda: (hand.dig(), process.poll() is not None)[1], 10)
     assert process.returncode == 2 and "cannot write" in process.stderr.read()
 
 

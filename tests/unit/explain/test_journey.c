@@ -56,6 +56,22 @@ static void something_is_missing(void **state)
     journey_done(&j);
 }
 
+static void what_could_not_be_looked_at(void **state)
+{
+    (void)state;
+    struct journey j = { 0 };
+    journey_step(&j, "name typed");
+    journey_saw(&j, -1, "typed");
+    journey_step(&j, "arrival");
+    journey_blind(&j, "on another node");
+    assert_string_equal(journey_first_missing(&j), "arrival");
+    char *text = printed(&j);
+    assert_non_null(strstr(text, "BLIND: on another node"));
+    assert_null(strstr(text, "NOT SEEN"));
+    free(text);
+    journey_done(&j);
+}
+
 static void nothing_was_told(void **state)
 {
     (void)state;
@@ -71,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(complete),
         cmocka_unit_test(something_is_missing),
+        cmocka_unit_test(what_could_not_be_looked_at),
         cmocka_unit_test(nothing_was_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,11 +143,56 @@ static void reports(void **state)
     journey_done(&j);
 }
 
+static void what_cannot_be_seen(void **state)
+{
+    (void)state;
+    struct sightings s = blank();
+    s.dns.asked = 2;
+    s.dns.server = "10.96.0.10:53";
+    s.dns.blind = true;
+    check(&s, OUTCOME_NAME_UNANSWERED, "whether one arrived cannot be seen from here");
+    s.dns.server_got = 1; /* it was seen all the same */
+    check(&s, OUTCOME_NAME_SILENT, "1 of its 2 queries");
+    s = blank();
+    s.literal = s.tcp.blind = s.tcp.translated = true;
+    s.tcp.attempts = 1;
+    s.tcp.to = "10.96.0.20:80";
+    s.tcp.peer = "pod a/c on node-2";
+    check(&s, OUTCOME_UNANSWERED, "was sent on to pod a/c on node-2 and not answered");
+    s.tcp.refused_here = true;
+    check(&s, OUTCOME_REFUSED_AFAR, "was sent on to pod a/c on node-2 and refused");
+    s.tcp.rejected = true;
+    check(&s, OUTCOME_REJECTED, "by a rule of its node");
+}
+
+static void datagrams(void **state)
+{
+    (void)state;
+    struct sightings s = blank();
+    s.literal = s.udp = true;
+    check(&s, OUTCOME_UNTRIED, "no datagram left it");
+    s.tcp.attempts = 1;
+    s.tcp.to = "10.96.0.20:53";
+    s.tcp.peer = "pod a/c on node-2";
+    s.tcp.arrived = true;
+    check(&s, OUTCOME_PEER_SILENT, "its datagram to 10.96.0.20:53 arrived at pod a/c on node-2");
+    s.tcp.refused_there = true;
+    check(&s, OUTCOME_PORT_CLOSED, "its datagram to 10.96.0.20:53 arrived at pod a/c on node-2");
+    s.tcp.answer_came = true;
+    s.reply_bytes = 4;
+    check(&s, OUTCOME_ANSWERED, "pod a/c on node-2 answered after");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(attempts), cmocka_unit_test(inside_of_the_pod),
-        cmocka_unit_test(costs), cmocka_unit_test(reports),
+        cmocka_unit_test(names),
+        cmocka_unit_test(attempts),
+        cmocka_unit_test(inside_of_the_pod),
+        cmocka_unit_test(costs),
+        cmocka_unit_test(reports),
+        cmocka_unit_test(what_cannot_be_seen),
+        cmocka_unit_test(datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

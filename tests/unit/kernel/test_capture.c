@@ -125,11 +125,16 @@ static void icmp_errors(void **state)
     error[8 + 3] = 99;
     assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + len), &p));
     assert_true(packet_icmp_error(&p, &about));
+    assert_true(packet_is_port_unreachable(&p));
     assert_int_equal(about.to_port, 53);
     check_ip(&about.to, "10.0.0.2");
     assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + 10), &p));
     assert_false(packet_icmp_error(&p, &about)); /* cut within the header */
-    error[0] = 8;                                /* echo request */
+    error[1] = 1;                                /* host unreachable */
+    assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + len), &p));
+    assert_true(packet_icmp_error(&p, &about));
+    assert_false(packet_is_port_unreachable(&p));
+    error[0] = 8; /* echo request */
     assert_true(packet_parse(bytes, ipv4(bytes, IPPROTO_ICMP, error, 8 + len), &p));
     assert_false(packet_icmp_error(&p, &about));
     error[0] = 1;
