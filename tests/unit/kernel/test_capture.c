@@ -119,7 +119,7 @@ static void udp_over_ipv6(void **state)
 static void icmp_errors(void **state)
 {
     (void)state;
-    uint8_t bytes[256], error[8 + 64] = { 3, 3 };
+    uint8_t bytes[256], error[8 + 128] = { 3, 3 };
     struct packet p, about;
     size_t len = ipv4(error + 8, IPPROTO_UDP, udp, 8); /* no more of it than its ports */
     error[8 + 3] = 99;
