@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RECEIVE_BUFFER (4 << 20)
+#define RECEIVE_BUFFER  (4 << 20)
+#define FILTER_BY_PROTO (1u << 3) /* of CTA_FILTER_ORIG_FLAGS; not in the kernel's public headers  \
+                                   */
 
 int conntrack_open(struct conntrack *c)
 {
@@ -177,6 +179,24 @@ int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow 
     struct teller t = { fn, ctx };
     uint8_t buf[NL_REQUEST_MAX];
     return nl_ask(&c->nl, request(c, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), tell, &t);
+}
+
+int conntrack_dump_udp(struct conntrack *c, uint8_t family,
+                       void (*fn)(void *ctx, const struct flow *f), void *ctx)
+{
+    struct teller t = { fn, ctx };
+    uint8_t buf[NL_REQUEST_MAX];
+    struct nlmsghdr *h =
+        request(c, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family == 6 ? AF_INET6 : AF_INET);
+    struct nlattr *tuple = mnl_attr_nest_start(h, CTA_TUPLE_ORIG);
+    struct nlattr *proto = mnl_attr_nest_start(h, CTA_TUPLE_PROTO);
+    mnl_attr_put_u8(h, CTA_PROTO_NUM, IPPROTO_UDP);
+    mnl_attr_nest_end(h, proto);
+    mnl_attr_nest_end(h, tuple);
+    struct nlattr *filter = mnl_attr_nest_start(h, CTA_FILTER);
+    mnl_attr_put_u32(h, CTA_FILTER_ORIG_FLAGS, FILTER_BY_PROTO);
+    mnl_attr_nest_end(h, filter);
+    return nl_ask(&c->nl, h, tell, &t);
 }
 
 /* A request about one entry. */

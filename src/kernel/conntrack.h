@@ -46,6 +46,11 @@ int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow 
  * before conntrack_listen(). */
 int conntrack_find(struct conntrack *c, const struct tuple *original, struct flow *ret_flow);
 
+/* Of one family (4 or 6) what UDP is; the kernel passes over the rest (before Linux 5.8 it may tell
+ * of more). */
+int conntrack_dump_udp(struct conntrack *c, uint8_t family,
+                       void (*fn)(void *ctx, const struct flow *f), void *ctx);
+
 /* Removes an entry that conntrack_dump() told of, not from within it; -ENOENT: gone already. */
 int conntrack_delete(struct conntrack *c, const struct flow *f);
 

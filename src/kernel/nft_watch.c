@@ -52,6 +52,16 @@ void nft_watch_done(struct nft_watch *w)
     nl_done(&w->nl);
 }
 
+void nft_watch_pause(struct nft_watch *w)
+{
+    nl_leave(&w->nl, NFNLGRP_NFTABLES);
+}
+
+int nft_watch_resume(struct nft_watch *w)
+{
+    return nl_join(&w->nl, NFNLGRP_NFTABLES);
+}
+
 int nft_watch_fd(const struct nft_watch *w)
 {
     return mnl_socket_get_fd(w->nl.sock);

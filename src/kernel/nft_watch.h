@@ -27,6 +27,11 @@ int nft_watch_open(struct nft_watch *w) __attribute__((warn_unused_result));
 void nft_watch_done(struct nft_watch *w);
 int nft_watch_fd(const struct nft_watch *w);
 
+/* Hears nothing until it is resumed: as long as anybody listens, the kernel writes a message for
+ * each element of a transaction, which costs more than the element itself. */
+void nft_watch_pause(struct nft_watch *w);
+int nft_watch_resume(struct nft_watch *w) __attribute__((warn_unused_result));
+
 /* Reads what is there, without waiting. ret[IPv4, IPv6] is raised to the worst that transactions
  * behind the generation `own` have done. judge: says it of each deletion; chain NULL: of the table
  * or of something other than a chain and its rules. Returns 0, or a negated errno (-ENOBUFS: some

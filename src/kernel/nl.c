@@ -69,6 +69,11 @@ int nl_join(struct nl *n, int group)
     return ret < 0 ? -errno : 0;
 }
 
+void nl_leave(struct nl *n, int group)
+{
+    (void)mnl_socket_setsockopt(n->sock, NETLINK_DROP_MEMBERSHIP, &group, sizeof group);
+}
+
 int nl_events(struct nl *n, mnl_cb_t each, void *ctx)
 {
     uint8_t buf[ANSWER_MAX];

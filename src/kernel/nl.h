@@ -30,6 +30,7 @@ int nl_ask(struct nl *n, struct nlmsghdr *req, mnl_cb_t each, void *ctx);
 /* The socket is told from now on what goes to that multicast group. Returns 0 or a negated errno.
  */
 int nl_join(struct nl *n, int group);
+void nl_leave(struct nl *n, int group);
 /* What has been told, without waiting: each message goes to `each`. Returns 0 or a negated errno
  * (-ENOBUFS: some were lost). */
 int nl_events(struct nl *n, mnl_cb_t each, void *ctx);

@@ -26,6 +26,7 @@ void applier_done(struct applier *a)
 struct keeper {
     const struct nft_backend *backend;
     int code;
+    unsigned made;
 };
 
 static void add_keep(void *ctx, uint32_t seconds)
@@ -41,16 +42,18 @@ static void add_keep(void *ctx, uint32_t seconds)
                                                              .seconds = seconds,
                                                          });
     k->code = ret < 0 ? ret : k->code;
+    k->made += ret == 0;
 }
 
 /* IPv6's rules of the packet path that nft cannot write. Without them clients are not kept, but all
  * else works: that is told, and no reason to stop. */
-static void add_keeps(struct applier *a, const struct ruleset *rules)
+static void add_keeps(struct applier *a, const struct ruleset *rules, struct applied *r)
 {
-    struct keeper k = { a->backend, 0 };
+    struct keeper k = { a->backend, 0, 0 };
     if (a->options.family != 6 || !a->backend->add_keep_rule)
         return;
     ruleset_new_keeps(rules, add_keep, &k);
+    r->transactions += k.made;
     if (k.code < 0)
         log_error("IPv6 clients with session affinity are not kept: %s", err_str(k.code));
 }
@@ -78,7 +81,7 @@ static void settle(struct applier *a, struct ruleset *rules, size_t written, siz
                    bool full, struct applied *r)
 {
     bool drops = ruleset_drops_affinity(rules), chains = full || ruleset_needs_chains(rules);
-    add_keeps(a, rules);
+    add_keeps(a, rules, r);
     ruleset_commit(rules);
     if (chains)
         seal(a, r);
@@ -120,7 +123,7 @@ static int make_chains(struct applier *a, struct ruleset *rules, struct applied 
     if (ret == 0) {
         count_transaction(r);
         r->bytes += text.len;
-        add_keeps(a, rules);
+        add_keeps(a, rules, r);
         ruleset_commit_chains(rules);
         seal(a, r);
     }

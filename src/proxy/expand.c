@@ -129,7 +129,9 @@ void elements_sort(elements *v)
 void portal_expand(const struct portal *p, uint32_t number, struct expansion *ret)
 {
     unsigned roles = 0;
-    *ret = (struct expansion){ 0 };
+    vec_clear(&ret->own);
+    vec_clear(&ret->shared);
+    memset(ret->has_list, 0, sizeof ret->has_list);
     for (unsigned i = 0; i < p->n_fronts; i++)
         if (p->fronts[i].granted)
             roles |= add_front(p, &p->fronts[i], number, ret);

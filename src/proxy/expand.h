@@ -16,7 +16,7 @@ struct expansion {
  * the number of different ones is small whatever the Services have (less than 230 a protocol). */
 uint32_t draw_modulus(uint32_t n);
 
-/* number: the portal's, 30 bits. *ret must be zero or done. */
+/* number: the portal's, 30 bits. *ret: zero, or of a portal before, whose memory is used again. */
 void portal_expand(const struct portal *p, uint32_t number, struct expansion *ret);
 void expansion_done(struct expansion *x);
 

@@ -6,6 +6,7 @@
 #include "proxy/expand.h"
 #include "proxy/found.h"
 #include "proxy/item.h"
+#include "proxy/select.h"
 #include "proxy/skeleton.h"
 #include "proxy/slots.h"
 
@@ -43,6 +44,8 @@ struct ruleset {
     struct ht shared_delta, new_chains;
     const struct found *found; /* NULL: the kernel has what our picture has */
     elements add[MAPS], del[MAPS];
+    struct expansion expansion; /* room for one portal at a time */
+    backends sorted;
 };
 
 struct ruleset *ruleset_new(const struct ruleset_options *o)
@@ -75,6 +78,8 @@ void ruleset_free(struct ruleset *r)
     ht_done(&r->shared);
     ht_done(&r->chains);
     vec_done(&r->staged);
+    expansion_done(&r->expansion);
+    vec_done(&r->sorted);
     free(r);
 }
 
@@ -125,44 +130,49 @@ static void *copy(const void *from, size_t size)
     return p ? memcpy(p, from, size) : NULL;
 }
 
-static void place_slots(const struct ruleset *r, struct placed *new, const struct placed *old,
+/* What sits where until now: as far as we know ourselves, else as the kernel told. */
+static uint32_t slots_before(const struct ruleset *r, const struct placed *new,
+                             const struct placed *old, unsigned list, struct backend **ret)
+{
+    if (old)
+        *ret = copy(old->slots[list], old->n_slots[list] * sizeof **ret);
+    if (old || !r->found)
+        return old ? old->n_slots[list] : 0;
+    return found_slots(r->found, new->protocol, handle_of(new->number, list), ret);
+}
+
+static void place_slots(struct ruleset *r, struct placed *new, const struct placed *old,
                         const struct portal *p, unsigned list)
 {
     struct backend *there = NULL;
+    uint32_t n_there = slots_before(r, new, old, list, &there);
     uint16_t use = list == LIST_LOCAL ? BACKEND_LOCAL : BACKEND_CLUSTER;
-    uint32_t n = 0, most = list == LIST_LOCAL ? p->n_local : p->n_cluster;
-    struct backend *sorted = xmalloc(most * sizeof *sorted + 1);
+    backends *sorted = &r->sorted;
+    vec_clear(sorted);
     for (uint32_t i = 0; i < p->n_backends; i++)
         if (p->backends[i].use & use)
-            sorted[n++] = p->backends[i];
-    new->n_slots[list] = n;
-    new->slots[list] = xmalloc(n * sizeof *sorted + 1);
-    if (old || !r->found)
-        slots_plan(old ? old->slots[list] : NULL, old ? old->n_slots[list] : 0, sorted, n,
-                   new->slots[list]);
-    else
-        slots_plan(there, found_slots(r->found, p->protocol, handle_of(new->number, list), &there),
-                   sorted, n, new->slots[list]);
+            vec_push(sorted, p->backends[i]);
+    new->n_slots[list] = (uint32_t)sorted->n;
+    new->slots[list] = xmalloc(sorted->n * sizeof **new->slots + 1);
+    slots_plan(there, n_there, sorted->items, new->n_slots[list], new->slots[list]);
     free(there);
-    free(sorted);
 }
 
-static struct placed *place(const struct ruleset *r, const struct portal *p, uint32_t number,
+static struct placed *place(struct ruleset *r, const struct portal *p, uint32_t number,
                             const struct placed *old)
 {
-    struct expansion x;
+    struct expansion *x = &r->expansion;
     struct placed *new = xcalloc(1, sizeof *new);
-    portal_expand(p, number, &x);
+    portal_expand(p, number, x);
     new->number = number;
     new->protocol = p->protocol;
-    new->n_elements = (uint32_t)x.own.n;
-    new->n_shared = (uint32_t)x.shared.n;
-    new->elements = copy(x.own.items, x.own.n * sizeof *x.own.items);
-    new->shared = copy(x.shared.items, x.shared.n * sizeof *x.shared.items);
+    new->n_elements = (uint32_t)x->own.n;
+    new->n_shared = (uint32_t)x->shared.n;
+    new->elements = copy(x->own.items, x->own.n * sizeof *x->own.items);
+    new->shared = copy(x->shared.items, x->shared.n * sizeof *x->shared.items);
     for (unsigned i = 0; i < LISTS; i++)
-        if (x.has_list[i])
+        if (x->has_list[i])
             place_slots(r, new, old, p, i);
-    expansion_done(&x);
     return new;
 }
 

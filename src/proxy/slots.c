@@ -13,7 +13,9 @@ static int compare(const void *a, const void *b)
 void slots_plan(const struct backend *old, uint32_t n_old, const struct backend *new, uint32_t n,
                 struct backend *out)
 {
-    if (n == 0)
+    if (n_old == 0 && n > 0)
+        memcpy(out, new, n * sizeof *out);
+    if (n_old == 0 || n == 0)
         return;
     bool *placed = xcalloc(n, sizeof *placed); /* by place in new */
     bool *filled = xcalloc(n, sizeof *filled); /* by slot */

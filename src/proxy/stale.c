@@ -3,6 +3,7 @@
 #include "base/ht.h"
 #include "base/vec.h"
 #include "kernel/conntrack.h"
+#include "proxy/metrics.h"
 
 #include <errno.h>
 
@@ -18,8 +19,9 @@ struct target {
 };
 
 struct stale_index {
-    struct ht targets;  /* struct place_key -> struct target */
-    struct ht node_ips; /* struct ip */
+    bool family[FAMILIES]; /* there is any target */
+    struct ht targets;     /* struct place_key -> struct target */
+    struct ht node_ips;    /* struct ip */
 };
 
 static struct place_key key_of(uint8_t family, const uint8_t *ip, uint16_t port)
@@ -30,20 +32,49 @@ static struct place_key key_of(uint8_t family, const uint8_t *ip, uint16_t port)
     return k;
 }
 
-static void add_portal(struct stale_index *x, const struct portal *p, const struct portal *now)
+/* known: only places that are there already. */
+static void add_portal(struct stale_index *x, const struct portal *p, const struct portal *now,
+                       bool known)
 {
     for (unsigned i = 0; p && i < p->n_fronts; i++) {
         const struct front *f = &p->fronts[i];
         struct place_key k = key_of(p->family, f->kind == FRONT_NODE_PORT ? NULL : f->ip, f->port);
         struct target *t = ht_get(&x->targets, &k, sizeof k);
-        if (!f->granted && p == now)
+        if ((!f->granted && p == now) || (known && !t))
             continue;
         if (!t) {
             t = xcalloc(1, sizeof *t);
             ht_put(&x->targets, &k, sizeof k, t);
         }
         t->portal = now;
+        x->family[family_index(p->family)] = true;
     }
+}
+
+static bool serves(const struct portal *p, const uint8_t ip[16]);
+
+/* Whoever could be reached before can be reached now, at the same places. */
+static bool takes_nothing_away(const struct portal_change *c)
+{
+    const struct portal *old = c->old, *new = c->new;
+    if (!old || !new || old == new || old->n_fronts != new->n_fronts ||
+        (old->n_fronts > 0 &&
+         memcmp(old->fronts, new->fronts, old->n_fronts * sizeof *old->fronts) != 0))
+        return false;
+    uint32_t serving = 0;
+    for (uint32_t i = 0; i < old->n_backends; i++) {
+        if (!(old->backends[i].use & BACKEND_SERVING))
+            continue;
+        if (!serves(new, old->backends[i].ip))
+            return false;
+        serving++;
+    }
+    return serving > 0; /* where nobody served, flows were not translated */
+}
+
+static bool is_udp(const struct portal *p)
+{
+    return p && p->protocol == PROTO_UDP;
 }
 
 /* Old fronts first: one that now belongs to another portal is that one's. */
@@ -52,11 +83,11 @@ struct stale_index *stale_index_new(const struct portal_change *changes, size_t 
 {
     struct stale_index *x = xcalloc(1, sizeof *x);
     for (size_t i = 0; i < n; i++)
-        if (changes[i].old && changes[i].old->protocol == PROTO_UDP)
-            add_portal(x, changes[i].old, NULL);
+        if (is_udp(changes[i].old) && !takes_nothing_away(&changes[i]))
+            add_portal(x, changes[i].old, NULL, false);
     for (size_t i = 0; i < n; i++)
-        if (changes[i].new &&changes[i].new->protocol == PROTO_UDP)
-            add_portal(x, changes[i].new, changes[i].new);
+        if (is_udp(changes[i].new))
+            add_portal(x, changes[i].new, changes[i].new, takes_nothing_away(&changes[i]));
     for (size_t i = 0; x->targets.n > 0 && i < around->n_node_ips; i++)
         ht_put(&x->node_ips, &around->node_ips[i], sizeof around->node_ips[i], x);
     return x;
@@ -120,6 +151,17 @@ static void collect(void *ctx, const struct flow *f)
         vec_push(&s->flows, *f);
 }
 
+static int collect_family(struct conntrack *c, uint8_t family, struct sweep *s)
+{
+    size_t before = s->flows.n;
+    int ret;
+    do {
+        s->flows.n = before;
+        ret = conntrack_dump_udp(c, family, collect, s);
+    } while (ret == -EINTR); /* the table changed too much meanwhile */
+    return ret;
+}
+
 static int sweep(const struct stale_index *x, struct stale_result *r)
 {
     struct sweep s = { .index = x };
@@ -127,10 +169,9 @@ static int sweep(const struct stale_index *x, struct stale_result *r)
     int ret = conntrack_open(&c);
     if (ret < 0)
         return ret;
-    do {
-        vec_clear(&s.flows);
-        ret = conntrack_dump(&c, collect, &s);
-    } while (ret == -EINTR); /* the table changed too much meanwhile */
+    for (unsigned f = 0; f < FAMILIES && ret >= 0; f++)
+        if (x->family[f])
+            ret = collect_family(&c, f == 0 ? 4 : 6, &s);
     vec_each (f, &s.flows)
         r->deleted[f->original.to.family == 6] += conntrack_delete(&c, f) == 0;
     vec_done(&s.flows);

@@ -32,7 +32,7 @@ struct sync {
     struct nft_watch watch;
     uv_poll_t poll;
     uint32_t generation; /* of nftables, behind our last transaction */
-    bool watching, lost[FAMILIES], probe_now, full_now, stale_told;
+    bool watching, watch_tried, lost[FAMILIES], probe_now, full_now, stale_told;
     struct job job;
     VEC(char *) refused;     /* ids */
     VEC(char *) old_refused; /* to be freed with the job, whose changes may still name them */
@@ -414,6 +414,7 @@ static void on_nft_event(uv_poll_t *p, int status, int events)
 
 static void watch(struct sync *s)
 {
+    s->watch_tried = true;
     int ret = nft_watch_open(&s->watch);
     if (ret < 0) {
         log_warning("changes that others make to our tables are noticed late: %s", err_str(ret));
@@ -422,6 +423,23 @@ static void watch(struct sync *s)
     uv_poll_init(s->loop, &s->poll, nft_watch_fd(&s->watch));
     s->poll.data = s;
     s->watching = true;
+}
+
+/* Nftables mode: while all of the tables are written nobody listens, and so not before the first time either.
+ * Whether somebody else wrote meanwhile is told by the generation. */
+static bool is_paused(const struct sync *s)
+{
+    return !s->options.iptables && (s->job.full || s->job.lost[0] || s->job.lost[1]);
+}
+
+static void listen_again(struct sync *s)
+{
+    if (!s->options.live || s->options.iptables || !s->started)
+        return;
+    if (!s->watching && !s->watch_tried)
+        watch(s);
+    else if (s->watching && is_paused(s) && nft_watch_resume(&s->watch) < 0)
+        s->probe_now = true;
 }
 
 static void on_work(uv_work_t *w)
@@ -433,6 +451,7 @@ static void on_done(uv_work_t *w, int status)
 {
     struct sync *s = w->data;
     (void)status;
+    listen_again(s);
     settle(s);
     plan_retry(s);
     drop_job(s);
@@ -457,6 +476,8 @@ static void start_job(struct sync *s, bool probe)
     s->busy = true;
     if (s->watching)
         uv_poll_stop(&s->poll);
+    if (s->watching && is_paused(s))
+        nft_watch_pause(&s->watch);
     s->work.data = s;
     uv_queue_work(s->loop, &s->work, on_work, on_done);
 }
@@ -526,7 +547,7 @@ void sync_start(struct sync *s)
 {
     uint64_t period = (uint64_t)(s->options.period_ns / 1000000);
     uint64_t full_period = (uint64_t)(s->options.full_period_ns / 1000000);
-    bool told = !s->options.iptables || s->options.iptables->is_told;
+    bool told = s->options.iptables && s->options.iptables->is_told;
     if (s->options.live && told && !s->watching)
         watch(s);
     s->started = true;

@@ -100,6 +100,10 @@ class World:
 
     def service(self, name, ips, ports, pods, family=4, **spec):
         """ports: [(name, number, protocol)]; pods None: a Service without any slice."""
+        self.write(name, *self.service_objects(name, ips, ports, pods, family, **spec))
+
+    @staticmethod
+    def service_objects(name, ips, ports, pods, family=4, **spec):
         meta = {"name": name, "namespace": "t"}
         balancer = {"loadBalancer": {"ingress": [{"ip": ip} for ip in spec.pop("balancer", [])]}}
         objects = [{"apiVersion": "v1", "kind": "Service", "metadata": meta, "status": balancer,
@@ -115,7 +119,7 @@ class World:
                                  labels={"kubernetes.io/service-name": name}),
                 "ports": [{"name": n, "port": BACKEND_PORT, "protocol": t} for n, _, t in ports],
                 "endpoints": [{"addresses": [address(p)], "nodeName": "node1"} for p in pods]})
-        self.write(name, *objects)
+        return objects
 
     # -- the proxy
 

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from proxy_world import pod4, world  # pylint: disable=unused-import
-from test_proxy_churn import SCTP_CLIENT, SCTP_SERVER, Client, check, start_clients, storm
+from test_proxy_churn import SCTP_CLIENT, SCTP_SERVER, Client, Storm, check, start_clients
 from test_proxy_faults import only
 from test_proxy_iptables import MODE, REAL, fake, ours, saved
 
@@ -245,7 +245,7 @@ def test_storm(world):
     assert world.wait_for(only(world, *BACKENDS, n=3), 10), world.log()
     clients, held = start_clients(world), Client(world, "c1", "held", "10.96.0.10", 80, 10, waits=True)
     for _ in range(2):
-        assert storm(world, STORM_SECONDS / 2, others=STORMED) > 100
+        assert Storm(world, STORMED).run(STORM_SECONDS / 2) > 100
         stop(world, running, signal.SIGTERM)
         running = daemon(world)
     world.service("last", ["10.96.2.1"], [TCP], ["p1"])

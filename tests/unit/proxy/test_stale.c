@@ -108,9 +108,60 @@ static void test_gone(void **state)
     world_done(&w);
 }
 
+static struct stale_index *after(struct world *w, const char *slice)
+{
+    struct portal_change *changes;
+    world_apply(w, slice);
+    model_refresh(w->model);
+    size_t n = model_take_changes(w->model, &changes);
+    struct stale_index *x = stale_index_new(changes, n, &around);
+    free(changes);
+    return x;
+}
+
+/* When an endpoint comes nobody looks after flows; when one goes, after those of its Service. */
+static void test_nothing_taken_away(void **state)
+{
+    (void)state;
+    struct world w;
+    struct flow lost = flow("10.96.0.1", 53, "10.244.1.9"),
+                stays = flow("10.96.0.1", 53, "10.244.1.2");
+    world_init(&w);
+    service(&w, SLICE);
+    stale_index_free(after(&w, SLICE));
+    struct stale_index *x = after(&w, SLICE "- {addresses: [10.244.1.4]}\n");
+    assert_false(stale_is(x, &lost));
+    stale_index_free(x);
+    x = after(&w, SLICE);
+    assert_true(stale_is(x, &lost));
+    assert_false(stale_is(x, &stays));
+    stale_index_free(x);
+    world_done(&w);
+}
+
+/* Flows that came before anybody served go to the one who does. */
+static void test_first_endpoint(void **state)
+{
+    (void)state;
+    struct world w;
+    struct flow untranslated = flow("10.96.0.1", 53, "10.96.0.1");
+    world_init(&w);
+    service(&w,
+            SLICE "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n"
+                  "metadata: {name: a, namespace: ns, labels: {delete: x}}\n");
+    stale_index_free(after(
+        &w, SLICE "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n"
+                  "metadata: {name: a, namespace: ns, labels: {delete: x}}\n"));
+    struct stale_index *x = after(&w, SLICE);
+    assert_true(stale_is(x, &untranslated));
+    stale_index_free(x);
+    world_done(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_places),
-                                        cmocka_unit_test(test_gone) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_places), cmocka_unit_test(test_gone),
+                                        cmocka_unit_test(test_nothing_taken_away),
+                                        cmocka_unit_test(test_first_endpoint) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
