@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What the service proxy costs, beside kube-proxy in both of its modes: first sync, memory, one change from the API
-server's event to the first connection that shows it, CPU for 1,000 changes, the size of the ruleset, and new
+server's event to the first connection that shows it, CPU for 1,000 changes, a restart, the size of the ruleset, and new
 connections and packets against direct ones. Each row has a node, pods and an API server in namespaces of its own. As
 root it needs nothing else; kube-proxy is what ./run peers builds. docs/bench.md says how to read it."""
 
@@ -28,9 +28,10 @@ COLUMNS = {
                    ("peak of nft", 12), ("chains", 8), ("rules", 8), ("elements", 9)],
     "changes": [("row", 20), ("Services", 9), ("changes", 8), ("p50", 10), ("p99", 10), ("CPU for 1,000", 14),
                 ("of kube-proxy", 14)],
+    "restart": [("row", 20), ("Services", 9), ("CPU", 9), ("memory", 10), ("peak", 10), ("peak of nft", 12)],
     "flows": [("row", 20), ("Services", 9), ("new", 10), ("x direct", 9), ("packet", 10), ("x direct", 9)],
 }
-FIRST = {"first sync": "chains", "changes": "cpu_per_1000_s", "flows": "new_us"}  # there: so are the table's others
+FIRST = {"first sync": "chains", "changes": "cpu_per_1000_s", "restart": "restart_cpu_s", "flows": "new_us"}  # there: so are the table's others
 FAIR_SECONDS = 900  # that a row may take
 
 
@@ -104,6 +105,9 @@ def cells(title, name, services, m, base):
     if title == "flows":
         return head + [f"{m['new_us']:.1f} us", f"{m['new_ratio']:.2f}", f"{m['packet_us']:.1f} us",
                        f"{m['packet_ratio']:.2f}"]
+    if title == "restart":
+        return head + [f"{m['restart_cpu_s']:.2f} s", f"{m['restart_memory_mb']:.1f} MB", f"{m['restart_peak_mb']:.1f} MB",
+                       f"{m['restart_writer_peak_mb']:.1f} MB"]
     if title == "changes":
         ratio = f"{m['cpu_per_1000_s'] / base['cpu_per_1000_s']:.3f}" if base.get("cpu_per_1000_s") else "-"
         return head + [str(m["changes"]), f"{m['change_p50_ms']:.1f} ms", f"{m['change_p99_ms']:.1f} ms",

@@ -11,6 +11,7 @@ SERVICE_RANGE, FIRST_SERVICE = "10.96.0.0/12", (10 << 24) + (96 << 16) + 10
 POD_RANGE, FIRST_POD = "10.128.0.0/10", (10 << 24) + (128 << 16) + 10
 PORT, POD_PORT = 80, 8080
 NAMESPACE = "shop"
+NODES = 100
 
 
 def service_ip(number):
@@ -41,7 +42,13 @@ def endpoint_slice(number, addresses, revision):
     return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": metadata(revision, name=service_name(number) + "-a", namespace=NAMESPACE, labels=labels),
             "addressType": "IPv4", "ports": [{"name": "http", "protocol": "TCP", "port": POD_PORT}],
-            "endpoints": [{"addresses": [a], "conditions": ready, "nodeName": NODE} for a in addresses]}
+            "endpoints": [{"addresses": [a], "conditions": ready, "nodeName": node_of(a)} for a in addresses]}
+
+
+def node_of(address):
+    """One in NODES is on the node that is measured."""
+    number = int(address.rpartition(".")[2]) % NODES
+    return f"node-{number}" if number else NODE
 
 
 def surroundings(revision):

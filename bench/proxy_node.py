@@ -210,6 +210,15 @@ def start_figures(proxy, client, samples, limit):
             "peak_mb": process.peak_mb(pids), "writer_peak_mb": proxy.writers.peak_mb}
 
 
+def restart_figures(proxy, client, samples, limit):
+    """Of a process that finds the rules of an earlier one, which serve all the time."""
+    proxy.wait_calm()
+    client.wait(proxy, samples, bool, limit)
+    pids = [proxy.process.pid]
+    return {"restart_cpu_s": proxy.cpu(), "restart_memory_mb": process.memory_mb(pids),
+            "restart_peak_mb": process.peak_mb(pids), "restart_writer_peak_mb": proxy.writers.peak_mb}
+
+
 def count_nft():
     chains = rules = elements = 0
     inside = False
@@ -316,6 +325,8 @@ def measure_proxy(plan, folder, entries, numbers, made):
         made.update(datapath_figures(plan, addresses, pods))
         made.update(change_figures(plan, proxy, client, changer))
         made.update(many_figures(plan, proxy, changer, made["changes"]))
+    with Proxy(plan, folder, port) as proxy:
+        made.update(restart_figures(proxy, client, asked, plan["start_seconds"]))
 
 
 def measure(plan, made):

@@ -27,6 +27,7 @@ def test_small_run(signpost, tmp_path):
     assert ours["changes"] == 5 and 0 < ours["change_p50_ms"] <= ours["change_p99_ms"]
     assert ours["chains"] > 20 and ours["rules"] > 20 and ours["elements"] > 20 * 3
     assert ours["first_sync_s"] > 0 and ours["cpu_per_1000_s"] > 0 and ours["memory_mb"] > 1 and ours["new_us"] > 0
+    assert ours["restart_cpu_s"] > 0 and ours["restart_peak_mb"] > 1
 
 
 def test_refuses_by_name():
