@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import changes
 import process
@@ -31,6 +32,7 @@ TRY_SECONDS = 0.05          # that a connection may take before it counts as not
 CALM_SHARE, CALM_SECONDS, CALM_STEP, CALM_WAIT = 0.05, 1.0, 0.25, 120
 CLONE_NEWNET = 0x40000000
 TICKS = os.sysconf("SC_CLK_TCK")
+METRICS = "http://127.0.0.1:10249/metrics"
 CHANGE_SECONDS = 120        # until a change must have had its effect
 WRITERS = ("nft", "iptables-restor", "ip6tables-resto", "iptables", "iptables-save")
 ONE_RULE = """table ip one {
@@ -210,8 +212,24 @@ def start_figures(proxy, client, samples, limit):
             "peak_mb": process.peak_mb(pids), "writer_peak_mb": proxy.writers.peak_mb}
 
 
+def has_synced():
+    """Says the proxy that it has written its rules?"""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError), opener.open(METRICS, timeout=5) as answer:
+        times = re.findall(r"^kubeproxy_sync_proxy_rules_last_timestamp_seconds(?:{.*})? ([0-9.e+]+)$",
+                           answer.read().decode(), re.M)
+        return any(float(one) > 0 for one in times)
+    return False
+
+
 def restart_figures(proxy, client, samples, limit):
     """Of a process that finds the rules of an earlier one, which serve all the time."""
+    until = time.monotonic() + limit
+    while not has_synced():
+        proxy.check()
+        if time.monotonic() > until:
+            raise process.StartError(f"no rules were written within {limit} s: " + process.tail(proxy.log))
+        time.sleep(CALM_STEP)
     proxy.wait_calm()
     client.wait(proxy, samples, bool, limit)
     pids = [proxy.process.pid]
