@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RECEIVE_BUFFER  (4 << 20)
-#define FILTER_BY_PROTO (1u << 3) /* of CTA_FILTER_ORIG_FLAGS; not in the kernel's public headers  \
-                                   */
+#define RECEIVE_BUFFER (4 << 20)
+/* Of CTA_FILTER_ORIG_FLAGS; not in the public headers of the kernel. */
+#define FILTER_BY_PROTO (1u << 3)
 
 int conntrack_open(struct conntrack *c)
 {

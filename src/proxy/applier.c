@@ -54,6 +54,7 @@ static void add_keeps(struct applier *a, const struct ruleset *rules, struct app
         return;
     ruleset_new_keeps(rules, add_keep, &k);
     r->transactions += k.made;
+    r->generations += k.made;
     if (k.code < 0)
         log_error("IPv6 clients with session affinity are not kept: %s", err_str(k.code));
 }

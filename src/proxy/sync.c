@@ -425,8 +425,8 @@ static void watch(struct sync *s)
     s->watching = true;
 }
 
-/* Nftables mode: while all of the tables are written nobody listens, and so not before the first time either.
- * Whether somebody else wrote meanwhile is told by the generation. */
+/* Nftables mode: while all of the tables are written nobody listens, and so not before the first
+ * time either. Whether somebody else wrote meanwhile is told by the generation. */
 static bool is_paused(const struct sync *s)
 {
     return !s->options.iptables && (s->job.full || s->job.lost[0] || s->job.lost[1]);
