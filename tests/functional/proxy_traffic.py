@@ -40,6 +40,8 @@ def new(proto, host, port):
     made = collections.Counter()
     while going():
         made[one(proto, host, port)] += 1
+        if made.total() == 1:
+            print("ready", flush=True)
     return made
 
 

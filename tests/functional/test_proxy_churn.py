@@ -46,8 +46,8 @@ class Client:
 
 
 def start_clients(world):
-    return [Client(world, "c1", "new", "tcp", "10.96.0.10", 80), Client(world, "c1", "new", "udp", "10.96.0.10", 53),
-            Client(world, "outside", "new", "tcp", "10.96.0.10", 80), Client(world, "node", "new", "tcp", "10.96.0.10", 80)]
+    places = [("c1", "tcp", 80), ("c1", "udp", 53), ("outside", "tcp", 80), ("node", "tcp", 80)]
+    return [Client(world, source, "new", proto, "10.96.0.10", port, waits=True) for source, proto, port in places]
 
 
 def check(clients, held, least):
