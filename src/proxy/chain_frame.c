@@ -260,6 +260,14 @@ void frame_remove(const char *table, const char *saved, bool with_firewall, stru
 
 /* ---- other hands ---- */
 
+size_t frame_count_rules(const char *saved)
+{
+    size_t n = 0;
+    each_line(line, saved) n +=
+        str_starts(line, "-A ") && is_ours(line + 3, strcspn(line + 3, " \n"), false);
+    return n;
+}
+
 enum nft_harm frame_judge(const char *table, const char *chain)
 {
     bool shared = false;

@@ -45,6 +45,9 @@ enum nft_harm frame_judge(const char *table, const char *chain);
 /* Does the list of that chain's rules have all of our jumps? */
 bool frame_hook_is_whole(const struct frame_hook *h, const char *listed);
 
+/* The rules in our chains but KUBE-FIREWALL, some of whose may be a kubelet's. */
+size_t frame_count_rules(const char *saved);
+
 /* Commands that take all of it out of a table, Services too. with_firewall: KUBE-FIREWALL as well,
  * which a kubelet may need. Nothing when there is nothing. */
 void frame_remove(const char *table, const char *saved, bool with_firewall, struct strbuf *out);

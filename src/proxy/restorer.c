@@ -325,6 +325,13 @@ static bool is_there(struct restorer *r, const char *table, const char *chain,
     return there;
 }
 
+static void note_probe(struct restorer *r, bool whole)
+{
+    if (!whole)
+        log_warning(RESTORER_LOSS, r->options.rules.family == 4 ? "IPv4" : "IPv6");
+    r->full_needed = !whole || clock_ns() - r->last_full > RESTORER_FULL_NS;
+}
+
 bool restorer_probe(struct restorer *r)
 {
     if (r->full_needed)
@@ -335,9 +342,23 @@ bool restorer_probe(struct restorer *r)
     for (unsigned i = 0; frame_hook(i); i++)
         whole = whole && is_there(r, rule_table_names[frame_hook(i)->table], frame_hook(i)->chain,
                                   frame_hook(i));
-    if (!whole)
-        log_warning(RESTORER_LOSS, r->options.rules.family == 4 ? "IPv4" : "IPv6");
-    r->full_needed = !whole || clock_ns() - r->last_full > RESTORER_FULL_NS;
+    note_probe(r, whole);
+    return !r->full_needed;
+}
+
+bool restorer_recount(struct restorer *r)
+{
+    struct strbuf texts[RULE_TABLES] = { 0 };
+    struct err e;
+    if (!restorer_probe(r))
+        return false;
+    bool read = read_saved(r, texts, &e) == 0, whole = true;
+    struct chainset_counts c = chainset_counts(r->chains);
+    for (unsigned t = 0; t < RULE_TABLES; t++) {
+        whole = whole && (!read || frame_count_rules(texts[t].p) >= c.rules[t]);
+        strbuf_done(&texts[t]);
+    }
+    note_probe(r, whole);
     return !r->full_needed;
 }
 

@@ -50,6 +50,8 @@ void restorer_run(struct restorer *r, const struct portal_change *changes, size_
 /* Are canaries and jumps as we made them, and is the last full run recent? If not, the next run
  * makes everything anew. */
 bool restorer_probe(struct restorer *r);
+/* The same, and has each table as many rules of ours as we made? Reads all rules. */
+bool restorer_recount(struct restorer *r);
 
 /* Takes all chains and jumps of this proxy, or the original, out of both families. A kubelet's
  * KUBE-FIREWALL stays where there is a kubelet. Returns 0, also when there was nothing, or the

@@ -12,7 +12,7 @@
 struct job {
     struct portal_change *changes;
     size_t n;
-    bool probe, full;
+    bool probe, closely, full;
     struct model_stats before; /* of the model before it was refreshed */
     int64_t started, took[FAMILIES];
     struct applied applied[FAMILIES];
@@ -32,7 +32,7 @@ struct sync {
     struct nft_watch watch;
     uv_poll_t poll;
     uint32_t generation; /* of nftables, behind our last transaction */
-    bool watching, watch_tried, lost[FAMILIES], probe_now, full_now, stale_told;
+    bool watching, watch_tried, lost[FAMILIES], probe_now, closely_now, full_now, stale_told;
     struct job job;
     VEC(char *) refused;     /* ids */
     VEC(char *) old_refused; /* to be freed with the job, whose changes may still name them */
@@ -107,8 +107,9 @@ static void collect(struct sync *s)
     memcpy(j->lost, s->lost, sizeof j->lost);
     memset(s->lost, 0, sizeof s->lost);
     j->probe = s->probe_now;
+    j->closely = s->closely_now;
     j->full = s->full_now;
-    s->probe_now = s->full_now = false;
+    s->probe_now = s->closely_now = s->full_now = false;
     take_around(s);
     model_refresh(s->model);
     j->n = model_take_changes(s->model, &j->changes);
@@ -137,7 +138,7 @@ static void work(struct sync *s)
         if (j->lost[f] || j->full)
             w->kind->distrust(w);
         if (j->probe)
-            w->kind->probe(w);
+            w->kind->probe(w, j->closely);
         w->kind->run(w, j->changes, j->n, &j->applied[f]);
         j->took[f] = clock_ns() - start;
     }
@@ -287,7 +288,7 @@ static void note_generation(struct sync *s)
     s->generation = nft_generation();
     if (!first && s->generation - j->generation > generations_of(j) && !j->applied[0].forgotten &&
         !j->applied[1].forgotten)
-        s->probe_now = true;
+        s->probe_now = s->closely_now = true;
 }
 
 static bool has_failed(const struct sync *s)
@@ -391,7 +392,7 @@ static void look_around(struct sync *s)
     enum nft_harm harm[FAMILIES] = { NFT_UNHARMED, NFT_UNHARMED };
     const struct writer *any = s->writers[0] ? s->writers[0] : s->writers[1];
     if (nft_watch_read(&s->watch, any->kind->judge, s->generation, harm) < 0)
-        s->probe_now = true; /* some events are missing */
+        s->probe_now = s->closely_now = true; /* some events are missing */
     for (unsigned f = 0; f < FAMILIES; f++) {
         if (!s->writers[f])
             continue;

@@ -18,8 +18,9 @@ static void nftables_run(struct writer *w, const struct portal_change *changes, 
     applier_run(applier_of(w), changes, n, ret);
 }
 
-static void nftables_probe(struct writer *w)
+static void nftables_probe(struct writer *w, bool closely)
 {
+    (void)closely; /* it counts rules in any case */
     (void)applier_probe(applier_of(w));
 }
 
@@ -84,9 +85,9 @@ static void iptables_run(struct writer *w, const struct portal_change *changes, 
     restorer_run(restorer_of(w), changes, n, ret);
 }
 
-static void iptables_probe(struct writer *w)
+static void iptables_probe(struct writer *w, bool closely)
 {
-    (void)restorer_probe(restorer_of(w));
+    (void)(closely ? restorer_recount : restorer_probe)(restorer_of(w));
 }
 
 static void iptables_distrust(struct writer *w)

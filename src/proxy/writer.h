@@ -14,7 +14,8 @@ struct writer_kind {
     enum nft_harm (*judge)(const char *table, const char *chain);
     void (*run)(struct writer *w, const struct portal_change *changes, size_t n,
                 struct applied *ret);
-    void (*probe)(struct writer *w);    /* looks whether all is there */
+    /* Looks whether all is there; closely: whatever that takes. */
+    void (*probe)(struct writer *w, bool closely);
     void (*distrust)(struct writer *w); /* somebody has been at it: the next run makes it anew */
     /* After a run: what the metrics say of it. */
     void (*count)(struct writer *w, const struct applied *a, struct proxy_metrics *m);

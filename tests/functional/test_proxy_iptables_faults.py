@@ -76,6 +76,20 @@ def test_drift_is_told(world, command):
     assert only(world, "p1", n=2)()
 
 
+def test_drift_in_the_middle(world, tmp_path):
+    """What goes while we write is not told as somebody else's: there were more transactions than ours, so rules are
+    counted."""
+    path = fake(tmp_path, '/usr/sbin/iptables-nft-restore "$@" || exit; [ ! -e "$0.on" ] || { rm "$0.on";'
+                          ' /usr/sbin/iptables-nft -t nat -F KUBE-SERVICES; }\n')
+    world.service("web", ["10.96.0.10"], [TCP], ["p1"])
+    daemon(world, path=path)
+    assert world.wait_for(lambda: "IPv6: full sync" in world.log(), 10), world.log()
+    (tmp_path / "bin" / "iptables-nft-restore.on").touch()
+    world.service("web", ["10.96.0.10"], [TCP], ["p2"])
+    assert world.wait_for(lambda: "somebody else has taken" in world.log(), NOW), world.log()
+    assert world.wait_for(only(world, "p2", n=2), NOW), world.log()
+
+
 def test_others_rules_are_not_ours(world):
     """In tables that are shared, others come and go without a word from us."""
     world.service("web", ["10.96.0.10"], [TCP], ["p1"])

@@ -215,6 +215,28 @@ static void test_broken_programs(void **state)
     bench_done(&b);
 }
 
+/* Canaries and jumps are there, but not all of the rest. */
+static void test_recount(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b);
+    services(&b, 0, 2);
+    run(&b);
+    const char *nat = strstr(b.dry.last.p, "*nat\n");
+    assert_non_null(nat);
+    strbuf_add(&b.dry.saved[0][TABLE_FILTER], b.dry.last.p, (size_t)(nat - b.dry.last.p));
+    strbuf_puts(&b.dry.saved[0][TABLE_NAT], nat);
+    assert_true(restorer_recount(&b.restorer));
+    char *rule = strstr(b.dry.saved[0][TABLE_NAT].p, "\n-A KUBE-SEP-");
+    assert_non_null(rule);
+    rule[1] = '#';
+    assert_true(restorer_probe(&b.restorer));
+    assert_false(restorer_recount(&b.restorer));
+    assert_true(b.restorer.full_needed);
+    bench_done(&b);
+}
+
 static void test_lost_rules(void **state)
 {
     (void)state;
@@ -355,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_culprit),
         cmocka_unit_test(test_culprit_among_changes),
         cmocka_unit_test(test_broken_programs),
+        cmocka_unit_test(test_recount),
         cmocka_unit_test(test_lost_rules),
         cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_pieces_too_long),
