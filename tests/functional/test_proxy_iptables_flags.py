@@ -93,7 +93,7 @@ def test_min_sync_period(world, flag):
     world.service("web", ["10.96.0.10"], [TCP], ["p3"])
     assert world.wait_for(only(world, "p3", n=1), 10), world.log()
     assert time.monotonic() - written >= 2
-    assert world.log().count("IPv4: partial sync") == 2
+    assert world.wait_for(lambda: world.log().count("IPv4: partial sync") == 2), world.log()  # told behind the write
 
 
 def test_cleanup_of_each_mode(world):
