@@ -10,8 +10,11 @@ import shutil
 import subprocess
 import sys
 
+import dns.exception
 import dns.flags
+import dns.message
 import dns.name
+import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.reversename
@@ -19,6 +22,7 @@ import pytest
 
 from conftest import ROOT
 from dns_world import Server, free_port, http_get, parse, query, records
+from forward_world import wait_for
 
 Z = "cluster.local."
 DATA = ROOT / "tests" / "functional" / "data"
@@ -241,6 +245,13 @@ def big_slice():
     return "\n".join(lines + ["- {addresses: [10.1.1.%d]}" % i for i in range(1, 41)]) + "\n"
 
 
+def answers(port):
+    try:
+        return dns.query.udp(dns.message.make_query("www.example.com.", "A"), "127.0.0.1", timeout=0.5, port=port).answer
+    except (dns.exception.Timeout, ConnectionError):
+        return None
+
+
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory):
     """example.com: www has an address, everything else does not exist."""
@@ -250,6 +261,7 @@ def upstream(tmp_path_factory):
     (folder / "root.db").write_text(UPSTREAM[1])
     (folder / "Corefile").write_text(UPSTREAM[0] % port)
     process = subprocess.Popen([sys.executable, "-B", program, "-conf", folder / "Corefile"])
+    wait_for(lambda: answers(port), 20)
     yield port
     process.terminate()
     process.wait(10)
