@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define SLOW_NS 1000000000LL /* a resolver's shortest time-out */
 
@@ -223,4 +224,11 @@ char *outcome_cost(const struct sightings *s, char out[OUTCOME_TEXT_MAX])
     if (n >= 2)
         out[n - 2] = 0;
     return out;
+}
+
+bool outcome_is_typed(const char *typed, const char *name)
+{
+    size_t n = strcspn(typed, ":");
+    n -= n > 0 && typed[n - 1] == '.';
+    return strlen(name) == n + 1 && strncasecmp(name, typed, n) == 0;
 }

@@ -105,3 +105,5 @@ char *outcome_text(enum outcome o, const struct sightings *s, char out[OUTCOME_T
 const char *outcome_word(enum outcome o);
 /* What went well but cost time, a sentence; "" when nothing did. Returns out. */
 char *outcome_cost(const struct sightings *s, char out[OUTCOME_TEXT_MAX]);
+/* Is the name (with its final dot) the one that was typed ("web", "web.:80")? */
+bool outcome_is_typed(const char *typed, const char *name);

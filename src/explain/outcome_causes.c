@@ -20,13 +20,9 @@ static void add(struct causes *c, const char *code, const char *text, const char
             (struct journey_cause){ .code = code, .text = text, .change = change, .seen = true };
 }
 
-/* Is the name that had an address the one that was typed? A port behind that does not count. */
 static bool is_as_typed(const struct sightings *s)
 {
-    size_t n = strcspn(s->typed, ":");
-    n -= n > 0 && s->typed[n - 1] == '.';
-    return s->dns.name && strlen(s->dns.name) == n + 1 &&
-           strncasecmp(s->dns.name, s->typed, n) == 0;
+    return s->dns.name && outcome_is_typed(s->typed, s->dns.name);
 }
 
 /* ---- queries that were lost ---- */

@@ -280,6 +280,9 @@ static void tell_arrival(const struct request *r, struct journey *j)
     journey_saw(j, -1, "%s",
                 ip_equal(&p->from, &r->syn->from)
                     ? "the source is the client's own address: nothing was masqueraded"
+                : r->arrival->pod == r->o->client
+                    ? "the source is not the client's address: it was masqueraded, because it is "
+                      "sent to itself"
                     : "the source is not the client's address: it was masqueraded");
     if (r->o->dir && r->protocol == IPPROTO_TCP)
         tell_own_words(r, pod, ip_port_text(&p->from, p->from_port, from), j);

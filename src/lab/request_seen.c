@@ -46,14 +46,6 @@ static bool is_lost_second(const struct request *r, size_t i)
     return false;
 }
 
-/* "bar.:80" and "bar" are the same name as "bar.". */
-static bool is_typed(const struct request *r, const char *name)
-{
-    size_t n = strcspn(r->typed, ":");
-    n -= n > 0 && r->typed[n - 1] == '.';
-    return strlen(name) == n + 1 && strncasecmp(name, r->typed, n) == 0;
-}
-
 static void see_type(const struct request *r, size_t i, struct sightings *s)
 {
     const struct dns_seen *q = &r->dns.items.items[i];
@@ -61,7 +53,7 @@ static void see_type(const struct request *r, size_t i, struct sightings *s)
     s->dns.aaaa += q->type == RR_AAAA;
     s->dns.aaaa_answered += q->type == RR_AAAA && q->answered_ns;
     s->dns.seconds_lost += is_lost_second(r, i);
-    s->dns.as_typed_only &= is_typed(r, q->name);
+    s->dns.as_typed_only &= outcome_is_typed(r->typed, q->name);
 }
 
 static void see_denials(const struct request *r, struct sightings *s)

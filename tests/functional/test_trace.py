@@ -213,6 +213,22 @@ def test_every_step_of_a_sound_request_was_observed(lab):
     assert [s["step"] for s in steps][:3] == ["name typed", "resolver", "queries"]
 
 
+def lines_of(seen, step):
+    return [line["text"] for s in seen["steps"] if s["step"] == step for line in s["lines"]]
+
+
+def test_what_became_of_the_addresses(lab):
+    seen = trace(lab, "shop/foo", "far")  # T98
+    assert any(line.startswith("destination translated, source kept") for line in lines_of(seen, "conntrack"))
+    assert "the source is the client's own address: nothing was masqueraded" in lines_of(seen, "arrival")
+    seen = trace(lab, "shop/near", "near.shop")  # T99
+    assert any(line.startswith("destination translated, source translated") for line in lines_of(seen, "conntrack"))
+    assert "the source is not the client's address: it was masqueraded, because it is sent to itself" in lines_of(seen, "arrival")
+    seen = trace(lab, "shop/foo", "nobody")  # T101
+    assert any("reject-chain: reject" in line for line in lines_of(seen, "rule and endpoint"))
+    assert not any(line.startswith("original") for line in lines_of(seen, "conntrack"))
+
+
 def test_nothing_is_left(lab):
     trace(lab, "shop/foo", "far")
     assert "signpost_trace" not in lab.call("exec", "--node", "node-1", "--", "nft", "list", "tables").stdout
