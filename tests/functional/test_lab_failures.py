@@ -107,7 +107,7 @@ def test_a_failure(lab, name):
     command = next(line.strip() for line in told if line.startswith("  signpost trace "))
     end = time.monotonic() + 25  # name servers and proxies take a moment to learn of its objects
     while True:
-        seen = request(lab, command, 8 if name in SLOW else 3)
+        seen = request(lab, command, 8 if name in SLOW else 2)
         if seen["outcome"] == outcome and words in seen["verdict"] + seen["cost"]:
             break
         assert time.monotonic() < end, json.dumps(seen, indent=1)
