@@ -185,7 +185,7 @@ static void put_causes(const char *name, const struct explain_cause *items, size
         member(out, true, "code", items[i].code);
         member(out, false, "text", items[i].text);
         member(out, false, "change", items[i].change);
-        strbuf_putc(out, '}');
+        strbuf_printf(out, ",\"doubt\":%s}", truth(items[i].doubt));
     }
     strbuf_putc(out, ']');
 }

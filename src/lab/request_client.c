@@ -1,6 +1,7 @@
 /* The client of a request: curl, and before it the look-up when another resolver's ways are
  * wanted; and what of the client's files and its node's kernel matters for what is seen. */
 #include "base/str.h"
+#include "kernel/conntrack_stat.h"
 #include "lab/enter.h"
 #include "lab/place.h"
 #include "lab/process_file.h"
@@ -9,11 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOKUP_NS    60000000000LL /* as long as the slowest resolver takes */
-#define RESOLV_MAX   65536
-#define STAT_MAX     65536
-#define SOCKETS_MAX  (1 << 20) /* of the node; what lies behind is not seen */
-#define COLUMN_COUNT 32
+#define LOOKUP_NS   60000000000LL /* as long as the slowest resolver takes */
+#define RESOLV_MAX  65536
+#define STAT_MAX    65536
+#define SOCKETS_MAX (1 << 20) /* of the node; what lies behind is not seen */
 
 /* ---- the request itself ---- */
 
@@ -151,34 +151,10 @@ bool request_is_bound(const struct request *r, const struct ip *ip, uint16_t por
     return false;
 }
 
-static unsigned column_of(char *header, const char *name)
-{
-    char *rest = NULL;
-    unsigned n = 0;
-    for (char *w = strtok_r(header, " ", &rest); w; w = strtok_r(NULL, " ", &rest), n++)
-        if (str_eq(w, name))
-            return n;
-    return COLUMN_COUNT;
-}
-
-static unsigned long number_at(char *row, unsigned column)
-{
-    char *rest = NULL, *w = strtok_r(row, " ", &rest);
-    for (unsigned n = 0; w && n < column; n++)
-        w = strtok_r(NULL, " ", &rest);
-    return w ? strtoul(w, NULL, 16) : 0;
-}
-
 unsigned long request_insert_failed(const struct request *r)
 {
-    char path[64], *line, *rest = NULL;
-    unsigned long sum = 0;
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/net/stat/nf_conntrack", (int)r->o->node_pid);
     cleanup_free char *text = place_read(path, STAT_MAX);
-    if (!text || !(line = strtok_r(text, "\n", &rest)))
-        return 0;
-    unsigned column = column_of(line, "insert_failed");
-    while (column < COLUMN_COUNT && (line = strtok_r(NULL, "\n", &rest)))
-        sum += number_at(line, column);
-    return sum;
+    return text ? conntrack_stat_sum(text, "insert_failed") : 0;
 }

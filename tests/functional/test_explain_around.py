@@ -172,6 +172,7 @@ def test_rules_of_others(folder, text):
     assert (codes(said, "causes"), said["reachable"]) == (causes, not causes), said
     found = [c for c in said["causes"] + said["notes"] if c["text"] in said["verdict"]]
     assert [c["code"] for c in found] == causes + doubts
+    assert [c["code"] for c in said["notes"] if c["doubt"]] == doubts
     assert all("chain c of table inet t (rule " in c["text"] and " on n1 " in c["text"] for c in found)
 
 
