@@ -12,14 +12,15 @@ import sys
 PACKAGES = {  # our name: folder
     "core": "api@{v}/core/v1", "discovery": "api@{v}/discovery/v1", "coordination": "api@{v}/coordination/v1",
     "networking": "api@{v}/networking/v1", "authorization": "api@{v}/authorization/v1",
-    "authentication": "api@{v}/authentication/v1", "meta": "apimachinery@{v}/pkg/apis/meta/v1",
+    "authentication": "api@{v}/authentication/v1", "apidiscovery": "api@{v}/apidiscovery/v2", "meta": "apimachinery@{v}/pkg/apis/meta/v1",
 }
 ALIAS = {"v1": None, "metav1": "meta", "meta": "meta"}
 ROOTS = ["core.Namespace", "core.Node", "core.Pod", "core.Service", "core.Endpoints", "core.ConfigMap", "core.Event",
          "core.ServiceAccount", "coordination.Lease", "discovery.EndpointSlice", "networking.ServiceCIDR",
          "networking.IPAddress", "meta.Status", "meta.DeleteOptions", "meta.ListMeta",
          "meta.PartialObjectMetadata", "authorization.SelfSubjectAccessReview", "authorization.SelfSubjectRulesReview",
-         "authentication.SelfSubjectReview"]
+         "authentication.SelfSubjectReview", "meta.APIVersions", "meta.APIGroupList", "meta.APIResourceList",
+         "apidiscovery.APIGroupDiscovery"]
 BASIC = {"string": "string", "int32": "int32", "int64": "int64", "int": "int32", "bool": "bool", "[]byte": "bytes", "byte": "int32",
          "resource.Quantity": "quantity", "intstr.IntOrString": "intorstring", "metav1.Time": "time", "Time": "time",
          "metav1.MicroTime": "microtime", "MicroTime": "microtime", "metav1.FieldsV1": "fields", "FieldsV1": "fields", "runtime.RawExtension": "raw",

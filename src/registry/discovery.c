@@ -1,6 +1,8 @@
 #include "registry/discovery.h"
 
 #include "base/str.h"
+#include "registry/negotiate.h"
+#include "registry/proto_answer.h"
 
 #include <string.h>
 #include <sys/utsname.h>
@@ -118,9 +120,10 @@ static json_t *old_core(void)
 
 /* ---- the aggregated form ---- */
 
+/* Without group and version: those that it stands in. */
 static json_t *new_kind(const struct resource *r)
 {
-    return json_pack("{s:s, s:s, s:s}", "group", r->group, "version", r->version, "kind", r->kind);
+    return json_pack("{s:s, s:s, s:s}", "group", "", "version", "", "kind", r->kind);
 }
 
 static json_t *new_resource(const struct resource *r)
@@ -189,21 +192,62 @@ static const char *aggregated(const struct call *c)
 
 /* ---- the door ---- */
 
+/* A list is a message of its own there. */
+static void wrap_verbs(json_t *doc)
+{
+    json_t *resource;
+    size_t i;
+    json_array_foreach(json_object_get(doc, "resources"), i, resource)
+    {
+        json_object_set_new(resource, "verbs",
+                            json_pack("{s:O}", "items", json_object_get(resource, "verbs")));
+    }
+}
+
+static void answer_old(struct call *c, json_t *doc)
+{
+    if (wish_read(call_header(c, "accept"), &c->wish, &c->fault) == 0 &&
+        c->wish.view != VIEW_OBJECT)
+        fault_set(&c->fault, 406, "NotAcceptable", "discovery has no tables and no metadata");
+    if (c->fault.code) {
+        json_decref(doc);
+        call_fail(c);
+        return;
+    }
+    if (c->wish.form == FORM_PROTO)
+        wrap_verbs(doc);
+    call_answer(c, 200, doc);
+}
+
+/* Of the media types of the aggregated form the first counts. */
+static bool wants_proto(const struct call *c)
+{
+    const char *accept = call_header(c, "accept"), *at = strstr(accept, "as=APIGroupDiscoveryList");
+    while (at > accept && at[-1] != ',')
+        at--;
+    at += strspn(at, " ");
+    return str_starts(at, PROTO_MEDIA);
+}
+
 static void answer_groups(struct call *c, bool core)
 {
     const char *version = aggregated(c);
     struct strbuf b = { 0 };
     if (!version) {
-        call_answer(c, 200, core ? old_core() : old_groups());
+        answer_old(c, core ? old_core() : old_groups());
         return;
     }
-    char type[128];
-    (void)snprintf(type, sizeof type,
-                   "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList", version);
+    char type[160];
+    bool proto = wants_proto(c);
+    (void)snprintf(type, sizeof type, "%s;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList",
+                   proto ? PROTO_MEDIA : "application/json", version);
     json_t *doc = new_groups(core, version);
-    cleanup_free char *text = json_dumps(doc, JSON_COMPACT);
+    cleanup_free char *text = proto ? NULL : json_dumps(doc, JSON_COMPACT);
+    if (proto)
+        (void)proto_document_put(doc, &b);
+    else
+        strbuf_puts(&b, text);
     json_decref(doc);
-    strbuf_puts(&b, text);
     call_answer_text(c, 200, arena_strdup(&c->arena, type), &b);
 }
 
@@ -248,11 +292,11 @@ bool discovery_answer(struct call *c)
     else if (n == 1 && (core || groups))
         answer_groups(c, core);
     else if (n == 2 && core && known("", p[1]))
-        call_answer(c, 200, old_resources("", p[1]));
+        answer_old(c, old_resources("", p[1]));
     else if (n == 2 && groups && *p[1] && known(p[1], NULL))
-        call_answer(c, 200, group_doc(p[1]));
+        answer_old(c, group_doc(p[1]));
     else if (n == 3 && groups && known(p[1], p[2]))
-        call_answer(c, 200, old_resources(p[1], p[2]));
+        answer_old(c, old_resources(p[1], p[2]));
     else
         return false;
     return true;

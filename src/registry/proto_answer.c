@@ -193,16 +193,24 @@ void proto_envelope_put(const char *api_version, const char *kind, const struct 
 /* A list's kind is that of its elements with "List" behind it. */
 static const struct schema_type *type_of(const char *version, const char *kind, bool *ret_list)
 {
+    static const char *const others[][2] = {
+        { "Status", "meta.Status" },
+        { "PartialObjectMetadata", "meta.PartialObjectMetadata" },
+        { "APIVersions", "meta.APIVersions" },
+        { "APIGroup", "meta.APIGroup" },
+        { "APIGroupList", "meta.APIGroupList" },
+        { "APIResourceList", "meta.APIResourceList" },
+        { "APIGroupDiscovery", "apidiscovery.APIGroupDiscovery" },
+    };
     char element[64];
     size_t n = strlen(kind);
     const struct resource *r = resource_of_kind(version, kind);
     *ret_list = false;
     if (r)
         return resource_type(r);
-    if (strcmp(kind, "Status") == 0)
-        return schema_type("meta.Status");
-    if (strcmp(kind, "PartialObjectMetadata") == 0)
-        return schema_type("meta.PartialObjectMetadata");
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        if (strcmp(kind, others[i][0]) == 0)
+            return schema_type(others[i][1]);
     *ret_list = n > 4 && n < sizeof element && strcmp(kind + n - 4, "List") == 0;
     if (!*ret_list)
         return NULL;
@@ -230,7 +238,8 @@ bool proto_document_put(const json_t *doc, struct strbuf *out)
     const char *version = path_text(doc, "apiVersion"), *kind = path_text(doc, "kind");
     struct strbuf message = { 0 };
     bool is_list;
-    const struct schema_type *t = version && kind ? type_of(version, kind, &is_list) : NULL;
+    version = version ? version : ""; /* of APIVersions */
+    const struct schema_type *t = kind ? type_of(version, kind, &is_list) : NULL;
     if (!t)
         return false;
     if (is_list)

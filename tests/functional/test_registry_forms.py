@@ -4,6 +4,7 @@ import json
 
 import kube_proto
 import pytest
+import yaml
 from registry_objects import OBJECTS
 from registry_world import Registry, config_map, service
 
@@ -122,3 +123,47 @@ def test_forms_that_are_not_offered(api):
         status, _, data, _ = ask(api, api.path("ConfigMap"), None, "POST", b"x", kind)
         assert (status, json.loads(data)["reason"]) == (415, "UnsupportedMediaType")
     assert ask(api, api.path("ConfigMap", None, watch=1), "application/yaml")[0] == 406
+
+
+V2 = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+def discovery(api, path, accept):
+    connection = api.connect()
+    reply = api.send(connection, "GET", path, accept=accept)
+    text = reply.read()
+    connection.close()
+    return reply.status, reply.getheader("Content-Type"), text
+
+
+def payload(text):
+    assert text[:4] == b"k8s\0"
+    return dict(kube_proto.fields(text[4:]))[2]
+
+
+@pytest.mark.parametrize("path, kind", [
+    ("/api", "APIVersions"), ("/apis", "APIGroupList"), ("/api/v1", "APIResourceList"),
+    ("/apis/discovery.k8s.io", "APIGroup"), ("/apis/discovery.k8s.io/v1", "APIResourceList")])
+def test_discovery_in_all_forms(api, path, kind):
+    plain = json.loads(discovery(api, path, "application/json")[2])
+    assert plain["kind"] == kind
+    status, media, text = discovery(api, path, "application/vnd.kubernetes.protobuf,application/json")
+    assert (status, media) == (200, "application/vnd.kubernetes.protobuf")
+    made = kube_proto.lean("meta." + kind, kube_proto.message("meta." + kind, payload(text)))
+    for resource in made.get("resources", []):
+        resource["verbs"] = resource["verbs"]["items"]
+    assert {"kind": kind} | ({} if kind == "APIVersions" else {"apiVersion": "v1"}) | made == plain
+    status, media, text = discovery(api, path, "application/yaml")
+    assert (status, media) == (200, "application/yaml") and yaml.safe_load(text) == plain
+    assert discovery(api, path, "text/html")[0] == 406
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis"])
+def test_aggregated_discovery_in_both_forms(api, path):
+    plain = json.loads(discovery(api, path, "application/json" + V2)[2])
+    status, media, text = discovery(api, path, "application/vnd.kubernetes.protobuf" + V2 + ",application/json" + V2)
+    assert (status, media) == (200, "application/vnd.kubernetes.protobuf" + V2)
+    kind = "apidiscovery.APIGroupDiscovery"
+    items = [kube_proto.lean(kind, kube_proto.message(kind, raw)) for n, raw in kube_proto.fields(payload(text)) if n == 2]
+    assert [i["versions"] for i in items] == [i["versions"] for i in plain["items"]]
+    assert [i["metadata"].get("name") for i in items] == [i["metadata"].get("name") for i in plain["items"]]
