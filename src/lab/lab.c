@@ -185,7 +185,10 @@ static int first_client(const char *dir, pid_t *ret_pid)
 
 int lab_wait_names(const char *dir, struct err *e)
 {
-    static const char *const argv[] = { "getent", "ahosts", "kube-dns.kube-system", NULL };
+    /* A query from before there were rules is lost, and would be waited for: 5 s. */
+    static const char *const argv[] = {
+        "timeout", "0.5", "getent", "ahosts", "kube-dns.kube-system", NULL
+    };
     char path[PATH_MAX];
     struct stat st;
     pid_t client;
