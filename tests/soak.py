@@ -204,8 +204,8 @@ def verdict(samples, seconds):
         grown, span, warm, allowed, "good" if good else "IT GROWS"))
     half = len(used) // 2
     for column, name, room in ((3, "descriptors", 8), (4, "threads", 0)):
-        first, last = (max(s[column] for s in part) for part in (used[:half], used[half:]))
-        lines.append("%s: %d at most in the first half, %d in the second: %s" % (
+        first, last = (statistics.median(s[column] for s in part) for part in (used[:half], used[half:]))
+        lines.append("%s: %g as a median of the first half, %g of the second: %s" % (
             name, first, last, "good" if last <= first + room else "IT GROWS"))
         good = good and last <= first + room
     return "\n".join(lines), good

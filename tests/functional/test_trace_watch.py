@@ -219,9 +219,11 @@ def test_a_pod_that_ends(lab):
     lab.write("short.yaml", CLIENT.replace("client", "short"))
     wait(lambda: (lab.dir / "pods" / "app_short" / "pid").exists(), 20)
     w = watch_lab(lab, "app/short")
-    wait(lambda: w.process.poll() is None and len(os.listdir("/proc/%d/fd" % w.process.pid)) > 8)
+    until_it_sees(w, lambda: lab.call("exec", "app/short", "--", "curl", "-s", "-m", "3", "http://127.0.0.1:1/",
+                                      "http://10.96.0.10:1/", check=False))
     (lab.source / "short.yaml").unlink()
-    assert w.process.wait(20) == 0 and "pod app/short has ended" in w.process.stderr.read()
+    status, said = w.process.wait(20), w.process.stderr.read()
+    assert status == 0 and "pod app/short has ended" in said, said
 
 
 @pytest.mark.parametrize("arguments, words", [
