@@ -1,6 +1,9 @@
 #include "dns/zone_load.h"
 
+#include "base/hash.h"
 #include "base/log.h"
+
+#include <string.h>
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
@@ -76,14 +79,33 @@ int zone_slot_load(struct zone_slot *s, struct err *e)
     return ZONE_PUBLISHED;
 }
 
+static uint64_t hash_of(const char *error)
+{
+    return hash_bytes(error, strlen(error)) | 1;
+}
+
+void zone_slot_told(struct zone_slot *s, const char *error)
+{
+    s->told = hash_of(error);
+}
+
+/* A file that is read while it is written fails twice, for two reasons: both are told. */
+static void tell_failure(struct zone_slot *s, const char *error)
+{
+    if (hash_of(error) != s->told)
+        log_error("plugin/%s: %s; the zone stays as it was", s->plugin, error);
+    zone_slot_told(s, error);
+}
+
 bool zone_slot_reload(struct zone_slot *s)
 {
     struct err e = { 0 };
     char text[NAME_TEXT_MAX];
     int code = zone_slot_load(s, &e);
-    if (code < 0 && !s->failing)
-        log_error("plugin/%s: %s; the zone stays as it was", s->plugin, e.text);
-    s->failing = code < 0;
+    if (code < 0)
+        tell_failure(s, e.text);
+    else
+        s->told = 0;
     if (code != ZONE_PUBLISHED)
         return false;
     log_info("plugin/%s: Successfully reloaded zone \"%s\" in \"%s\" with %u SOA serial", s->plugin,

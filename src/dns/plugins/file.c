@@ -201,7 +201,7 @@ static int load(struct file_zone *z, struct err *e)
     if (code == -ENOENT && z->reload_ms) {
         log_warning("plugin/file: %s; trying again every %llu ms", e->text,
                     (unsigned long long)z->reload_ms);
-        z->slot.failing = true;
+        zone_slot_told(&z->slot, e->text);
         return 0;
     }
     return code < 0 ? err_wrap(e, "%s:%d", z->token->file, z->token->line) : 0;
