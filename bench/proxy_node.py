@@ -190,13 +190,8 @@ class Proxy:
 
     def cpu(self):
         """Seconds of CPU time, with those programs that it called and that have ended."""
-        own = pathlib.Path(f"/proc/{self.process.pid}")
-        words = (own / "stat").read_text().rpartition(")")[2].split()
-        threads = 0.0  # finer than ticks, but without threads that have ended
-        for task in (own / "task").iterdir():
-            with contextlib.suppress(OSError):
-                threads += int((task / "schedstat").read_text().split()[0]) / 1e9
-        return max(threads, sum(map(int, words[11:13])) / TICKS) + sum(map(int, words[13:15])) / TICKS
+        words = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return process.cpu_ns([self.process.pid]) / 1e9 + sum(map(int, words[13:15])) / TICKS
 
     def wait_calm(self):
         end, since = time.monotonic() + CALM_WAIT, time.monotonic()

@@ -12,7 +12,6 @@ commit to the disk; the time until the acknowledgement is told beside it.
 import argparse
 import http.client
 import json
-import os
 import pathlib
 import ssl
 import subprocess
@@ -20,6 +19,8 @@ import sys
 import tempfile
 import threading
 import time
+
+import process
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:1] = [str(ROOT / "tests" / part) for part in ("lib", "functional", "peers")]
@@ -49,20 +50,11 @@ class Server:
 
     def seconds(self):
         """Of processor time so far."""
-        ticks = 0
-        for pid in self.pids:
-            fields = pathlib.Path("/proc/%d/stat" % pid).read_text().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return process.cpu_ns(self.pids) / 1e9
 
     def memory(self):
         """Proportional set size of all its processes, in MB."""
-        total = 0
-        for pid in self.pids:
-            for line in pathlib.Path("/proc/%d/smaps_rollup" % pid).read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-        return total / 1024
+        return sum(process.kilobytes("/proc/%d/smaps_rollup" % pid, "Pss:") for pid in self.pids) / 1024
 
 
 def creates(server, seconds, prefix):
