@@ -67,8 +67,8 @@ static bool namespace_counts(const struct snapshot *s, const char *ns)
 static void update_service(struct snapshot *s, const char *ns, const char *name)
 {
     uint8_t key[128];
-    size_t len = snap_key(name, ns, key);
-    if (!len || !s->builds)
+    size_t len = s->builds ? snap_key(name, ns, key) : 0;
+    if (!len)
         return;
     /* Names of namespaces that are not exposed do not even answer in reverse. */
     bool is_exposed = exposed(s, ns);
@@ -105,7 +105,8 @@ static void update_namespace(struct snapshot *s, const char *ns)
         label_put(&s->namespaces, label, len);
     else
         label_del(&s->namespaces, label, len);
-    store_each(s->store, KIND_SERVICE, ns, update_service_of, s);
+    if (s->builds)
+        store_each(s->store, KIND_SERVICE, ns, update_service_of, s);
 }
 
 /* ---- pods (verified) ---- */
