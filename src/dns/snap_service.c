@@ -186,20 +186,23 @@ static uint8_t *put_endpoint_ips(struct snap_service *b, uint8_t *at, const stru
     return at;
 }
 
+static uint32_t put_family(uint8_t **at, const struct service *s, uint8_t family)
+{
+    uint32_t n = 0;
+    for (uint8_t i = 0; i < s->n_cluster_ips; i++)
+        if (s->cluster_ips[i].family == family) {
+            *at = put_ip(*at, &s->cluster_ips[i]);
+            n++;
+        }
+    return n;
+}
+
 static uint8_t *put_cluster_ips(struct snap_service *b, uint8_t *at, const struct draft *d)
 {
     b->a = at;
-    for (uint8_t i = 0; i < d->service->n_cluster_ips; i++)
-        if (d->service->cluster_ips[i].family == 4) {
-            at = put_ip(at, &d->service->cluster_ips[i]);
-            b->n_a++;
-        }
+    b->n_a = put_family(&at, d->service, 4);
     b->aaaa = at;
-    for (uint8_t i = 0; i < d->service->n_cluster_ips; i++)
-        if (d->service->cluster_ips[i].family == 6) {
-            at = put_ip(at, &d->service->cluster_ips[i]);
-            b->n_aaaa++;
-        }
+    b->n_aaaa = put_family(&at, d->service, 6);
     return at;
 }
 
