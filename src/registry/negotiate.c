@@ -7,8 +7,6 @@
 #include "registry/yaml_scalar.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 

@@ -1,12 +1,10 @@
 #include "registry/review.h"
 
 #include "base/str.h"
-#include "base/vec.h"
 #include "registry/access.h"
 #include "registry/negotiate.h"
 #include "registry/path.h"
-
-#include <string.h>
+#include "registry/value.h"
 
 #define AUTHORIZATION  "authorization.k8s.io"
 #define AUTHENTICATION "authentication.k8s.io"
@@ -44,11 +42,8 @@ static bool may_write(const struct call *c)
 
 static bool is_reading(const char *verb)
 {
-    static const char *const verbs[] = { "get", "list", "watch", "head" };
-    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-        if (str_eq(verb, verbs[i]))
-            return true;
-    return false;
+    static const char *const verbs[] = { "get", "list", "watch", "head", NULL };
+    return value_is_one_of(verb, verbs);
 }
 
 static json_t *access_status(struct call *c, const json_t *doc)

@@ -1,6 +1,7 @@
 #include "registry/yaml_scalar.h"
 
 #include "base/str.h"
+#include "registry/value.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -23,14 +24,6 @@ struct scalar {
 
 /* ---- words ---- */
 
-static bool is_word(const char *s, const char *const *list)
-{
-    for (; *list; list++)
-        if (strcmp(s, *list) == 0)
-            return true;
-    return false;
-}
-
 static bool read_word(const char *s, struct scalar *ret)
 {
     static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
@@ -41,14 +34,14 @@ static bool read_word(const char *s, struct scalar *ret)
     static const char *const nan[] = { ".nan", ".NaN", ".NAN", NULL };
     static const char *const inf[] = { ".inf", ".Inf", ".INF", NULL };
     bool sign = *s == '+' || *s == '-';
-    *ret = (struct scalar){ .truth = is_word(s, yes) };
-    if (is_word(s, nulls))
+    *ret = (struct scalar){ .truth = value_is_one_of(s, yes) };
+    if (value_is_one_of(s, nulls))
         ret->kind = SCALAR_NULL;
-    else if (ret->truth || is_word(s, no))
+    else if (ret->truth || value_is_one_of(s, no))
         ret->kind = SCALAR_BOOL;
-    else if (is_word(s, nan))
+    else if (value_is_one_of(s, nan))
         *ret = (struct scalar){ .kind = SCALAR_REAL, .real = NAN };
-    else if (is_word(s + sign, inf))
+    else if (value_is_one_of(s + sign, inf))
         *ret = (struct scalar){ .kind = SCALAR_REAL, .real = *s == '-' ? -INFINITY : INFINITY };
     return ret->kind != SCALAR_TEXT;
 }
@@ -129,10 +122,16 @@ static void read_scalar(const char *s, struct scalar *ret)
         ret->kind = SCALAR_TEXT;
 }
 
+static json_t *text_value(const char *text)
+{
+    json_t *made = json_string(text);
+    return made ? made : json_string(""); /* what is no UTF-8 */
+}
+
 json_t *yaml_scalar(const char *text, struct err *e)
 {
     struct scalar s;
-    json_t *made = NULL;
+    json_t *made;
     read_scalar(text, &s);
     switch (s.kind) {
     case SCALAR_NULL:
@@ -152,8 +151,7 @@ json_t *yaml_scalar(const char *text, struct err *e)
                                         : "-Inf");
         return made;
     default:
-        made = json_string(text);
-        return made ? made : json_string(""); /* what is no UTF-8 */
+        return text_value(text);
     }
 }
 
@@ -241,17 +239,13 @@ static json_t *sequence(const struct tree *t, struct err *e)
 
 json_t *yaml_document(const struct tree *t, struct err *e)
 {
-    json_t *made;
     switch ((enum tree_kind)t->kind) {
     case TREE_MAPPING:
         return mapping(t, e);
     case TREE_SEQUENCE:
         return sequence(t, e);
     case TREE_SCALAR:
-        if (!t->quoted)
-            return yaml_scalar(t->text, e);
-        made = json_string(t->text);
-        return made ? made : json_string("");
+        return t->quoted ? text_value(t->text) : yaml_scalar(t->text, e);
     default:
         return json_null();
     }
