@@ -23,8 +23,7 @@ struct history {
     size_t first, n, capacity, bytes;
     int64_t gone; /* events up to this revision are forgotten */
     size_t events_max;
-    int64_t
-        told; /* events behind this one stay, however many: listeners have yet to hear of them */
+    int64_t told; /* events behind it stay, however many: listeners have yet to hear of them */
 };
 
 void history_init(struct history *h, int64_t revision);

@@ -159,7 +159,6 @@ static bool is_base64(const char *s)
     return n % 4 == 0 && n - digits <= 2 && strspn(s + digits, "=") == n - digits;
 }
 
-/* Lists of resources know no less than thousandths. */
 /* Without the white space around it; malloc'ed. */
 static char *trimmed(const char *text)
 {
@@ -171,18 +170,17 @@ static char *trimmed(const char *text)
     return xstrndup(text, n);
 }
 
+/* Lists of resources know no less than thousandths. */
 static int read_quantity(struct shaper *s, const struct schema_field *f, const json_t *v,
                          json_t **ret)
 {
-    char *number = json_is_number(v)   ? json_dumps(v, JSON_ENCODE_ANY)
-                   : json_is_string(v) ? trimmed(json_string_value(v))
-                                       : NULL;
-    const char *text = number;
+    cleanup_free char *text = json_is_number(v)   ? json_dumps(v, JSON_ENCODE_ANY)
+                              : json_is_string(v) ? trimmed(json_string_value(v))
+                                                  : NULL;
     char canonical[QUANTITY_TEXT_MAX];
     bool ok = text && quantity_is(text);
     if (ok)
         *ret = json_string(quantity_canonical(text, f->shape == SCHEMA_MAP ? 3 : 9, canonical));
-    free(number);
     return ok ? 0
               : wrong(s, "quantities must match the regular expression "
                          "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
