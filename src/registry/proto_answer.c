@@ -251,10 +251,10 @@ bool proto_document_put(const json_t *doc, struct strbuf *out)
     return true;
 }
 
-void proto_event_put(const char *type, const struct strbuf *object, struct strbuf *out)
+void proto_event_put(const char *type, const char *object, size_t len, struct strbuf *out)
 {
     struct strbuf raw = { 0 }, event = { 0 };
-    proto_put_bytes(&raw, 1, object->p, object->len);
+    proto_put_bytes(&raw, 1, object, len);
     proto_put_text(&event, 1, type);
     proto_put_message(&event, 2, &raw);
     for (int shift = 24; shift >= 0; shift -= 8)

@@ -22,4 +22,4 @@ void proto_envelope_put(const char *api_version, const char *kind, const struct 
                         struct strbuf *out);
 /* A watch event as a frame of a stream: its length in four bytes, then what has happened and the
  * object with its envelope. */
-void proto_event_put(const char *type, const struct strbuf *object, struct strbuf *out);
+void proto_event_put(const char *type, const char *object, size_t len, struct strbuf *out);

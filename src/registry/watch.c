@@ -45,39 +45,46 @@ static bool may_send(struct watch *w)
     return may;
 }
 
+/* The object is in that form already. */
+static void put_event(unsigned form, const char *type, const char *object, size_t len,
+                      struct strbuf *out)
+{
+    if (form == EVENT_PROTO) {
+        proto_event_put(type, object, len, out);
+        return;
+    }
+    strbuf_printf(out, "{\"type\":\"%s\",\"object\":", type);
+    strbuf_add(out, object, len);
+    strbuf_puts(out, "}\n");
+}
+
+static unsigned form_of(const struct watch *w)
+{
+    return w->wish.form == FORM_PROTO ? EVENT_PROTO : EVENT_JSON;
+}
+
 /* An event; the object is in the watch's form, and done with. */
 static void send_event(struct watch *w, const char *type, struct strbuf *object)
 {
     struct strbuf b = { 0 };
-    if (w->wish.form == FORM_PROTO) {
-        proto_event_put(type, object, &b);
-    } else {
-        strbuf_printf(&b, "{\"type\":\"%s\",\"object\":", type);
-        strbuf_add(&b, object->p, object->len);
-        strbuf_puts(&b, "}\n");
-    }
+    put_event(form_of(w), type, object->p, object->len, &b);
     strbuf_done(object);
     if (may_send(w))
         exchange_piece(w->exchange, b.p, b.len);
     strbuf_done(&b);
 }
 
-static void frame_json(const char *type, const struct item *i, struct strbuf *out)
-{
-    static const char begin[] = "{\"type\":\"", middle[] = "\",\"object\":", end[] = "}\n";
-    size_t parts = sizeof begin + sizeof middle + sizeof end - 3;
-    strbuf_printf(out, "%zx\r\n%s%s%s", parts + strlen(type) + i->len, begin, type, middle);
-    strbuf_add(out, i->text, i->len);
-    strbuf_puts(out, "}\n\r\n");
-}
-
-static void frame_proto(const char *type, const struct item *i, struct strbuf *out)
+static void put_frame(unsigned form, const char *type, const struct item *i, struct strbuf *out)
 {
     struct strbuf object = { 0 }, event = { 0 };
-    json_t *doc = item_doc(i);
-    (void)proto_document_put(doc, &object);
-    json_decref(doc);
-    proto_event_put(type, &object, &event);
+    if (form == EVENT_PROTO) {
+        json_t *doc = item_doc(i);
+        (void)proto_document_put(doc, &object);
+        json_decref(doc);
+        put_event(form, type, object.p, object.len, &event);
+    } else {
+        put_event(form, type, i->text, i->len, &event);
+    }
     exchange_frame(event.p, event.len, out);
     strbuf_done(&object);
     strbuf_done(&event);
@@ -105,12 +112,12 @@ void watches_forget(struct server *s)
 /* Whole objects, as most watches want them: put into their form once for all. */
 static void send_shared(struct watch *w, unsigned type, struct item *i)
 {
-    bool proto = w->wish.form == FORM_PROTO;
-    struct shared_event *e = &w->server->shared[proto ? EVENT_PROTO : EVENT_JSON][type];
+    unsigned form = form_of(w);
+    struct shared_event *e = &w->server->shared[form][type];
     if (e->item != i) {
         shared_drop(e);
         e->item = item_ref(i);
-        (proto ? frame_proto : frame_json)(type_names[type], i, &e->frame);
+        put_frame(form, type_names[type], i, &e->frame);
     }
     if (may_send(w))
         exchange_send_frame(w->exchange, &e->frame);
