@@ -174,13 +174,6 @@ static struct nlmsghdr *request(struct conntrack *c, void *buf, int type, uint16
                                 (uint8_t)family);
 }
 
-int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx)
-{
-    struct teller t = { fn, ctx };
-    uint8_t buf[NL_REQUEST_MAX];
-    return nl_ask(&c->nl, request(c, buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC), tell, &t);
-}
-
 int conntrack_dump_udp(struct conntrack *c, uint8_t family,
                        void (*fn)(void *ctx, const struct flow *f), void *ctx)
 {

@@ -40,18 +40,16 @@ int conntrack_fd(const struct conntrack *c);
 /* Events that are there now, without waiting; returns 0 or a negated errno (-ENOBUFS: some were
  * lost). Only after conntrack_listen(). */
 int conntrack_events(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
-/* The whole table; only before conntrack_listen(). */
-int conntrack_dump(struct conntrack *c, void (*fn)(void *ctx, const struct flow *f), void *ctx);
 /* The entry in which that is the original tuple, without searching the table; -ENOENT: none. Only
  * before conntrack_listen(). */
 int conntrack_find(struct conntrack *c, const struct tuple *original, struct flow *ret_flow);
 
 /* Of one family (4 or 6) what UDP is; the kernel passes over the rest (before Linux 5.8 it may tell
- * of more). */
+ * of more). Only before conntrack_listen(). */
 int conntrack_dump_udp(struct conntrack *c, uint8_t family,
                        void (*fn)(void *ctx, const struct flow *f), void *ctx);
 
-/* Removes an entry that conntrack_dump() told of, not from within it; -ENOENT: gone already. */
+/* Removes an entry that conntrack_dump_udp() told of, not from within it; -ENOENT: gone already. */
 int conntrack_delete(struct conntrack *c, const struct flow *f);
 
 /* One message of the subsystem; false when it is none of ours or broken. */
