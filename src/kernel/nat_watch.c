@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 
 #define FAMILY_AT 16 /* of struct nfgenmsg, behind the netlink header */
-#define SOURCE_AT                                                                                  \
-    32 /* the first attribute is the original tuple, the first in it its addresses,                \
-        * the first of these the source: three headers of four bytes */
-#define CODE_MAX (NAT_WATCH_IPS * 11 + 2)
+/* The first attribute is the original tuple, the first in it its addresses, the first of these the
+ * source: three headers of four bytes. */
+#define SOURCE_AT 32
+#define CODE_MAX  (NAT_WATCH_IPS * 11 + 2)
 
 /* An event passes when its source is one of the addresses: for each the family, then the words. */
 static size_t put_address(struct sock_filter *code, const struct ip *ip)

@@ -12,6 +12,23 @@ struct nlmsghdr *nft_request(struct nl *nl, void *buf, uint16_t message, uint16_
                                 family);
 }
 
+const struct nlattr *nft_find(const struct nlmsghdr *h, uint16_t type)
+{
+    const struct nlattr *a;
+    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
+    {
+        if (mnl_attr_get_type(a) == type)
+            return a;
+    }
+    return NULL;
+}
+
+const char *nft_find_name(const struct nlmsghdr *h, uint16_t type)
+{
+    const struct nlattr *a = nft_find(h, type);
+    return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0 ? mnl_attr_get_str(a) : NULL;
+}
+
 static struct nlmsghdr *put_mark(struct nl *nl, void *buf, uint16_t type)
 {
     struct nlmsghdr *h = nl_netfilter_request(nl, buf, type, 0, AF_UNSPEC);
@@ -98,6 +115,13 @@ void nft_expression_end(struct nlmsghdr *h, const struct nft_expression *x)
 void nft_put_u32(struct nlmsghdr *h, uint16_t type, uint32_t value)
 {
     mnl_attr_put_u32(h, type, htonl(value));
+}
+
+void nft_put_data(struct nlmsghdr *h, uint16_t type, const void *bytes, size_t len)
+{
+    struct nlattr *nest = mnl_attr_nest_start(h, type);
+    mnl_attr_put(h, NFTA_DATA_VALUE, len, bytes);
+    mnl_attr_nest_end(h, nest);
 }
 
 void nft_put_meta(struct nlmsghdr *h, uint32_t to, enum nft_meta_keys key)

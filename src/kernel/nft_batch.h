@@ -21,6 +21,10 @@ struct nft_batch {
 struct nlmsghdr *nft_request(struct nl *nl, void *buf, uint16_t message, uint16_t flags,
                              uint8_t family);
 
+/* Of a message of nf_tables: its attribute of that type, and the string in it; NULL without one. */
+const struct nlattr *nft_find(const struct nlmsghdr *h, uint16_t type);
+const char *nft_find_name(const struct nlmsghdr *h, uint16_t type);
+
 /* buf: the caller's, with room for all messages and NFT_BATCH_MARKS; stays until it is sent. */
 void nft_batch_begin(struct nft_batch *b, struct nl *nl, uint8_t family, void *buf);
 /* The message that is returned may be added to until the next one is begun. */
@@ -39,6 +43,7 @@ struct nft_expression {
 struct nft_expression nft_expression_begin(struct nlmsghdr *h, const char *name);
 void nft_expression_end(struct nlmsghdr *h, const struct nft_expression *x);
 void nft_put_u32(struct nlmsghdr *h, uint16_t type, uint32_t value);
+void nft_put_data(struct nlmsghdr *h, uint16_t type, const void *bytes, size_t len);
 void nft_put_meta(struct nlmsghdr *h, uint32_t to, enum nft_meta_keys key);
 void nft_put_payload(struct nlmsghdr *h, uint32_t to, enum nft_payload_bases base, uint32_t offset,
                      uint32_t len);

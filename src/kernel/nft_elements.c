@@ -72,13 +72,6 @@ static void begin_message(struct nft_elements *t, const char *map, bool add)
     t->add = add;
 }
 
-static void put_data(struct nlmsghdr *h, uint16_t type, const uint8_t *bytes, uint32_t len)
-{
-    struct nlattr *nest = mnl_attr_nest_start(h, type);
-    mnl_attr_put(h, NFTA_DATA_VALUE, len, bytes);
-    mnl_attr_nest_end(h, nest);
-}
-
 static void put_verdict(struct nlmsghdr *h, const struct nft_item *i)
 {
     static const int codes[] = {
@@ -98,13 +91,13 @@ static void put_item(struct nlmsghdr *h, const struct nft_item *i, bool with_val
     struct nlattr *one = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
     if (i->interval_end)
         nft_put_u32(h, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
-    put_data(h, NFTA_SET_ELEM_KEY, i->key, i->key_len);
+    nft_put_data(h, NFTA_SET_ELEM_KEY, i->key, i->key_len);
     if (i->key_end_len > 0)
-        put_data(h, NFTA_SET_ELEM_KEY_END, i->key_end, i->key_end_len);
+        nft_put_data(h, NFTA_SET_ELEM_KEY_END, i->key_end, i->key_end_len);
     if (with_value && i->verdict != NFT_ITEM_NO_VERDICT)
         put_verdict(h, i);
     else if (with_value && i->data_len > 0)
-        put_data(h, NFTA_SET_ELEM_DATA, i->data, i->data_len);
+        nft_put_data(h, NFTA_SET_ELEM_DATA, i->data, i->data_len);
     mnl_attr_nest_end(h, one);
 }
 
@@ -158,15 +151,8 @@ static void each_of_list(const struct nlattr *list, const char *map, const struc
 
 static void each_of_message(const struct nlmsghdr *h, const struct looking *l)
 {
-    const struct nlattr *a, *list = NULL;
-    const char *map = "";
-    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
-    {
-        if (mnl_attr_get_type(a) == NFTA_SET_ELEM_LIST_SET)
-            map = mnl_attr_get_str(a);
-        else if (mnl_attr_get_type(a) == NFTA_SET_ELEM_LIST_ELEMENTS)
-            list = a;
-    }
+    const struct nlattr *list = nft_find(h, NFTA_SET_ELEM_LIST_ELEMENTS);
+    const char *map = nft_find_name(h, NFTA_SET_ELEM_LIST_SET);
     if (list)
         each_of_list(list, map, l);
     else
@@ -195,19 +181,11 @@ void nft_elements_each(const struct nft_elements *t,
 /* Which map's message has this number. */
 static const char *map_of_message(const struct nft_elements *t, uint32_t number)
 {
-    const struct nlattr *a;
     int len;
     const struct nlmsghdr *h = first_message(t, &len);
     while (mnl_nlmsg_ok(h, len) && h->nlmsg_seq != number)
         h = mnl_nlmsg_next(h, &len);
-    if (!mnl_nlmsg_ok(h, len))
-        return NULL;
-    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
-    {
-        if (mnl_attr_get_type(a) == NFTA_SET_ELEM_LIST_SET)
-            return mnl_attr_get_str(a);
-    }
-    return NULL;
+    return mnl_nlmsg_ok(h, len) ? nft_find_name(h, NFTA_SET_ELEM_LIST_SET) : NULL;
 }
 
 /* Room for all of it, where we may ask for that; and short errors. */

@@ -171,9 +171,7 @@ static void put_deletion(struct nlmsghdr *h, const struct map *m, const struct n
     struct nlattr *list = mnl_attr_nest_start(h, NFTA_SET_ELEM_LIST_ELEMENTS);
     for (size_t i = 0; i < count; i++) {
         struct nlattr *one = mnl_attr_nest_start(h, NFTA_LIST_ELEM);
-        struct nlattr *key = mnl_attr_nest_start(h, NFTA_SET_ELEM_KEY);
-        mnl_attr_put(h, NFTA_DATA_VALUE, keys[i].len, keys[i].bytes);
-        mnl_attr_nest_end(h, key);
+        nft_put_data(h, NFTA_SET_ELEM_KEY, keys[i].bytes, keys[i].len);
         mnl_attr_nest_end(h, one);
     }
     mnl_attr_nest_end(h, list);

@@ -8,8 +8,8 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
-#define TRIES                                                                                      \
-    3 /* while somebody else is writing, the kernel says that its answer is of two minds */
+/* While somebody else is writing, the kernel says that its answer is of two minds. */
+#define TRIES 3
 
 struct survey {
     const char *table;
@@ -25,26 +25,10 @@ static void mix(struct survey *s, const struct nlattr *a)
     s->hash = hash_stable(both, sizeof both);
 }
 
-static bool is_text(const struct nlattr *a, const char *text)
-{
-    return mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0 && strcmp(mnl_attr_get_str(a), text) == 0;
-}
-
-static const struct nlattr *find(const struct nlmsghdr *h, uint16_t type)
-{
-    const struct nlattr *a;
-    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
-    {
-        if (mnl_attr_get_type(a) == type)
-            return a;
-    }
-    return NULL;
-}
-
 static void mix_all(struct survey *s, const struct nlmsghdr *h, const uint16_t *types, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct nlattr *a = find(h, types[i]);
+        const struct nlattr *a = nft_find(h, types[i]);
         if (a)
             mix(s, a);
     }
@@ -55,13 +39,14 @@ static int on_chain(const struct nlmsghdr *h, void *ctx)
     static const uint16_t types[] = { NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY,
                                       NFTA_CHAIN_TYPE };
     struct survey *s = ctx;
-    const struct nlattr *table = find(h, NFTA_CHAIN_TABLE), *name = find(h, NFTA_CHAIN_NAME);
-    if ((h->nlmsg_type & 0xff) != NFT_MSG_NEWCHAIN || !table || !is_text(table, s->table) ||
-        !name || mnl_attr_validate(name, MNL_TYPE_NUL_STRING) < 0)
+    const char *table = nft_find_name(h, NFTA_CHAIN_TABLE);
+    const char *name = nft_find_name(h, NFTA_CHAIN_NAME);
+    if ((h->nlmsg_type & 0xff) != NFT_MSG_NEWCHAIN || !table || !name ||
+        strcmp(table, s->table) != 0)
         return MNL_CB_OK;
     mix_all(s, h, types, sizeof types / sizeof *types);
     if (s->chain)
-        s->chain(s->fn_ctx, mnl_attr_get_str(name));
+        s->chain(s->fn_ctx, name);
     return MNL_CB_OK;
 }
 

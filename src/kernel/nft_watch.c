@@ -80,23 +80,11 @@ static bool is_deletion(uint16_t message)
            message == NFT_MSG_DELRULE || message == NFT_MSG_DELSET || message == NFT_MSG_DELSETELEM;
 }
 
-/* The string in that attribute, NULL without one. */
-static const char *find_name(const struct nlmsghdr *h, uint16_t type)
-{
-    const struct nlattr *a;
-    mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
-    {
-        if (mnl_attr_get_type(a) == type && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0)
-            return mnl_attr_get_str(a);
-    }
-    return NULL;
-}
-
 static enum nft_harm harm_of(const struct watching *w, const struct nlmsghdr *h, uint16_t message)
 {
-    const char *table = find_name(h, ATTR_TABLE);
-    const char *chain = message == NFT_MSG_DELCHAIN  ? find_name(h, NFTA_CHAIN_NAME)
-                        : message == NFT_MSG_DELRULE ? find_name(h, NFTA_RULE_CHAIN)
+    const char *table = nft_find_name(h, ATTR_TABLE);
+    const char *chain = message == NFT_MSG_DELCHAIN  ? nft_find_name(h, NFTA_CHAIN_NAME)
+                        : message == NFT_MSG_DELRULE ? nft_find_name(h, NFTA_RULE_CHAIN)
                                                      : NULL;
     return table ? w->judge(table, chain) : NFT_UNHARMED;
 }

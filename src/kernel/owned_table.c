@@ -9,20 +9,19 @@
 #include <string.h>
 
 #define RULE_BYTES_MAX 768 /* a rule of IPv6 with its comment takes about 600 */
-#define TRACE_BATCH_BYTES                                                                          \
-    8192 /* two rules of about 900, three messages of about 100, two marks                         \
-          */
-#define TCP_FLAGS_AT    13
-#define COMMENT_MAX     128
-#define PRIORITY_RAW    (-300)
-#define PRIORITY_TRACE  (PRIORITY_RAW - 1)
-#define PREROUTING      "prerouting"
-#define OUTPUT          "output"
-#define UDATA_COMMENT   0 /* the type of a comment among a rule's user data, as nft writes it */
-#define HEADER_DADDR_V4 16
-#define HEADER_SADDR_V4 12
-#define HEADER_DADDR_V6 24
-#define HEADER_SADDR_V6 8
+/* Two rules of about 900, three messages of about 100, two marks. */
+#define TRACE_BATCH_BYTES 8192
+#define TCP_FLAGS_AT      13
+#define COMMENT_MAX       128
+#define PRIORITY_RAW      (-300)
+#define PRIORITY_TRACE    (PRIORITY_RAW - 1)
+#define PREROUTING        "prerouting"
+#define OUTPUT            "output"
+#define UDATA_COMMENT     0 /* the type of a comment among a rule's user data, as nft writes it */
+#define HEADER_DADDR_V4   16
+#define HEADER_SADDR_V4   12
+#define HEADER_DADDR_V6   24
+#define HEADER_SADDR_V6   8
 
 static void put_table(struct nft_batch *b, const char *table)
 {
@@ -52,9 +51,7 @@ static void put_equals(struct nlmsghdr *h, const void *value, size_t len)
     struct nft_expression x = nft_expression_begin(h, "cmp");
     nft_put_u32(h, NFTA_CMP_SREG, NFT_REG_1);
     nft_put_u32(h, NFTA_CMP_OP, NFT_CMP_EQ);
-    struct nlattr *data = mnl_attr_nest_start(h, NFTA_CMP_DATA);
-    mnl_attr_put(h, NFTA_DATA_VALUE, len, value);
-    mnl_attr_nest_end(h, data);
+    nft_put_data(h, NFTA_CMP_DATA, value, len);
     nft_expression_end(h, &x);
 }
 
@@ -129,9 +126,7 @@ static void put_port_equals(struct nlmsghdr *h, uint16_t port, bool from)
 
 static void put_value(struct nlmsghdr *h, uint16_t type, uint8_t value)
 {
-    struct nlattr *data = mnl_attr_nest_start(h, type);
-    mnl_attr_put(h, NFTA_DATA_VALUE, sizeof value, &value);
-    mnl_attr_nest_end(h, data);
+    nft_put_data(h, type, &value, sizeof value);
 }
 
 static void put_is_attempt(struct nlmsghdr *h)
