@@ -58,11 +58,11 @@ int capture_open(struct capture *c, const char *link)
 }
 
 /* Only what begins and ends flows, and all of that port. Classic BPF (linux/filter.h) over a packet
- * from its IP header on. A label is the place of its
- * statement; jumps are counted from the statement behind. */
+ * from its IP header on; X is the length of that header. A label is the place of its statement;
+ * jumps are counted from the statement behind. */
 static int filter_flows(int fd, uint16_t port)
 {
-    enum { V6 = 16, PORTS = 19, FLAGS = 28, NONE = 29, SHORT = 30, WHOLE = 31 };
+    enum { V6 = 8, TRANSPORT = 10, PORTS = 13, NONE = 23, SHORT = 24, WHOLE = 25 };
 #define LOAD(size, mode, at) BPF_STMT(BPF_LD | (size) | (mode), at)
 #define IF(test, value, here, label)                                                               \
     BPF_JUMP(BPF_JMP | (test) | BPF_K, value, (label) - (here)-1, 0)
@@ -74,33 +74,27 @@ static int filter_flows(int fd, uint16_t port)
         IF(BPF_JEQ, 6, 2, V6),
         LOAD(BPF_H, BPF_ABS, 6), /* IPv4: a later fragment? */
         IF(BPF_JSET, 0x1fff, 4, NONE),
-        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* its header's length */
-        LOAD(BPF_H, BPF_IND, 0),
-        IF(BPF_JEQ, DNS_PORT, 7, WHOLE),
-        IF(BPF_JEQ, port, 8, WHOLE),
-        LOAD(BPF_H, BPF_IND, 2),
-        IF(BPF_JEQ, DNS_PORT, 10, WHOLE),
-        IF(BPF_JEQ, port, 11, WHOLE),
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
         LOAD(BPF_B, BPF_ABS, 9),
-        UNLESS(BPF_JEQ, IPPROTO_TCP, 13, SHORT),
-        LOAD(BPF_B, BPF_IND, 13),
-        BPF_JUMP(BPF_JMP | BPF_JA, FLAGS - 15 - 1, 0, 0),
-        LOAD(BPF_B, BPF_ABS, 6), /* V6; behind extension headers nothing is looked for */
-        IF(BPF_JEQ, IPPROTO_UDP, 17, PORTS),
-        UNLESS(BPF_JEQ, IPPROTO_TCP, 18, SHORT),
-        LOAD(BPF_H, BPF_ABS, 40), /* PORTS */
-        IF(BPF_JEQ, DNS_PORT, 20, WHOLE),
-        IF(BPF_JEQ, port, 21, WHOLE),
-        LOAD(BPF_H, BPF_ABS, 42),
-        IF(BPF_JEQ, DNS_PORT, 23, WHOLE),
-        IF(BPF_JEQ, port, 24, WHOLE),
+        BPF_JUMP(BPF_JMP | BPF_JA, TRANSPORT - 7 - 1, 0, 0),
+        BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, 40), /* V6; behind extension headers is not looked */
         LOAD(BPF_B, BPF_ABS, 6),
-        UNLESS(BPF_JEQ, IPPROTO_TCP, 26, SHORT),
-        LOAD(BPF_B, BPF_ABS, 53),
-        IF(BPF_JSET, TCP_FIN | TCP_SYN | TCP_RST, 28, SHORT), /* FLAGS */
-        BPF_STMT(BPF_RET | BPF_K, 0),                         /* NONE */
-        BPF_STMT(BPF_RET | BPF_K, FLOW_BYTES),                /* SHORT */
-        BPF_STMT(BPF_RET | BPF_K, CAPTURE_BYTES),             /* WHOLE */
+        BPF_STMT(BPF_ST, 0), /* TRANSPORT: keeps the protocol */
+        IF(BPF_JEQ, IPPROTO_UDP, 11, PORTS),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 12, SHORT),
+        LOAD(BPF_H, BPF_IND, 0), /* PORTS */
+        IF(BPF_JEQ, DNS_PORT, 14, WHOLE),
+        IF(BPF_JEQ, port, 15, WHOLE),
+        LOAD(BPF_H, BPF_IND, 2),
+        IF(BPF_JEQ, DNS_PORT, 17, WHOLE),
+        IF(BPF_JEQ, port, 18, WHOLE),
+        LOAD(BPF_W, BPF_MEM, 0),
+        UNLESS(BPF_JEQ, IPPROTO_TCP, 20, SHORT),
+        LOAD(BPF_B, BPF_IND, 13),
+        IF(BPF_JSET, TCP_FIN | TCP_SYN | TCP_RST, 22, SHORT),
+        BPF_STMT(BPF_RET | BPF_K, 0),             /* NONE */
+        BPF_STMT(BPF_RET | BPF_K, FLOW_BYTES),    /* SHORT */
+        BPF_STMT(BPF_RET | BPF_K, CAPTURE_BYTES), /* WHOLE */
     };
 #undef LOAD
 #undef IF
