@@ -125,9 +125,10 @@ static void on_synced_kernel(void *ctx)
     struct proxy_process *p = ctx;
     struct health_check *checks;
     size_t n = model_health_checks(p->model, &checks);
-    if (!p->took_over && is_written(p))
+    if (!p->took_over && is_written(p)) {
         proxy_tables_remove_others(p->settings.mode, p->iptables);
-    p->took_over |= is_written(p);
+        p->took_over = true;
+    }
     if (p->ports)
         update_health_ports(p, checks, n);
     free(checks);

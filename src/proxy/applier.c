@@ -336,8 +336,8 @@ static bool adopt(struct applier *a, struct ruleset *rules, const struct portal_
     ret = write_staged(a, rules, written, false, r);
     r->found = ret == 0 ? found.n : 0;
     found_done(&found);
-    if (ret == 0 &&
-        ruleset_has_affinity(rules)) /* it may have been killed before it came to that */
+    /* The process before may have been killed before it came to that. */
+    if (ret == 0 && ruleset_has_affinity(rules))
         r->forgotten += kept_forget(a->backend, rules, a->options.family);
     return ret == 0;
 }

@@ -121,25 +121,24 @@ void handle_print(uint32_t handle, struct strbuf *out)
 
 void verdict_name(const struct element *e, char *out, size_t size)
 {
-    const char *fixed = "";
+    out[0] = '\0';
     switch ((enum verdict)e->verdict) {
     case VERDICT_DRAW:
         (void)snprintf(out, size, "draw%u-%s", e->n, protocol_word((uint8_t)e->to_port));
-        return;
+        break;
     case VERDICT_REMEMBER:
         (void)snprintf(out, size, "remember-%u", e->n);
-        return;
+        break;
     case VERDICT_STICKY:
-        fixed = "sticky";
+        (void)snprintf(out, size, "sticky");
         break;
     case VERDICT_REJECT:
-        fixed = "reject-chain";
+        (void)snprintf(out, size, "reject-chain");
         break;
     case VERDICT_DROP:
     case VERDICT_NONE:
         break;
     }
-    (void)snprintf(out, size, "%s", fixed);
 }
 
 /* By writing what it could be, and comparing. */

@@ -101,8 +101,9 @@ static void collect(struct sync *s)
     s->last_start = j->started;
     if (s->watching) {
         j->generation = nft_generation();
-        if (s->generation)  /* the first job makes everything anew anyway */
-            look_around(s); /* behind this job it would pass for ours */
+        /* Behind this job it would pass for ours; the first makes everything anew anyway. */
+        if (s->generation)
+            look_around(s);
     }
     memcpy(j->lost, s->lost, sizeof j->lost);
     memset(s->lost, 0, sizeof s->lost);
