@@ -126,6 +126,15 @@ void elements_sort(elements *v)
         qsort(v->items, v->n, sizeof *v->items, compare);
 }
 
+void elements_drop_doubles(elements *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v->n; i++)
+        if (n == 0 || element_compare(&v->items[n - 1], &v->items[i]) != 0)
+            v->items[n++] = v->items[i];
+    v->n = n;
+}
+
 void portal_expand(const struct portal *p, uint32_t number, struct expansion *ret)
 {
     unsigned roles = 0;

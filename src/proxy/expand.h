@@ -21,3 +21,4 @@ void portal_expand(const struct portal *p, uint32_t number, struct expansion *re
 void expansion_done(struct expansion *x);
 
 void elements_sort(elements *v);
+void elements_drop_doubles(elements *v); /* of sorted ones with the same key the first stays */

@@ -116,16 +116,6 @@ static int read_elements(const struct nft_backend *b, struct reading *r)
     return ret;
 }
 
-/* A walk over a table that is growing may tell of an element twice. */
-static void drop_doubles(elements *v)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < v->n; i++)
-        if (n == 0 || element_compare(&v->items[n - 1], &v->items[i]) != 0)
-            v->items[n++] = v->items[i];
-    v->n = n;
-}
-
 static int by_address(const void *a, const void *b)
 {
     const struct element *x = a, *y = b;
@@ -163,7 +153,7 @@ static int read_map(const struct nft_backend *b, struct found *f, enum map_id ma
     if (r.strange)
         return err_set(e, ERR_INVALID, "map %s has elements that are not ours", map_name(map));
     elements_sort(&f->of[map]);
-    drop_doubles(&f->of[map]);
+    elements_drop_doubles(&f->of[map]); /* a walk over a table that grows may tell of one twice */
     f->n += f->of[map].n;
     return 0;
 }

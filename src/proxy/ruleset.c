@@ -298,10 +298,9 @@ static void stage_around(struct ruleset *r, const struct surroundings *s)
             vec_push(&all, e);
     }
     elements_sort(&all);
-    for (size_t i = 0; i < all.n; i++) /* an address may be on two interfaces */
-        if (i == 0 || element_compare(&all.items[i - 1], &all.items[i]) != 0)
-            all.items[new->n_elements++] = all.items[i];
+    elements_drop_doubles(&all); /* an address may be on two interfaces */
     new->elements = all.items;
+    new->n_elements = (uint32_t)all.n;
     stage(r, AROUND, new, false);
     vec_done(&ranges);
 }
