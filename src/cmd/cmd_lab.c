@@ -181,11 +181,7 @@ static int run_down(const struct options *o, int argc, char **argv, struct err *
 
 static int find_target(const struct options *o, const char *pod, pid_t *ret, struct err *e)
 {
-    char rest[600];
-    if (!o->node)
-        return place_pod_pid(o->dir, pod, ret, e);
-    snprintf(rest, sizeof rest, "nodes/%s/pid", o->node);
-    return place_pid(o->dir, rest, ret, e);
+    return o->node ? place_node_pid(o->dir, o->node, ret, e) : place_pod_pid(o->dir, pod, ret, e);
 }
 
 static int run_exec(const struct options *o, int argc, char **argv, struct err *e)

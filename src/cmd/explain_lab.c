@@ -51,7 +51,7 @@ static const char *connections_of(struct explain_lab *x, pid_t node)
 int explain_lab_open(struct explain_lab *x, const char *dir, const char *from,
                      struct explain_options *o, struct err *e)
 {
-    char path[PATH_MAX], rest[320];
+    char path[PATH_MAX];
     pid_t pid;
     int code = lab_find(dir, &pid, e);
     if (code < 0)
@@ -60,8 +60,7 @@ int explain_lab_open(struct explain_lab *x, const char *dir, const char *from,
     x->folders[0] = arena_strdup(&x->arena, place_path(path, dir, "objects"));
     o->objects.manifests = (struct flag_list){ .items = x->folders, .n = 1 };
     const char *node = node_of_pod(x, from);
-    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", node ? node : "");
-    if (node && place_pid(dir, rest, &pid, NULL) == 0) {
+    if (node && place_node_pid(dir, node, &pid, NULL) == 0) {
         o->around.rules = rules_of(x, pid);
         o->around.connections = connections_of(x, pid);
     }

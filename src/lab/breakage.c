@@ -190,15 +190,13 @@ static int wait_pods(const char *dir, const struct failure *f, bool later, struc
 static int find_place(const char *dir, const struct places *p, const struct tree *rule, pid_t *ret,
                       char name[300], struct err *e)
 {
-    char rest[320];
     if (tree_str(rule, "pod")) {
         (void)snprintf(name, 300, "%s/%s", p->failure->name, tree_str(rule, "pod"));
         return place_pod_pid(dir, name, ret, e);
     }
     cleanup_free char *node = fill_in(p, tree_str(rule, "node"));
     (void)snprintf(name, 300, "%s", node);
-    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", name);
-    return place_pid(dir, rest, ret, e);
+    return place_node_pid(dir, name, ret, e);
 }
 
 static int run_nft(const char *dir, const struct places *p, const struct tree *rule,

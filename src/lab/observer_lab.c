@@ -79,9 +79,7 @@ static int find_client(struct observer *o, const char *client, struct err *e)
 /* As root of the lab's user namespace, into which the first pod has brought us. */
 static int open_networks(struct observer *o, struct err *e)
 {
-    char rest[300];
-    snprintf(rest, sizeof rest, "nodes/%s/pid", o->node);
-    int code = place_pid(o->dir, rest, &o->node_pid, e);
+    int code = place_node_pid(o->dir, o->node, &o->node_pid, e);
     if (code < 0)
         return code;
     o->node_net = netns_of(o->node_pid);

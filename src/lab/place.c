@@ -126,6 +126,13 @@ int place_pid(const char *dir, const char *rest, pid_t *ret_pid, struct err *e)
     return 0;
 }
 
+int place_node_pid(const char *dir, const char *node, pid_t *ret_pid, struct err *e)
+{
+    char rest[600];
+    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", node);
+    return place_pid(dir, rest, ret_pid, e);
+}
+
 /* "NAMESPACE_POD" of "NAMESPACE/POD". */
 static int pod_folder(const char *pod, const char *slash, char *out, size_t size, struct err *e)
 {

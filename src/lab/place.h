@@ -40,3 +40,4 @@ void place_remove(const char *path);
 int place_pid(const char *dir, const char *rest, pid_t *ret_pid, struct err *e);
 /* The pod "NAMESPACE/POD"; "POD" alone: the only pod of that name in any namespace. */
 int place_pod_pid(const char *dir, const char *pod, pid_t *ret_pid, struct err *e);
+int place_node_pid(const char *dir, const char *node, pid_t *ret_pid, struct err *e);
