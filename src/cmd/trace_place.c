@@ -13,9 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool names_objects(const struct explain_objects_options *o)
+{
+    return o->manifests.n || o->kubeconfig || o->master;
+}
+
 bool trace_place_on_node(const struct trace_place_options *o)
 {
-    return o->pid || o->objects.manifests.n || o->objects.kubeconfig || o->objects.master;
+    return o->pid || names_objects(&o->objects);
 }
 
 static const struct pod *pod_named(const struct trace_place *p, const char *from, struct err *e)
@@ -56,11 +61,11 @@ static int open_net(pid_t pid, const char *whose, int *ret_net, struct err *e)
 
 /* ---- in a lab ---- */
 
-static int open_lab_objects(uv_loop_t *loop, const struct trace_place_options *o,
+static int open_lab_objects(uv_loop_t *loop, const struct trace_place_options *o, const char *dir,
                             struct trace_place *p, struct err *e)
 {
     char path[PATH_MAX];
-    const char *folders[] = { place_path(path, p->lab_dir, "objects") };
+    const char *folders[] = { place_path(path, dir, "objects") };
     struct explain_objects_options objects = o->objects;
     objects.manifests = (struct flag_list){ .items = folders, .n = 1 };
     int code = explain_objects_open(loop, &objects, &p->objects, e);
@@ -71,44 +76,35 @@ static int open_lab_objects(uv_loop_t *loop, const struct trace_place_options *o
 static int find_in_lab(uv_loop_t *loop, const struct trace_place_options *o, const char *from,
                        struct trace_place *p, struct err *e)
 {
-    char rest[300];
-    pid_t lab;
-    p->in_lab = true;
-    if (o->lab_dir)
-        (void)snprintf(p->lab_dir, sizeof p->lab_dir, "%s", o->lab_dir);
-    else
-        place_default(p->lab_dir);
-    int code = lab_find(p->lab_dir, &lab, e);
+    char own[PATH_MAX];
+    const char *dir = o->lab_dir ? o->lab_dir : place_default(own);
+    pid_t lab, node;
+    int code = lab_find(dir, &lab, e);
     if (code == 0)
-        code = open_lab_objects(loop, o, p, e);
+        code = open_lab_objects(loop, o, dir, p, e);
     const struct pod *pod = code == 0 ? pod_named(p, from, e) : NULL;
     if (!pod)
         return code < 0 ? code : ERR_NOT_FOUND;
     take_pod(p, pod);
-    code = place_pod_pid(p->lab_dir, p->key, &p->pid, e);
-    (void)snprintf(rest, sizeof rest, "nodes/%s/pid", p->node);
+    code = place_pod_pid(dir, p->key, &p->pid, e);
     if (code == 0)
-        code = place_pid(p->lab_dir, rest, &p->node_pid, e);
+        code = place_node_pid(dir, p->node, &node, e);
     if (code < 0)
         return code;
     code = netns_join(p->pid, CLONE_NEWUSER);
     if (code < 0)
         return err_set(e, code, "the lab cannot be entered: %s", strerror(-code));
     code = open_net(p->pid, p->client, &p->client_net, e);
-    return code < 0 ? code : open_net(p->node_pid, p->node, &p->node_net, e);
+    return code < 0 ? code : open_net(node, p->node, &p->node_net, e);
 }
 
 /* ---- on this node ---- */
 
-struct pid_search {
-    pid_t pid;
-};
-
 static void take_pid(void *ctx, size_t ip, pid_t pid)
 {
-    struct pid_search *s = ctx;
+    struct trace_place *p = ctx;
     (void)ip;
-    s->pid = pid;
+    p->pid = pid;
 }
 
 static int tell_not_here(const struct trace_place *p, const struct netns_searched *seen,
@@ -127,9 +123,8 @@ static int tell_not_here(const struct trace_place *p, const struct netns_searche
 /* Its network has its address. */
 static int find_pod_here(struct trace_place *p, const struct pod *pod, struct err *e)
 {
-    struct pid_search s = { .pid = 0 };
     struct netns_searched seen;
-    const struct netns_search search = { p->ips, p->n_ips, take_pid, &s };
+    const struct netns_search search = { p->ips, p->n_ips, take_pid, p };
     if (!p->n_ips)
         return err_set(e, ERR_NOT_FOUND, "%s has no address yet", p->client);
     if (pod->host_network) {
@@ -137,8 +132,7 @@ static int find_pod_here(struct trace_place *p, const struct pod *pod, struct er
         return 0;
     }
     int code = netns_find(&search, &seen, e);
-    p->pid = s.pid;
-    return code < 0 ? code : s.pid ? 0 : tell_not_here(p, &seen, e);
+    return code < 0 ? code : p->pid ? 0 : tell_not_here(p, &seen, e);
 }
 
 struct owner_search {
@@ -187,7 +181,7 @@ static int take_process(struct trace_place *p, long pid, struct err *e)
 static int find_here(uv_loop_t *loop, const struct trace_place_options *o, const char *from,
                      struct trace_place *p, struct err *e)
 {
-    bool objects = o->objects.manifests.n || o->objects.kubeconfig || o->objects.master;
+    bool objects = names_objects(&o->objects);
     int code = objects ? explain_objects_open(loop, &o->objects, &p->objects, e) : 0;
     if (code < 0)
         return code;

@@ -4,8 +4,6 @@
 
 #include "cmd/explain_source.h"
 
-#include <limits.h>
-
 #define TRACE_CLIENT_IPS 16
 
 struct trace_place_options {
@@ -15,14 +13,11 @@ struct trace_place_options {
 };
 
 struct trace_place {
-    bool in_lab;
-    char lab_dir[PATH_MAX];
     bool has_objects; /* a process may be traced without any */
     struct explain_objects objects;
     char client[600];         /* "pod shop/foo", "process 4711 (nginx)" */
     const char *key;          /* "shop/foo" in it, or NULL */
     pid_t pid;                /* a process of the client */
-    pid_t node_pid;           /* of the node, in a lab; else 0 */
     char node[256];           /* its name, "" where it is not known */
     int client_net, node_net; /* descriptors */
     struct ip ips[TRACE_CLIENT_IPS];
