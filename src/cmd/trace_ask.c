@@ -141,7 +141,7 @@ static int open_marked(struct asking *a, const struct ip *to)
                        a->how->protocol };
     int64_t before = clock_ns();
     a->ret->tuple = t;
-    observer_mark(a->o, &(struct traced_flow){ t.from, t.to, t.from_port, t.to_port, t.protocol });
+    observer_mark(a->o, &t);
     a->started_ns += clock_ns() - before; /* this is no part of the request */
     return fd;
 }

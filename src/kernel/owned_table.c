@@ -156,7 +156,7 @@ static void put_report(struct nlmsghdr *h)
 }
 
 static void put_trace_rule(struct nft_batch *b, const char *table, const char *chain,
-                           const struct traced_flow *f)
+                           const struct tuple *f)
 {
     struct nlmsghdr *h = nft_batch_add(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
     mnl_attr_put_strz(h, NFTA_RULE_TABLE, table);
@@ -173,8 +173,7 @@ static void put_trace_rule(struct nft_batch *b, const char *table, const char *c
     mnl_attr_nest_end(h, list);
 }
 
-int owned_table_trace(struct owned_table *t, const char *name, const struct traced_flow *f,
-                      struct err *e)
+int owned_table_trace(struct owned_table *t, const char *name, const struct tuple *f, struct err *e)
 {
     uint8_t buf[TRACE_BATCH_BYTES] = { 0 };
     struct nft_batch b;

@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 #include "base/ip.h"
-#include "kernel/nl.h"
+#include "kernel/conntrack.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,14 +24,6 @@ struct notrack_rule {
     bool output; /* what this host sends; else what comes in by a link */
 };
 
-/* Packets whose rules are to be reported (kernel/nftrace.h): of TCP the connection attempts, of UDP
- * all. What is not given (family 0, port 0) may be anything; one of the addresses is given. */
-struct traced_flow {
-    struct ip from, to;
-    uint16_t from_port, to_port;
-    uint8_t protocol;
-};
-
 struct owned_table {
     struct nl nl;
     char name[OWNED_NAME_MAX];
@@ -45,9 +37,11 @@ int owned_table_open(struct owned_table *t) must_check;
  * -EOPNOTSUPP where the kernel knows no owner. */
 int owned_table_make(struct owned_table *t, const char *name, const struct notrack_rule *rules,
                      size_t n, const char *comment, struct err *e);
-/* The same for one flow, before everything else that looks at it (-301: before raw, conntrack,
- * NAT); a table that is there is replaced. */
-int owned_table_trace(struct owned_table *t, const char *name, const struct traced_flow *f,
+/* The same for one flow, whose rules are to be reported (kernel/nftrace.h): of TCP the connection
+ * attempts, of UDP all packets. What is not given (family 0, port 0) may be anything; one of the
+ * addresses is given. Before everything else that looks at it (-301: before raw, conntrack, NAT); a
+ * table that is there is replaced. */
+int owned_table_trace(struct owned_table *t, const char *name, const struct tuple *f,
                       struct err *e) must_check;
 bool owned_table_is_there(const struct owned_table *t);
 /* Removes the table, if it is there; the socket stays for another. */

@@ -56,7 +56,7 @@ int observer_watch_node(struct observer *o, struct err *e)
     return 0;
 }
 
-void observer_mark(struct observer *o, const struct traced_flow *f)
+void observer_mark(struct observer *o, const struct tuple *f)
 {
     char name[OWNED_NAME_MAX];
     struct err e = { 0 };

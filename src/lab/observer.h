@@ -90,7 +90,7 @@ void observer_done(struct observer *o);
 
 /* From now on, until observer_unmark(), rules are reported that this meets. Where that is not
  * possible, blind_rules says why. The client's packets of its port are kept whole. */
-void observer_mark(struct observer *o, const struct traced_flow *f);
+void observer_mark(struct observer *o, const struct tuple *f);
 void observer_unmark(struct observer *o);
 
 /* Takes in what was seen since it was called last; what was seen before is forgotten. Waits a few

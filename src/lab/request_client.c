@@ -97,8 +97,8 @@ int request_by_curl(void *ctx, struct observer *o, const struct request_how *how
     struct ran ran;
     struct strbuf by = { 0 };
     (void)ctx;
-    observer_mark(
-        o, &(struct traced_flow){ .from = o->pods.items[o->client].ip, .protocol = IPPROTO_TCP });
+    observer_mark(o,
+                  &(struct tuple){ .from = o->pods.items[o->client].ip, .protocol = IPPROTO_TCP });
     int code = run(o, how, &ran, e);
     if (code < 0)
         return code;

@@ -91,7 +91,7 @@ static void for_reports_of_one_flow(void **state)
     char text[4096];
     struct err e = { 0 };
     struct owned_table t;
-    struct traced_flow f = { .from_port = 4000, .to_port = 80, .protocol = IPPROTO_TCP };
+    struct tuple f = { .from_port = 4000, .to_port = 80, .protocol = IPPROTO_TCP };
     assert_int_equal(ip_parse("10.244.1.5", &f.from), 0);
     assert_int_equal(ip_parse("10.96.0.20", &f.to), 0);
     assert_int_equal(owned_table_open(&t), 0);
