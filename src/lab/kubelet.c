@@ -48,27 +48,25 @@ void kubelet_keep(struct kubelet *k, const char *kind, const char *namespace, co
 
 /* What the API server has filled in (clusterIP) is part of the object. Of Pods and Nodes the lab
  * itself knows best. */
-void kubelet_published(void *ctx, const char *kind, const char *namespace, const char *name,
-                       json_t *reply)
+static void on_published(void *ctx, const char *kind, const char *namespace, const char *name,
+                         json_t *reply)
 {
     if (!str_eq(kind, "Pod") && !str_eq(kind, "Node"))
         kubelet_keep(ctx, kind, namespace, name, reply);
     own_api_answered(ctx);
 }
 
-void kubelet_idle(void *ctx)
+static void on_idle(void *ctx)
 {
     struct kubelet *k = ctx;
     if (k->changed)
         k->changed(k->ctx);
 }
 
-static int start_publishing(struct kubelet *k, struct err *e)
+int kubelet_publish_to(struct kubelet *k, const struct api_config *api, struct err *e)
 {
-    if (!k->api)
-        return 0;
-    k->publish_calls = (struct publish_calls){ kubelet_published, kubelet_idle, k };
-    return publisher_new(k->loop, k->api, &k->publish_calls, &k->publisher, e);
+    k->publish_calls = (struct publish_calls){ on_published, on_idle, k };
+    return publisher_new(k->loop, api, &k->publish_calls, &k->publisher, e);
 }
 
 void kubelet_drop(struct kubelet *k, const char *kind, const char *namespace, const char *name)
@@ -265,7 +263,7 @@ int kubelet_init(struct kubelet *k, struct err *e)
     struct manifests nothing = { 0 };
     int code = net_init(&k->net, e);
     if (code == 0)
-        code = start_publishing(k, e);
+        code = k->api ? kubelet_publish_to(k, k->api, e) : 0;
     if (code == 0)
         code = manifests_read(k->source, &nothing, &k->manifests, e);
     if (code == 0)

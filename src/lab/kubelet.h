@@ -70,10 +70,8 @@ size_t kubelet_waiting(const struct kubelet *k, struct strbuf *out);
 void kubelet_keep(struct kubelet *k, const char *kind, const char *namespace, const char *name,
                   json_t *object);
 void kubelet_drop(struct kubelet *k, const char *kind, const char *namespace, const char *name);
-/* For publishers. */
-void kubelet_published(void *ctx, const char *kind, const char *namespace, const char *name,
-                       json_t *reply);
-void kubelet_idle(void *ctx);
+/* From now on the objects are published there, too. */
+int kubelet_publish_to(struct kubelet *k, const struct api_config *api, struct err *e) must_check;
 /* What node_run.c does for kubelet.c: a node's process, and the world outside when the folder has a
  * sub-folder "outside" (a Corefile for its name server, and the hosts that live there). */
 int kubelet_start_node(struct kubelet *k, const struct topology_node *n, const char *folder,

@@ -160,9 +160,8 @@ static int connect_to(struct kubelet *k, const char *path, const char *text, str
     struct own_api *c = k->own;
     const char *files[] = { path };
     int code = kubeconfig_load(files, 1, NULL, &c->arena, &c->api, e);
-    k->publish_calls = (struct publish_calls){ kubelet_published, kubelet_idle, k };
     if (code == 0)
-        code = publisher_new(k->loop, &c->api, &k->publish_calls, &k->publisher, e);
+        code = kubelet_publish_to(k, &c->api, e);
     c->calls = (struct follow_calls){ on_there, on_gone, on_replaced, k };
     if (code == 0)
         code = follower_new(k->loop, &c->api, &c->calls, &c->follower, e);
