@@ -50,13 +50,18 @@ static const char *text_or_empty(json_t *object, const char *path)
     return text ? text : "";
 }
 
-static void know(struct stream *s, json_t *object)
+/* For the caller to free. */
+static char *key_of(json_t *object)
 {
-    cleanup_free char *key = NULL;
     struct strbuf b = { 0 };
     strbuf_printf(&b, "%s/%s", text_or_empty(object, "metadata.namespace"),
                   text_or_empty(object, "metadata.name"));
-    key = strbuf_steal(&b);
+    return strbuf_steal(&b);
+}
+
+static void know(struct stream *s, json_t *object)
+{
+    cleanup_free char *key = key_of(object);
     ht_put_str(&s->known, key, (void *)s->round);
 }
 
@@ -65,6 +70,7 @@ static void forget(struct stream *s, const char *key)
     char namespace[256];
     const char *slash = strchr(key, '/');
     (void)snprintf(namespace, sizeof namespace, "%.*s", (int)(slash - key), key);
+    ht_del_str(&s->known, key);
     s->follower->calls->gone(s->follower->calls->ctx, s->kind, namespace, slash + 1);
 }
 
@@ -76,7 +82,6 @@ static void sweep(struct stream *s)
         if (e->value != (void *)s->round)
             vec_push(&old, xstrdup(e->key));
     vec_each (key, &old) {
-        ht_del_str(&s->known, *key);
         forget(s, *key);
         free(*key);
     }
@@ -85,12 +90,8 @@ static void sweep(struct stream *s)
 
 static void take_deletion(struct stream *s, json_t *object)
 {
-    struct strbuf key = { 0 };
-    strbuf_printf(&key, "%s/%s", text_or_empty(object, "metadata.namespace"),
-                  text_or_empty(object, "metadata.name"));
-    ht_del_str(&s->known, key.p);
-    forget(s, key.p);
-    strbuf_done(&key);
+    cleanup_free char *key = key_of(object);
+    forget(s, key);
 }
 
 static bool ends_state(json_t *object)
