@@ -322,9 +322,8 @@ static const struct packet *find_reply(const struct request *r)
     for (size_t i = 0; r->syn && i < r->o->packets.n; i++) {
         const struct sighting *s = &r->o->packets.items[i];
         const struct packet *p = &s->packet;
-        if (s->pod == r->o->client && (!p->outgoing || p->loopback) && p->protocol == r->protocol &&
-            p->payload_len > (r->protocol == IPPROTO_TCP ? 12 : 0) &&
-            p->to_port == r->syn->from_port && ip_equal(&p->from, &r->syn->to))
+        if (s->pod == r->o->client && request_is_answer(r, p) &&
+            p->payload_len > (r->protocol == IPPROTO_TCP ? 12 : 0))
             return p;
     }
     return NULL;

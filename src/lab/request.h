@@ -70,15 +70,8 @@ struct request {
 int request_make(struct observer *o, const struct request_how *how, struct request *ret,
                  struct err *e);
 void request_done(struct request *r);
-/* request_client.c: what is around the client. */
-size_t request_search_bytes(const struct request *r);
-/* Does a process of the client's node listen at that address, over UDP? */
-bool request_is_bound(const struct request *r, const struct ip *ip, uint16_t port);
-unsigned long request_insert_failed(const struct request *r); /* since the node is there */
 /* Every step from the name to the reply, each with what was observed. */
 void request_tell(struct request *r, struct journey *j);
-/* Did the request's connection attempt meet this? */
-bool request_met(const struct request *r, const struct nft_trace *t);
 /* How far it came. Texts lie in the observer's arena, until its next collection. */
 void request_sightings(struct request *r, struct sightings *ret);
 /* All of it for one web request in a lab: prints the walk. Fails, naming the step, when one was not

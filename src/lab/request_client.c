@@ -5,7 +5,7 @@
 #include "lab/enter.h"
 #include "lab/place.h"
 #include "lab/process_file.h"
-#include "lab/request.h"
+#include "lab/request_impl.h"
 
 #include <stdlib.h>
 #include <string.h>

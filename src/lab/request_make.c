@@ -72,11 +72,12 @@ static const struct sighting *find_arrival(const struct request *r)
     return NULL;
 }
 
-bool request_flow_of_query(const struct request *r, const struct dns_seen *q, struct flow *ret)
+bool request_flow_of_query(const struct request *r, const struct dns_seen *q, struct flow *ret,
+                           bool *ret_began)
 {
     const struct tuple t = { q->client, q->server, q->client_port, DNS_PORT,
                              q->tcp ? IPPROTO_TCP : IPPROTO_UDP };
-    return observer_flow(r->o, &t, ret, NULL);
+    return observer_flow(r->o, &t, ret, ret_began);
 }
 
 /* Of the query that gave the address, or the last one. */
@@ -88,9 +89,7 @@ static void find_query_flow(struct request *r)
         q = &r->dns.items.items[r->dns.items.n - 1];
     if (!q)
         return;
-    const struct tuple t = { q->client, q->server, q->client_port, DNS_PORT,
-                             q->tcp ? IPPROTO_TCP : IPPROTO_UDP };
-    r->has_query_flow = observer_flow(r->o, &t, &r->query_flow, &began);
+    r->has_query_flow = request_flow_of_query(r, q, &r->query_flow, &began);
     r->query_flow_of_table = r->has_query_flow && !began;
     r->server_is_local = route_is_local(&r->o->node_links, &q->server);
     r->server_is_bound = r->server_is_local && request_is_bound(r, &q->server, DNS_PORT);

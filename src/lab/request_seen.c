@@ -188,7 +188,7 @@ static bool is_arrived_query(const struct request *r, const struct sighting *s)
 static bool was_heard(const struct request *r, const struct dns_seen *q)
 {
     struct flow f;
-    bool found = request_flow_of_query(r, q, &f);
+    bool found = request_flow_of_query(r, q, &f, NULL);
     const struct ip *to = found ? &f.reply.from : &q->server;
     uint16_t from_port = found ? f.reply.to_port : q->client_port;
     for (size_t i = 0; i < r->o->packets.n; i++) {
@@ -220,7 +220,7 @@ static bool is_name_blind(const struct request *r)
     if (!r->dns.items.n || r->o->dir)
         return false;
     const struct dns_seen *q = &r->dns.items.items[0];
-    if (request_flow_of_query(r, q, &f))
+    if (request_flow_of_query(r, q, &f, NULL))
         return !observer_sees(r->o, &f.reply.from);
     return *r->o->blind_table || route_is_local(&r->o->node_links, &q->server);
 }
