@@ -115,9 +115,8 @@ static size_t pod_key(const struct snapshot *s, const struct object *o, uint8_t 
 {
     uint8_t label[64];
     const struct pod *p = o ? pod_of(o) : NULL;
-    if (!p || s->options.pods != PODS_VERIFIED || p->n_ips == 0 || p->phase == POD_SUCCEEDED ||
-        p->phase == POD_FAILED || p->phase == POD_UNKNOWN ||
-        (s->options.node && strcmp(s->options.node, p->node) != 0) ||
+    if (!p || s->options.pods != PODS_VERIFIED || p->n_ips == 0 || pod_is_finished(p) ||
+        p->phase == POD_UNKNOWN || (s->options.node && strcmp(s->options.node, p->node) != 0) ||
         !selector_match(s->options.labels, &o->meta) || !snap_label_of(o->meta.namespace, label))
         return 0;
     return snap_pod_key(label, &p->ips[0], key);

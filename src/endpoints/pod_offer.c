@@ -50,11 +50,6 @@ const char *pod_hostname_in(const struct service *s, const struct pod *pod)
     return "";
 }
 
-bool pod_is_finished(const struct pod *pod)
-{
-    return pod->phase == POD_SUCCEEDED || pod->phase == POD_FAILED;
-}
-
 bool service_has_named_targets(const struct service *s)
 {
     for (uint16_t i = 0; i < s->n_ports; i++)

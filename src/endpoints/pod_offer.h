@@ -6,7 +6,6 @@
 #include "kube/service.h"
 #include "kube/slice.h"
 
-bool pod_is_finished(const struct pod *pod);                       /* it will not run again */
 const struct ip *pod_ip_of(const struct pod *pod, uint8_t family); /* the first, or NULL */
 /* The hostname that DNS may tell: of Pods that name this Service as their subdomain; else "". */
 const char *pod_hostname_in(const struct service *s, const struct pod *pod);

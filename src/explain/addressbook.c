@@ -43,10 +43,10 @@ static void add_pod(void *ctx, const struct object *o)
 {
     struct addressbook *b = ctx;
     const struct pod *p = pod_of(o);
-    bool ended = p->phase == POD_SUCCEEDED || p->phase == POD_FAILED;
     for (unsigned i = 0; i < p->n_ips && !p->host_network; i++) {
         struct address_owner *owner = owner_of(b, &p->ips[i]);
-        if (owner->pod && ended) /* whoever has the address now is not the one that has ended */
+        if (owner->pod &&
+            pod_is_finished(p)) /* whoever has the address now is not the one that has ended */
             continue;
         owner->pod = full_name(b, o);
         owner->pod_node = arena_strdup(&b->arena, p->node);

@@ -210,7 +210,7 @@ static void blame_leg(struct explain_report *r, const struct explain_leg *l)
 static void check_pod(struct explain_report *r, const struct explain_leg *l)
 {
     const struct pod *p = l->portal ? NULL : explain_pod_at(r->request->store, &l->to);
-    if (!p || (p->phase != POD_SUCCEEDED && p->phase != POD_FAILED))
+    if (!p || !pod_is_finished(p))
         return;
     explain_cause(r, "pod-ended",
                   arena_printf(r->arena, "pod %s/%s has ended, its address is nobody's",

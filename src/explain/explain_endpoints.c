@@ -201,7 +201,7 @@ static bool has_row(const struct explain_report *r, const char *pod)
 
 static const char *absent_text(const struct explain_report *r, const struct pod *p)
 {
-    if (p->phase == POD_SUCCEEDED || p->phase == POD_FAILED)
+    if (pod_is_finished(p))
         return arena_printf(r->arena, "not an endpoint: the pod has ended (%s)",
                             phase_text(p->phase));
     if (p->n_ips == 0)

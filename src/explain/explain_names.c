@@ -27,8 +27,7 @@ static void match_pod(void *ctx, const struct object *o)
 {
     struct by_ip *b = ctx;
     const struct pod *p = pod_of(o);
-    bool over = p->phase == POD_SUCCEEDED || p->phase == POD_FAILED;
-    if (!p->host_network && has_ip(p->ips, p->n_ips, b->ip) && (!b->found || !over))
+    if (!p->host_network && has_ip(p->ips, p->n_ips, b->ip) && (!b->found || !pod_is_finished(p)))
         b->found = o;
 }
 

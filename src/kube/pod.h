@@ -62,6 +62,12 @@ static inline const struct pod *pod_of(const struct object *o)
     return (const struct pod *)o;
 }
 
+/* It will not run again. */
+static inline bool pod_is_finished(const struct pod *p)
+{
+    return p->phase == POD_SUCCEEDED || p->phase == POD_FAILED;
+}
+
 static inline const struct node *node_of(const struct object *o)
 {
     return (const struct node *)o;

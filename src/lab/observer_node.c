@@ -14,8 +14,7 @@ static void add_pod(void *ctx, const struct object *object)
     struct observer *o = ctx;
     const struct pod *pod = pod_of(object);
     const struct meta *m = &object->meta;
-    bool ended = pod->phase == POD_SUCCEEDED || pod->phase == POD_FAILED;
-    if (!pod->n_ips || pod->host_network || ended)
+    if (!pod->n_ips || pod->host_network || pod_is_finished(pod))
         return;
     struct watched_pod p = { .namespace = m->namespace,
                              .name = m->name,

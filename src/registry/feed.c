@@ -28,8 +28,7 @@ static bool has_ended(const struct object *o)
 {
     if (o->kind != KIND_POD)
         return false;
-    enum pod_phase phase = pod_of(o)->phase;
-    return phase == POD_SUCCEEDED || phase == POD_FAILED || phase == POD_UNKNOWN;
+    return pod_is_finished(pod_of(o)) || pod_of(o)->phase == POD_UNKNOWN;
 }
 
 /* KIND_COUNT: it is not read. */
