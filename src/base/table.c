@@ -125,6 +125,11 @@ static const char *tone_start(enum table_tone tone)
     return starts[tone];
 }
 
+const char *tone_begin(FILE *out, enum table_tone tone)
+{
+    return text_colour(out) ? tone_start(tone) : "";
+}
+
 static void add_toned(struct strbuf *out, bool colour, enum table_tone tone, const char *text)
 {
     bool on = colour && tone != TABLE_PLAIN && *text;
@@ -132,7 +137,7 @@ static void add_toned(struct strbuf *out, bool colour, enum table_tone tone, con
         strbuf_puts(out, tone_start(tone));
     strbuf_puts(out, text);
     if (on)
-        strbuf_puts(out, "\033[0m");
+        strbuf_puts(out, TONE_END);
 }
 
 static void add_blanks(struct strbuf *out, int n)

@@ -88,3 +88,7 @@ void tone_line(FILE *out, enum table_tone tone, const char *fmt, ...) printf_lik
 /* How many columns a terminal takes for UTF-8 text. */
 int text_width(const char *s);
 bool text_colour(FILE *out); /* whether the rules above allow colour there */
+/* What a terminal takes to begin that tone, TONE_END to end it; "" for TABLE_PLAIN, and where the
+ * rules above allow no colour. */
+const char *tone_begin(FILE *out, enum table_tone tone);
+#define TONE_END "\033[0m"

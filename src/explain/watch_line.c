@@ -46,16 +46,11 @@ static const char *const heads[WATCH_COLUMNS] = { "time", "flow",       "name", 
 static void put_cell(struct watch_columns *c, int column, enum table_tone tone, const char *text,
                      FILE *out)
 {
-    static const char *const colours[] = { [TABLE_GOOD] = "\033[32m",
-                                           [TABLE_BAD] = "\033[31m",
-                                           [TABLE_WARN] = "\033[33m",
-                                           [TABLE_DIM] = "\033[2m",
-                                           [TABLE_STRONG] = "\033[1m" };
     bool last = column == WATCH_COLUMNS - 1, right = column == WATCH_COLUMNS - 2;
     int width = text_width(text), room = MAX(c->width[column], width) - width;
-    const char *colour = tone != TABLE_PLAIN && text_colour(out) ? colours[tone] : "";
+    const char *colour = tone_begin(out, tone);
     c->width[column] += MAX(width - c->width[column], 0);
-    (void)fprintf(out, "%*s%s%s%s%*s", right ? room : 0, "", colour, text, *colour ? "\033[0m" : "",
+    (void)fprintf(out, "%*s%s%s%s%*s", right ? room : 0, "", colour, text, *colour ? TONE_END : "",
                   right || last ? 0 : room, "");
     (void)fputs(last ? "\n" : "  ", out);
 }
