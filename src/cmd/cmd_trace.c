@@ -5,6 +5,7 @@
 #include "cmd/commands.h"
 #include "cmd/trace_request.h"
 #include "cmd/trace_watch.h"
+#include "lab/request.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,9 +14,7 @@
 #define EXIT_FAILED   1
 #define EXIT_TROUBLE  2
 
-#define WAIT_S       10
 #define WATCH_WAIT_S 5 /* a resolver's shortest time-out */
-#define WAIT_MAX_S   60
 
 struct options {
     const char *output;
@@ -100,9 +99,9 @@ static int check(const struct options *o, struct err *e)
     static const char *const outputs[] = { "text", "json", "html", NULL };
     if (!is_one_of(o->output, outputs))
         return err_set(e, ERR_INVALID, "--output %s: give text, json or html", o->output);
-    if (o->request.wait < 1 || o->request.wait > WAIT_MAX_S)
+    if (o->request.wait < 1 || o->request.wait > REQUEST_WAIT_MAX_S)
         return err_set(e, ERR_INVALID, "--wait %ld: give 1 to %d seconds", o->request.wait,
-                       WAIT_MAX_S);
+                       REQUEST_WAIT_MAX_S);
     int code = check_watch(o, e);
     return code < 0 ? code : check_place(&o->request.place, e);
 }
@@ -171,7 +170,7 @@ static int run(int argc, char **argv)
     if (rc == 1)
         return EXIT_ANSWERED;
     if (o.request.wait == -1)
-        o.request.wait = o.watch ? WATCH_WAIT_S : WAIT_S;
+        o.request.wait = o.watch ? WATCH_WAIT_S : REQUEST_WAIT_S;
     objects->follow = o.watch;
     if (rc == 0)
         rc = work(&o, left, argv, &e);
