@@ -98,12 +98,6 @@ static bool is_pod_behind(const struct server *s, const struct ip *ip)
            labels_match(&p->object.meta, s->service->selector, s->service->n_selector);
 }
 
-static bool is_loopback(const struct ip *ip)
-{
-    static const uint8_t one[16] = { [15] = 1 };
-    return ip->family == 4 ? ip->bytes[0] == 127 : memcmp(ip->bytes, one, 16) == 0;
-}
-
 static bool is_itself(const struct server *s, const char *text)
 {
     struct stub_server to;
@@ -125,7 +119,7 @@ static bool is_itself(const struct server *s, const char *text)
         return false;
     if (ip_equal(&to.ip, &s->ip))
         return port == 53;
-    return is_port_of(s->corefile, port) && (is_loopback(&to.ip) || is_pod_behind(s, &to.ip));
+    return is_port_of(s->corefile, port) && (ip_is_loopback(&to.ip) || is_pod_behind(s, &to.ip));
 }
 
 /* The name server in that file that is the forwarder itself, for it reads it in its pod. */

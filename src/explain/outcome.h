@@ -90,7 +90,6 @@ struct sightings {
         bool to_is_somebody;    /* a pod or node has the address that was asked for */
         bool to_itself; /* it arrived at the client, with the client's own address as its source */
         bool arrived, refused_there, answered_there, answer_came, refused_here;
-        int64_t ns; /* from the first SYN to the SYN+ACK; from the first datagram to one back */
         int64_t at_ns, arrived_at_ns, answer_at_ns, reply_at_ns; /* since the first packet */
     } tcp;
     size_t reply_bytes; /* of data that came back to the client */

@@ -280,7 +280,6 @@ static void see_at_client(const struct request *r, const struct packet *p, struc
     if (request_is_answer(r, p)) {
         if (accepts && !s->tcp.answer_came) {
             s->tcp.answer_came = true;
-            s->tcp.ns = p->time_ns - r->syn->time_ns;
             s->tcp.answer_at_ns = p->time_ns - r->start_ns;
         }
         if (p->payload_len && !s->reply_bytes)
