@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "config/tree.h"
+#include "explain/flow.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -328,14 +329,14 @@ static bool is_of_proxy(const struct tree *chain)
            str_eq(table, "kube-proxy");
 }
 
-static bool is_met(const struct tree *chain, const char *hook, const struct others_packet *p)
+static bool is_met(const struct tree *chain, enum hook hook, const struct others_packet *p)
 {
     const char *family = text_at(chain, "family");
-    return str_eq(text_at(chain, "hook"), hook) && !is_of_proxy(chain) &&
+    return str_eq(text_at(chain, "hook"), hook_text(hook)) && !is_of_proxy(chain) &&
            (str_eq(family, "inet") || str_eq(family, p->to.family == 4 ? "ip" : "ip6"));
 }
 
-static bool search_hook(struct search *s, const char *hook, const char *type)
+static bool search_hook(struct search *s, enum hook hook, const char *type)
 {
     const struct tree *entry;
     for (entry = s->others->list->child; entry; entry = entry->next) {
@@ -359,17 +360,15 @@ static bool search_hook(struct search *s, const char *hook, const char *type)
 bool others_drop(const struct others *o, enum hook hook, const struct others_packet *p,
                  struct arena *a, struct others_finding *ret)
 {
-    static const char *const hooks[HOOKS] = { "prerouting", "input", "forward", "output",
-                                              "postrouting" };
     struct search s = { .others = o, .packet = p, .wanted = WANT_DROP, .arena = a, .ret = ret };
-    return search_hook(&s, hooks[hook], "filter");
+    return search_hook(&s, hook, "filter");
 }
 
 bool others_untrack(const struct others *o, const struct others_packet *p, struct arena *a,
                     struct others_finding *ret)
 {
     struct search s = { .others = o, .packet = p, .wanted = WANT_UNTRACK, .arena = a, .ret = ret };
-    return search_hook(&s, "prerouting", "filter");
+    return search_hook(&s, HOOK_PREROUTING, "filter");
 }
 
 bool others_keep_source(const struct others *o, const struct others_packet *p, struct arena *a,
@@ -378,5 +377,5 @@ bool others_keep_source(const struct others *o, const struct others_packet *p, s
     struct search s = {
         .others = o, .packet = p, .wanted = WANT_KEPT_SOURCE, .arena = a, .ret = ret
     };
-    return search_hook(&s, "postrouting", "nat");
+    return search_hook(&s, HOOK_POSTROUTING, "nat");
 }
