@@ -100,26 +100,15 @@ static bool is_pod_behind(const struct server *s, const struct ip *ip)
 
 static bool is_itself(const struct server *s, const char *text)
 {
-    struct stub_server to;
-    char host[IP_TEXT_MAX];
-    uint16_t port = 53;
+    struct ip to;
+    uint16_t port;
     if (str_starts(text, "dns://"))
         text += strlen("dns://");
-    const char *colon = strrchr(text, ':');
-    bool has_port = colon && (strchr(text, ':') == colon || colon[-1] == ']');
-    size_t len = has_port ? (size_t)(colon - text) : strlen(text);
-    if (has_port)
-        port = (uint16_t)strtoul(colon + 1, NULL, 10);
-    if (*text == '[') {
-        text++;
-        len -= len > 1 ? 2 : 0;
-    }
-    (void)snprintf(host, sizeof host, "%.*s", (int)len, text);
-    if (len >= sizeof host || !stub_server_parse(host, false, s->r->arena, &to))
+    if (ip_port_parse(text, 53, &to, &port) < 0)
         return false;
-    if (ip_equal(&to.ip, &s->ip))
+    if (ip_equal(&to, &s->ip))
         return port == 53;
-    return is_port_of(s->corefile, port) && (ip_is_loopback(&to.ip) || is_pod_behind(s, &to.ip));
+    return is_port_of(s->corefile, port) && (ip_is_loopback(&to) || is_pod_behind(s, &to));
 }
 
 /* The name server in that file that is the forwarder itself, for it reads it in its pod. */
