@@ -165,7 +165,8 @@ const char *observer_node_of(const struct observer *o, const struct ip *ip)
     return NULL;
 }
 
-const char *observer_origin_of(const struct observer *o, const struct manifest *object)
+/* Where an object of a lab was written: "shop/services.yaml:3". */
+static const char *origin_of(const struct observer *o, const struct manifest *object)
 {
     const struct manifest *m =
         manifests_find(&o->manifests, object->kind, object->namespace, object->name);
@@ -195,8 +196,7 @@ bool observer_service(const struct observer *o, const char *ns, const char *name
     const struct manifest *m = manifests_find(&o->objects, "Service", ns, name);
     if (!m)
         return false;
-    *ret =
-        (struct observed_service){ observer_origin_of(o, m), json_text(m->json, "spec.clusterIP") };
+    *ret = (struct observed_service){ origin_of(o, m), json_text(m->json, "spec.clusterIP") };
     return true;
 }
 

@@ -108,8 +108,6 @@ bool observer_sees(const struct observer *o, const struct ip *ip);
 const char *observer_node_of(const struct observer *o, const struct ip *ip);
 bool observer_service(const struct observer *o, const char *ns, const char *name,
                       struct observed_service *ret);
-/* Where an object of a lab was written: "shop/services.yaml:3". */
-const char *observer_origin_of(const struct observer *o, const struct manifest *object);
 /* "pod bar-2", or the address itself; written into out. */
 const char *observer_name_of(const struct observer *o, const struct ip *ip, char out[300]);
 /* The text of a rule that a trace named, as nft prints it; "" when it is gone. */
