@@ -357,11 +357,6 @@ static void see_udp(struct watch *w, const struct packet *p, const struct tuple 
     }
 }
 
-static struct tuple tuple_of(const struct packet *p)
-{
-    return (struct tuple){ p->from, p->to, p->from_port, p->to_port, p->protocol };
-}
-
 /* ---- errors ---- */
 
 static void fail(struct watch *w, struct watched_flow *f, enum watch_result result, int64_t now_ns)
@@ -387,7 +382,7 @@ static void fail_queries(struct watch *w, const struct tuple *t, enum watch_resu
 
 static void see_error(struct watch *w, const struct packet *p, const struct packet *about)
 {
-    struct tuple t = tuple_of(about);
+    struct tuple t = packet_tuple(about);
     enum watch_result result = packet_is_port_unreachable(p) ? WATCH_REFUSED : WATCH_UNREACHABLE;
     struct watched_flow *f = find(w, t.protocol == IPPROTO_TCP ? WATCH_TCP : WATCH_UDP, &t, 0);
     if (p->from.family == 6 && p->icmp_type == 2) /* "packet too big" fails nothing */
@@ -404,7 +399,7 @@ static void see_error(struct watch *w, const struct packet *p, const struct pack
 
 void watch_packet(struct watch *w, const struct packet *p)
 {
-    struct tuple t = tuple_of(p);
+    struct tuple t = packet_tuple(p);
     struct packet about;
     if (packet_icmp_error(p, &about))
         see_error(w, p, &about);

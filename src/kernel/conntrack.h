@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/ip.h"
+#include "kernel/capture.h"
 #include "kernel/nl.h"
 
 #include <stdbool.h>
@@ -16,6 +17,11 @@ struct tuple {
     uint16_t from_port, to_port; /* TCP, UDP, SCTP; otherwise 0 */
     uint8_t protocol;            /* IPPROTO_* */
 };
+
+static inline struct tuple packet_tuple(const struct packet *p)
+{
+    return (struct tuple){ p->from, p->to, p->from_port, p->to_port, p->protocol };
+}
 
 enum flow_event { FLOW_NEW, FLOW_UPDATE, FLOW_DESTROY };
 

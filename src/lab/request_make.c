@@ -45,11 +45,6 @@ static const struct packet *find_syn(const struct request *r)
     return NULL;
 }
 
-static struct tuple tuple_of(const struct packet *p)
-{
-    return (struct tuple){ p->from, p->to, p->from_port, p->to_port, p->protocol };
-}
-
 /* Where it came in, among all pods: whoever got one from outside of itself just then. By the
  * translated tuple, when the connection table told it; a node that only switches between its own
  * pods tells nothing. */
@@ -62,7 +57,7 @@ static const struct sighting *find_arrival(const struct request *r)
                                .from_port = r->flow->reply.to_port,
                                .to_port = r->flow->reply.from_port };
     else if (r->syn)
-        sent = tuple_of(r->syn);
+        sent = packet_tuple(r->syn);
     for (size_t i = 0; r->syn && i < r->o->packets.n; i++) {
         const struct sighting *s = &r->o->packets.items[i];
         if ((!s->packet.outgoing || s->packet.loopback) && is_attempt(r, &s->packet) &&
@@ -100,7 +95,7 @@ static void find_flow(struct request *r)
     bool began = false;
     if (!r->syn)
         return;
-    const struct tuple t = tuple_of(r->syn);
+    const struct tuple t = packet_tuple(r->syn);
     r->flow = observer_flow(r->o, &t, &r->table, &began) ? &r->table : NULL;
     r->flow_of_table = r->flow && !began;
 }
