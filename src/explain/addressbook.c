@@ -3,7 +3,6 @@
 #include "kube/pod.h"
 #include "kube/service.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #define ARENA_CHUNK (64 << 10)
@@ -19,10 +18,6 @@ void addressbook_done(struct addressbook *b)
     ht_done(&b->by_ip);
     arena_done(&b->arena);
 }
-
-static const uint8_t protocols[] = {
-    [PROTO_TCP] = IPPROTO_TCP, [PROTO_UDP] = IPPROTO_UDP, [PROTO_SCTP] = IPPROTO_SCTP
-};
 
 static struct address_owner *owner_of(struct addressbook *b, const struct ip *ip)
 {
@@ -67,8 +62,9 @@ static const struct address_port *port_of(struct addressbook *b, const struct se
 {
     struct address_port *made = arena_zalloc(&b->arena, sizeof *made);
     const struct meta *m = &s->object.meta;
-    *made =
-        (struct address_port){ .next = next, .port = number, .protocol = protocols[p->protocol] };
+    *made = (struct address_port){ .next = next,
+                                   .port = number,
+                                   .protocol = protocol_number(p->protocol) };
     made->service = *p->name ? arena_printf(&b->arena, "%s/%s:%s", m->namespace, m->name, p->name)
                              : arena_printf(&b->arena, "%s/%s:%u", m->namespace, m->name, p->port);
     return made;

@@ -337,7 +337,7 @@ static void gather_endpoints(struct explain_report *r, const struct ip *ip)
 
 static int walk_all(struct explain_report *r, const struct ip *ips, size_t n, struct err *e)
 {
-    uint8_t protocol = explain_ip_protocol(r->request->protocol);
+    uint8_t protocol = protocol_number(r->request->protocol);
     int rc = 0;
     bool any = false;
     for (size_t i = 0; i < n; i++)

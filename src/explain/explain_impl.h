@@ -30,7 +30,6 @@ void explain_target_ports(struct explain_report *r);
 const struct service *explain_service_at(const struct store *s, const struct ip *ip);
 int explain_walk(struct explain_report *r, const struct ip *to, uint16_t port, uint8_t protocol,
                  bool dns, struct err *e);
-uint8_t explain_ip_protocol(enum protocol p);
 
 /* explain_server.c: what the Corefile of the name server that the client asks means for its names;
  * false: they are not answered, and the causes say why. */

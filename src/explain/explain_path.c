@@ -10,12 +10,6 @@
 
 #define CLIENT_PORT 40000 /* any will do: no rule looks at it */
 
-uint8_t explain_ip_protocol(enum protocol p)
-{
-    static const uint8_t numbers[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
-    return numbers[p];
-}
-
 /* ---- whose address it is */
 
 struct by_address {
@@ -112,7 +106,7 @@ static void walk_at(struct explain_report *r, const struct node_view *v, const s
     static const enum protocol protocols[] = { PROTO_TCP, PROTO_UDP, PROTO_SCTP };
     enum protocol protocol = PROTO_TCP;
     for (unsigned i = 0; i < ARRAY_SIZE(protocols); i++)
-        if (explain_ip_protocol(protocols[i]) == p->protocol)
+        if (protocol_number(protocols[i]) == p->protocol)
             protocol = protocols[i];
     l->portal = node_view_portal(v, &p->to, p->to_port, (uint8_t)protocol, &l->front);
     l->target = target_text(r, l);

@@ -118,7 +118,7 @@ static void look_at_way(const struct look *k)
 {
     struct explain_report *r = k->r;
     struct others_finding f;
-    uint8_t protocol = explain_ip_protocol(r->request->protocol);
+    uint8_t protocol = protocol_number(r->request->protocol);
     vec_each (l, &r->legs) {
         if (strcmp(l->node, k->node) != 0 || protocol == IPPROTO_SCTP ||
             !is_dropped(k, l, protocol, &f) || f.which != OTHERS_ALL)
@@ -137,7 +137,7 @@ static bool is_kept(const struct look *k, const struct flow_outcome *o, struct o
     struct explain_report *r = k->r;
     const struct ip *own = &r->source.ips[o->to.family == 6];
     struct others_packet p =
-        packet_to(r, &o->to, o->to_port, explain_ip_protocol(r->request->protocol));
+        packet_to(r, &o->to, o->to_port, protocol_number(r->request->protocol));
     return o->translated && ip_equal(&o->to, own) &&
            others_keep_source(&k->rules, &p, r->arena, ret);
 }

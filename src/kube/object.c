@@ -6,6 +6,7 @@
 #include "kube/layout.h"
 #include "kube/pod.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 const char *kind_text(enum kind kind)
@@ -31,6 +32,12 @@ bool kind_is_namespaced(enum kind kind)
 const char *protocol_text(enum protocol p)
 {
     return p == PROTO_TCP ? "TCP" : p == PROTO_UDP ? "UDP" : "SCTP";
+}
+
+uint8_t protocol_number(enum protocol p)
+{
+    static const uint8_t numbers[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
+    return numbers[p];
 }
 
 const char *meta_label(const struct meta *m, const char *key)

@@ -85,3 +85,4 @@ bool kind_is_namespaced(enum kind kind);
 
 enum protocol { PROTO_TCP, PROTO_UDP, PROTO_SCTP };
 const char *protocol_text(enum protocol p); /* "TCP" */
+uint8_t protocol_number(enum protocol p);   /* IPPROTO_TCP */
